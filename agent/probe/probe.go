@@ -1,0 +1,38 @@
+// Package probe is the frame in which readings of a host are taken: the Probe
+// interface, the Host that is their only way to files, programs and the clock, the
+// Report they fill, and the scheduler that runs them within their budgets.
+//
+// Readings come in two kinds. Metric probes run at every tick in one goroutine and
+// keep their files open. Inventory probes run rarely, or when a file they watch has
+// changed, and fill sections of package facts.
+package probe
+
+import (
+	"context"
+	"time"
+
+	"atalaya/shared/facts"
+)
+
+// Probe takes one family of readings. Collect reads, fills the report and stops:
+// it does not log, retry, sleep or start goroutines, and obeys ctx within a second.
+//
+// A nil error makes the status of each section ok, or empty when it has no rows.
+// An error marks every section that Report.Problem did not mark: partial when it
+// has rows, else unsupported (errors.ErrUnsupported), denied (fs.ErrPermission) or
+// failed. Rows of a failed reading never replace what was known.
+type Probe interface {
+	Info() Info
+	Collect(ctx context.Context, h *Host, r *Report) error
+}
+
+// Info describes a probe. The zero budget fields mean the scheduler's defaults.
+type Info struct {
+	Name     string
+	Metrics  bool       // takes metrics at every tick
+	Sections []facts.ID // inventory sections it fills; none for a metric probe
+	Timeout  time.Duration
+	MaxItems int      // rows in one section, or samples in one tick
+	MaxBytes int64    // of one file read through Host.ReadFile
+	Watch    []string // files or folders whose change (by stat) triggers an early reading
+}

@@ -1,0 +1,97 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/metric"
+)
+
+// Report takes what a probe found. It belongs to one run of one probe.
+type Report struct {
+	dict     *metric.Dictionary
+	samples  []metric.Sample
+	rows     map[facts.ID][]facts.Row
+	problems map[facts.ID]error
+	maxItems int
+	capped   map[facts.ID]int
+	dropped  int
+}
+
+// Sample adds one reading of a metric: desc with the values of its labels.
+func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
+	if r.maxItems > 0 && len(r.samples) >= r.maxItems {
+		r.dropped++
+		return
+	}
+	if id, ok := r.dict.ID(desc, labels...); ok {
+		r.samples = append(r.samples, metric.Sample{Series: id, Value: value})
+	}
+}
+
+// Add adds rows to a section. Rows beyond the probe's MaxItems are left out and the
+// section becomes partial.
+func (r *Report) Add(section facts.ID, rows ...facts.Row) {
+	have := len(r.rows[section])
+	if r.maxItems > 0 && have+len(rows) > r.maxItems {
+		keep := max(r.maxItems-have, 0)
+		r.capped[section] += len(rows) - keep
+		rows = rows[:keep]
+	}
+	r.rows[section] = append(r.rows[section], rows...)
+}
+
+// Problem marks one section as not read completely; several problems are joined.
+func (r *Report) Problem(section facts.ID, err error) {
+	r.problems[section] = errors.Join(r.problems[section], err)
+}
+
+// readings closes the report: one reading for each of the probe's sections.
+func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts.Reading {
+	out := make([]facts.Reading, 0, len(sections))
+	for _, id := range sections {
+		problem := r.problems[id]
+		if problem == nil {
+			problem = err
+		}
+		if n := r.capped[id]; n > 0 {
+			problem = errors.Join(problem, fmt.Errorf("%d rows left out: limit is %d", n, r.maxItems))
+		}
+		rows := facts.Sort(r.rows[id])
+		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows))}
+		if problem != nil {
+			rd.Reason = reason(problem)
+		}
+		out = append(out, rd)
+	}
+	return out
+}
+
+func status(err error, rows int) facts.Status {
+	switch {
+	case err == nil && rows == 0:
+		return facts.StatusEmpty
+	case err == nil:
+		return facts.StatusOK
+	case rows > 0:
+		return facts.StatusPartial
+	case errors.Is(err, errors.ErrUnsupported):
+		return facts.StatusUnsupported
+	case errors.Is(err, fs.ErrPermission):
+		return facts.StatusDenied
+	}
+	return facts.StatusFailed
+}
+
+// maxReason bounds the reason of a status on the wire, in bytes.
+const maxReason = 400
+
+func reason(err error) string {
+	s := err.Error()
+	if len(s) > maxReason {
+		s = s[:maxReason-3] + "..."
+	}
+	return s
+}

@@ -1,0 +1,104 @@
+package facts
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// The sections. A number is given once and never reused.
+const (
+	OS               ID = 1
+	Kernel           ID = 2
+	System           ID = 3
+	Board            ID = 4
+	BIOS             ID = 5
+	Chassis          ID = 6
+	CPUs             ID = 7
+	MemoryModules    ID = 8
+	BlockDevices     ID = 9
+	Filesystems      ID = 10
+	Interfaces       ID = 11
+	Addresses        ID = 12
+	Routes           ID = 13
+	ListeningSockets ID = 14
+	Packages         ID = 15
+	Patches          ID = 16
+	PatchState       ID = 17
+	Services         ID = 18
+	Users            ID = 19
+	Groups           ID = 20
+)
+
+// Section describes one kind of facts.
+type Section struct {
+	ID   ID
+	Name string     // as in JSON, on the command line and in SQL
+	Doc  string     // one line for people
+	New  func() Row // an empty row
+	// Personal marks sections that may hold personal data; they can be switched off.
+	Personal bool
+}
+
+var sections = []Section{
+	{ID: OS, Name: "os", Doc: "operating system release", New: func() Row { return new(OSRow) }},
+	{ID: Kernel, Name: "kernel", Doc: "running kernel and those installed", New: func() Row { return new(KernelRow) }},
+	{ID: System, Name: "system", Doc: "machine as its maker names it", New: func() Row { return new(SystemRow) }},
+	{ID: Board, Name: "board", Doc: "main board", New: func() Row { return new(BoardRow) }},
+	{ID: BIOS, Name: "bios", Doc: "firmware", New: func() Row { return new(BIOSRow) }},
+	{ID: Chassis, Name: "chassis", Doc: "case", New: func() Row { return new(ChassisRow) }},
+	{ID: CPUs, Name: "cpus", Doc: "processor packages (sockets)", New: func() Row { return new(CPURow) }},
+	{ID: MemoryModules, Name: "memory_modules", Doc: "memory slots and what is in them", New: func() Row { return new(MemoryModuleRow) }},
+	{ID: BlockDevices, Name: "block_devices", Doc: "disks, partitions and what is stacked on them", New: func() Row { return new(BlockDeviceRow) }},
+	{ID: Filesystems, Name: "filesystems", Doc: "mounted file systems", New: func() Row { return new(FilesystemRow) }},
+	{ID: Interfaces, Name: "interfaces", Doc: "network interfaces", New: func() Row { return new(InterfaceRow) }},
+	{ID: Addresses, Name: "addresses", Doc: "addresses of the interfaces", New: func() Row { return new(AddressRow) }},
+	{ID: Routes, Name: "routes", Doc: "routes of the main table", New: func() Row { return new(RouteRow) }},
+	{ID: ListeningSockets, Name: "listening_sockets", Doc: "sockets that accept connections or datagrams, with their process", New: func() Row { return new(ListeningSocketRow) }},
+	{ID: Packages, Name: "packages", Doc: "installed software packages", New: func() Row { return new(PackageRow) }},
+	{ID: Patches, Name: "patches", Doc: "updates the package indexes offer", New: func() Row { return new(PatchRow) }},
+	{ID: PatchState, Name: "patch_state", Doc: "verdict over the patches, with its proof", New: func() Row { return new(PatchStateRow) }},
+	{ID: Services, Name: "services", Doc: "services the init system knows", New: func() Row { return new(ServiceRow) }},
+	{ID: Users, Name: "users", Doc: "local accounts", New: func() Row { return new(UserRow) }, Personal: true},
+	{ID: Groups, Name: "groups", Doc: "local groups", New: func() Row { return new(GroupRow) }, Personal: true},
+}
+
+// Sections returns all sections in order of their number.
+func Sections() []Section { return slices.Clone(sections) }
+
+// ByID finds a section by number.
+func ByID(id ID) (Section, bool) {
+	i := slices.IndexFunc(sections, func(s Section) bool { return s.ID == id })
+	if i < 0 {
+		return Section{}, false
+	}
+	return sections[i], true
+}
+
+// ByName finds a section by name.
+func ByName(name string) (Section, bool) {
+	i := slices.IndexFunc(sections, func(s Section) bool { return s.Name == name })
+	if i < 0 {
+		return Section{}, false
+	}
+	return sections[i], true
+}
+
+// String returns the section's name.
+func (id ID) String() string {
+	if s, ok := ByID(id); ok {
+		return s.Name
+	}
+	return "unknown"
+}
+
+// Columns returns the JSON names of the section's columns, in the order of the row's fields.
+func (s Section) Columns() []string {
+	t := reflect.TypeOf(s.New()).Elem()
+	names := make([]string, 0, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}

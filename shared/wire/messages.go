@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"atalaya/shared/facts"
+	"atalaya/shared/metric"
+)
+
+// Version is the newest message set this build speaks, MinVersion the oldest.
+const (
+	Version    = 1
+	MinVersion = 1
+)
+
+// ALPN names of the two protocols on the collector's UDP port.
+const (
+	ALPN       = "atalaya/1"        // sessions, mutual TLS
+	ALPNEnroll = "atalaya-enroll/1" // enrolment and renewal, one request per connection
+)
+
+// Kind is the class of a batch.
+type Kind uint8
+
+// The kinds of batches. The numbers are on the wire and in spools.
+const (
+	KindMetrics   Kind = 1
+	KindInventory Kind = 2
+)
+
+// Batch is the unit of sending, acknowledgement and duplicate removal, named by
+// (host, Epoch, Seq). A batch is of one kind.
+type Batch struct {
+	Epoch    uint64 // random, new whenever the sequence starts anew
+	Seq      uint64 // from 1
+	Kind     Kind
+	At       int64  // milliseconds since 1970 UTC, the agent's clock
+	Checksum uint32 // end to end, over the content: see Batch.Sum
+	Frames   []metric.Frame
+	Updates  []SectionUpdate
+	Losses   []Loss
+}
+
+// SectionUpdate is what one reading says of a section.
+type SectionUpdate struct {
+	Section facts.ID
+	Status  facts.Status
+	Reason  string
+	At      int64
+	// Digest of the section's rows after this update. With neither Full, Put nor
+	// Removed it says: nothing changed. When the receiver comes to another digest
+	// it asks for the whole section with Resync.
+	Digest  facts.Digest
+	Full    bool     // Put is the whole section
+	Put     [][]byte // rows added or changed, each as EncodeRow gives it, sorted by key
+	Removed []string // keys
+}
+
+// Loss tells of batches that the agent's spool dropped before they were acknowledged.
+type Loss struct {
+	FromSeq, ToSeq uint64 // both included
+	FromAt, ToAt   int64
+	Kind           Kind
+	Batches        uint64
+	Reason         string // "spool full", "too old", "spool damaged"
+}
+
+// Hello is the agent's first message on the control stream.
+type Hello struct {
+	MinVersion, MaxVersion uint
+	AgentVersion           string
+	Hostname               string
+	OS, Arch               string // GOOS, GOARCH
+	MachineID              string // hash, to notice clones
+	Epoch                  uint64
+	NextSeq                uint64 // of the next batch to be made
+	At                     int64  // the agent's clock
+	IntervalMillis         int64  // between metric readings
+}
+
+// Welcome answers Hello.
+type Welcome struct {
+	Version uint
+	// HighSeq is the highest batch of the epoch that is durable here; 0: none. All
+	// up to it need not be sent again. An agent that sees a HighSeq not below its
+	// own NextSeq has been set back in time and starts a new epoch.
+	HighSeq         uint64
+	HeartbeatMillis int64 // the agent sends something at least this often
+	At              int64 // the collector's clock
+}
+
+// Ack tells that batches are durable.
+type Ack struct {
+	Epoch uint64
+	Seqs  []uint64 // ascending
+}
+
+// Heartbeat is sent by the agent when nothing else was, and echoed by the
+// collector. Its encoding has at least 64 bytes, so that a collector that lost the
+// connection answers with a stateless reset (quic-go: none below 43 bytes).
+type Heartbeat struct {
+	Count uint64
+	At    int64
+}
+
+// Resync asks the agent for whole sections.
+type Resync struct{ Sections []facts.ID }
+
+// Goodbye closes a session with a reason, from either side.
+type Goodbye struct {
+	Code   Code
+	Reason string
+	// After asks the agent to wait before it reconnects, in milliseconds.
+	AfterMillis int64
+}
+
+// Code is the closed list of reasons for which a peer refuses or ends a session.
+// It is also the QUIC application error code.
+type Code uint64
+
+// The codes.
+const (
+	CodeNone         Code = 0  // normal end
+	CodeVersion      Code = 1  // no common version
+	CodeProtocol     Code = 2  // malformed or unexpected message
+	CodeTooLarge     Code = 3  // a limit was exceeded
+	CodeRevoked      Code = 4  // the host's key is revoked
+	CodeUnknownHost  Code = 5  // the certificate names no host known here
+	CodeReplaced     Code = 6  // the same host opened a newer session
+	CodeShutdown     Code = 7  // going down, come back
+	CodeOverload     Code = 8  // come back later
+	CodeTokenUnknown Code = 9  // enrolment: no such token
+	CodeTokenUsed    Code = 10 // enrolment: used by another key
+	CodeTokenExpired Code = 11 // enrolment
+	CodeNotEnrolled  Code = 12 // renewal by a key that was never enrolled
+	CodeInternal     Code = 13 // the collector could not do it; try again
+	CodeStorage      Code = 14 // the collector cannot write (disk full); try again
+)
+
+// EnrollRequest asks for a certificate: with a token for a first one, without for
+// renewal by a known key.
+type EnrollRequest struct {
+	MinVersion, MaxVersion uint
+	Token                  []byte // the token's secret; empty to renew
+	CSR                    []byte // PKCS #10, DER, signed by the key that is to be certified
+	Hostname               string
+}
+
+// EnrollReply carries the certificate or the refusal.
+type EnrollReply struct {
+	Code        Code
+	Reason      string
+	HostID      string
+	Certificate []byte   // DER
+	CAs         [][]byte // DER, those to trust from now on
+}
