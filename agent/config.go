@@ -1,0 +1,128 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"atalaya/shared/facts"
+)
+
+// Default places; docs/operations.md names them.
+const (
+	DefaultStateDir   = "/var/lib/atalaya-agent"
+	DefaultConfigFile = "/etc/atalaya/agent.yml"
+)
+
+// Config is the agent's whole configuration. DefaultConfig gives the defaults;
+// LoadConfig reads a file over them.
+type Config struct {
+	// StateDir holds the spool, the key and the certificate. Mode 0700.
+	StateDir string `yaml:"state_dir"`
+	// Interval lies between two readings of the metrics.
+	Interval time.Duration `yaml:"interval"`
+	// InventoryInterval lies between two complete readings of the inventory. What
+	// changes on disk in between (packages, users, services) is seen within one Interval.
+	InventoryInterval time.Duration `yaml:"inventory_interval"`
+	// IndexMaxAge is how old a package index may be and still prove that a host is
+	// current. An older one makes the patch verdict unknown.
+	IndexMaxAge time.Duration `yaml:"index_max_age"`
+	// SpoolMaxBytes and SpoolMaxAge bound what waits for the collector.
+	SpoolMaxBytes int64         `yaml:"spool_max_bytes"`
+	SpoolMaxAge   time.Duration `yaml:"spool_max_age"`
+	// DisabledSections names inventory sections that are not gathered.
+	DisabledSections []string `yaml:"disabled_sections"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		StateDir:          DefaultStateDir,
+		Interval:          10 * time.Second,
+		InventoryInterval: 15 * time.Minute,
+		IndexMaxAge:       48 * time.Hour,
+		SpoolMaxBytes:     64 << 20,
+		SpoolMaxAge:       7 * 24 * time.Hour,
+		LogLevel:          "info",
+	}
+}
+
+// LoadConfig reads a YAML file over the defaults. Unknown keys are errors with
+// file and line. With mayMiss, a file that does not exist gives the defaults.
+func LoadConfig(path string, mayMiss bool) (Config, error) {
+	c := DefaultConfig()
+	f, err := os.Open(path)
+	if mayMiss && errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	dec := yaml.NewDecoder(f)
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) { // an empty file is all defaults
+		return c, fmt.Errorf("configuration %s: %s", path, yamlReason(err))
+	}
+	if err := c.Check(); err != nil {
+		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// yamlReason puts the decoder's message on one line, without its type names.
+func yamlReason(err error) string {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return err.Error()
+	}
+	lines := make([]string, len(te.Errors))
+	for i, e := range te.Errors {
+		e, _, _ = strings.Cut(e, " in type ")
+		lines[i] = strings.Replace(e, "field ", "unknown key ", 1)
+		lines[i] = strings.TrimSuffix(lines[i], " not found")
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Check refuses values that cannot work, all of them in one error.
+func (c Config) Check() error {
+	var errs []error
+	if c.StateDir == "" {
+		errs = append(errs, errors.New("state_dir is empty"))
+	}
+	if c.Interval < time.Second || c.Interval > time.Hour {
+		errs = append(errs, fmt.Errorf("interval %s: must lie between 1s and 1h", c.Interval))
+	}
+	if c.InventoryInterval < c.Interval || c.InventoryInterval > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("inventory_interval %s: must lie between interval and 24h", c.InventoryInterval))
+	}
+	if c.IndexMaxAge < time.Hour {
+		errs = append(errs, fmt.Errorf("index_max_age %s: must be at least 1h", c.IndexMaxAge))
+	}
+	if c.SpoolMaxBytes < 1<<20 {
+		errs = append(errs, fmt.Errorf("spool_max_bytes %d: must be at least 1048576", c.SpoolMaxBytes))
+	}
+	if c.SpoolMaxAge < time.Hour {
+		errs = append(errs, fmt.Errorf("spool_max_age %s: must be at least 1h", c.SpoolMaxAge))
+	}
+	for _, name := range c.DisabledSections {
+		if _, ok := facts.ByName(name); !ok {
+			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q", name))
+		}
+	}
+	switch c.LogLevel {
+	case "debug", "info", "warn", "error":
+	default:
+		errs = append(errs, fmt.Errorf("log_level %q: want debug, info, warn or error", c.LogLevel))
+	}
+	return errors.Join(errs...)
+}

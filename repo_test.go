@@ -1,0 +1,249 @@
+// Package atalaya holds no code: this file checks the shape of the repository.
+package atalaya
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "atalaya"
+
+// topLevel is what may lie at the top of the repository.
+var topLevel = []string{
+	"agent", "collector", "shared", "installers", "testdata", "docs",
+	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE",
+	"repo_test.go", "e2e_test.go", ".ci", ".git", ".gitignore",
+	"bin", "var", "dist", // outputs, ignored by git
+}
+
+// doors names the only folders that may import an outside module. A folder covers
+// what lies below it, except where it ends in "." (that folder alone). Modules
+// that are not listed may not be imported at all.
+var doors = map[string][]string{
+	"github.com/fxamacker/cbor/v2":     {"shared/wire"},
+	"github.com/klauspost/compress":    {"shared/wire", "agent/probe/packages", "agent/probe/patches"},
+	"github.com/shirou/gopsutil/v3":    {"agent/probe"},
+	"go.etcd.io/bbolt":                 {"agent/spool", "collector/store"},
+	"github.com/quic-go/quic-go":       {"agent/uplink", "collector/ingest"},
+	"github.com/prometheus/":           {"collector/series", "collector/alert"},
+	"github.com/danielgtaylor/huma/v2": {"collector/api"},
+	"github.com/spf13/":                {"agent/cmd", "collector/cmd", "collector/cli"},
+	"github.com/kardianos/service":     {"agent/cmd", "collector/cmd"},
+	"go.yaml.in/yaml/v3":               {"agent.", "collector.", "collector/alert"},
+	"golang.org/x/sys":                 {"agent", "collector"},
+	"golang.org/x/term":                {"collector/cli"},
+	"github.com/google/go-cmp":         {"test"},
+	"github.com/rogpeppe/go-internal":  {"test"},
+	"pgregory.net/rapid":               {"test"},
+	"go.uber.org/goleak":               {"test"},
+}
+
+// forbidden names pairs of folders of which the first never imports the second.
+var forbidden = []struct{ from, to, why string }{
+	{"agent", "collector", "the two sides meet in shared"},
+	{"collector", "agent", "the two sides meet in shared"},
+	{"shared", "agent", "shared stands below both sides"},
+	{"shared", "collector", "shared stands below both sides"},
+	{"agent/probe", "agent/spool", "a probe does not know who listens"},
+	{"agent/probe", "agent/uplink", "a probe does not know who listens"},
+	{"collector/ingest", "collector/store", "ingest declares Sink"},
+	{"collector/inventory", "collector/ingest", "views read the change log"},
+	{"collector/inventory", "collector/api", "views know nothing of their readers"},
+	{"collector/cmdb", "collector/ingest", "views read the change log"},
+	{"collector/cmdb", "collector/api", "views know nothing of their readers"},
+	{"collector/alert", "collector/ingest", "views read the change log"},
+	{"collector/alert", "collector/api", "views know nothing of their readers"},
+	{"collector/alert", "collector/cmdb", "rules see series, not relations"},
+	{"collector/alert", "collector/inventory", "rules see series, not conclusions"},
+}
+
+type goFile struct {
+	path    string // from the top, with slashes
+	dir     string
+	test    bool
+	imports []string
+}
+
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	var files []goFile
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (slices.Contains([]string{".git", "testdata", "bin", "var", "dist", "warm"}, d.Name())):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(p, ".go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		g := goFile{path: filepath.ToSlash(p), dir: path.Dir(filepath.ToSlash(p)), test: strings.HasSuffix(p, "_test.go")}
+		for _, im := range f.Imports {
+			s, err := strconv.Unquote(im.Path.Value)
+			if err != nil {
+				return err
+			}
+			g.imports = append(g.imports, s)
+		}
+		files = append(files, g)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("found only %d Go files: the walk is broken", len(files))
+	}
+	return files
+}
+
+func TestTopLevelHoldsOnlyWhatWasAgreed(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(topLevel, e.Name()) {
+			t.Errorf("%s: not in the agreed layout (docs/architecture.md)", e.Name())
+		}
+	}
+}
+
+func TestOutsideModulesHaveOneDoor(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, im := range f.imports {
+			first, _, _ := strings.Cut(im, "/")
+			if !strings.Contains(first, ".") {
+				continue // standard library and our own
+			}
+			if !allowed(f, im) {
+				t.Errorf("%s imports %s: not one of its doors (see doors in repo_test.go)", f.path, im)
+			}
+		}
+	}
+}
+
+func allowed(f goFile, im string) bool {
+	for mod, dirs := range doors {
+		if !within(im, strings.TrimSuffix(mod, "/")) && !strings.HasPrefix(im, mod) {
+			continue
+		}
+		for _, d := range dirs {
+			if exact, ok := strings.CutSuffix(d, "."); ok && f.dir == exact {
+				return true
+			} else if !ok && within(f.dir, d) {
+				return true
+			} else if d == "test" && f.test {
+				return true
+			}
+		}
+		// Tests of one side may look at the other end of their own protocol.
+		if f.test && (mod == "github.com/shirou/gopsutil/v3" || mod == "github.com/klauspost/compress") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPackagesImportOnlyDownwards(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, im := range f.imports {
+			to, ok := strings.CutPrefix(im, module+"/")
+			if !ok || f.dir == "." || f.test && crossSideTest(f) {
+				continue
+			}
+			for _, rule := range forbidden {
+				if within(f.dir, rule.from) && within(to, rule.to) {
+					t.Errorf("%s imports %s: %s", f.path, to, rule.why)
+				}
+			}
+			if within(f.dir, "collector/store") && within(to, "collector") && !within(to, "collector/store") {
+				t.Errorf("%s imports %s: store stands below every other collector package", f.path, to)
+			}
+			if (within(f.dir, "collector/cli") || within(f.dir, "collector/web")) && within(to, "collector") &&
+				!f.test && to != "collector/api/v1" && !within(to, f.dir) {
+				t.Errorf("%s imports %s: cli and web know api/v1 only", f.path, to)
+			}
+			if family(f.dir) != "" && family(to) != "" && family(f.dir) != family(to) {
+				t.Errorf("%s imports %s: a probe family never imports another", f.path, to)
+			}
+		}
+	}
+}
+
+// crossSideTest reports whether the test drives both ends of the wire, which only
+// tests in uplink and ingest may do.
+func crossSideTest(f goFile) bool {
+	return f.dir == "agent/uplink" || f.dir == "collector/ingest"
+}
+
+// family returns the probe family a folder belongs to, "" for none.
+func family(dir string) string {
+	rest, ok := strings.CutPrefix(dir, "agent/probe/")
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(rest, "/")
+	return first
+}
+
+func TestSharedImportsTheStandardLibraryOnly(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.test || !within(f.dir, "shared") || within(f.dir, "shared/wire") {
+			continue
+		}
+		for _, im := range f.imports {
+			if first, _, _ := strings.Cut(im, "/"); strings.Contains(first, ".") {
+				t.Errorf("%s imports %s: only shared/wire may import modules", f.path, im)
+			}
+		}
+	}
+}
+
+func TestProgramsRunOnlyThroughHost(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if slices.Contains(f.imports, "os/exec") && !f.test && f.dir != "agent/probe" {
+			t.Errorf("%s imports os/exec: programs run through Host.Run only", f.path)
+		}
+	}
+}
+
+func TestPackageNamesAreNouns(t *testing.T) {
+	bad := regexp.MustCompile(`(^|/)(util|utils|common|helper|helpers|base|types|manager|model|models|service)(/|$)`)
+	for _, f := range goFiles(t) {
+		if bad.MatchString(f.dir) {
+			t.Errorf("%s: the folder's name says nothing", f.dir)
+		}
+	}
+}
+
+// TestNothingIsLeftBehind refuses notes to oneself in code.
+func TestNothingIsLeftBehind(t *testing.T) {
+	left := regexp.MustCompile(`\b(TODO|FIX` + `ME|XX` + `X|HA` + `CK)\b`)
+	for _, f := range goFiles(t) {
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.path == "repo_test.go" {
+			continue
+		}
+		if m := left.Find(b); m != nil {
+			t.Errorf("%s: %s left behind", f.path, m)
+		}
+	}
+}
+
+func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
