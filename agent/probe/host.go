@@ -2,80 +2,278 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/shirou/gopsutil/v3/common"
 )
 
 // Host is a probe's only way to the machine: its files, its programs, its clock.
 // A host is live, or it is a folder that holds the files of some other machine;
 // then every path goes through that folder, no program runs and nothing asks the
-// live machine.
+// live machine. A Host is safe for concurrent use.
 type Host struct {
 	root string // "" for the live machine
 	now  func() time.Time
 	// maxBytes bounds one ReadFile.
 	maxBytes int64
+	// bytes counts what was read of files and programs, for the cost ledger.
+	bytes *atomic.Int64
 }
-
-// LiveHost is the machine this program runs on.
-func LiveHost() *Host { return &Host{now: time.Now, maxBytes: defaultMaxBytes} }
-
-// RootHost is the machine whose files lie below dir.
-func RootHost(dir string) *Host { return &Host{root: dir, now: time.Now, maxBytes: defaultMaxBytes} }
 
 // defaultMaxBytes bounds a file that a probe reads whole: dpkg status files of
 // large systems have 10 MB.
 const defaultMaxBytes = 64 << 20
 
+// maxLinks is the number of symbolic links after which a path counts as a loop; the
+// kernel gives up after 40 (path_resolution(7)).
+const maxLinks = 40
+
+// LiveHost is the machine this program runs on.
+func LiveHost() *Host {
+	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64)}
+}
+
+// RootHost is the machine whose files lie below dir.
+func RootHost(dir string) *Host {
+	h := LiveHost()
+	h.root = filepath.Clean(dir)
+	return h
+}
+
+// forProbe returns a host with the limits of one probe and a byte counter of its own.
+func (h *Host) forProbe(info Info) *Host {
+	own := *h
+	own.bytes = new(atomic.Int64)
+	if info.MaxBytes > 0 {
+		own.maxBytes = info.MaxBytes
+	}
+	return &own
+}
+
 // Live reports whether system calls about the machine may be made.
-func (h *Host) Live() bool { panic("to be written") }
+func (h *Host) Live() bool { return h.root == "" }
 
 // Now is the host's clock.
 func (h *Host) Now() time.Time { return h.now() }
 
 // Path returns where the absolute path lies on this machine: below the root, with
-// symbolic links resolved inside it.
-func (h *Host) Path(path string) (string, error) { panic("to be written") }
+// symbolic links resolved inside it, so that neither ".." nor an absolute link leads
+// out. What does not exist is joined as it is written. On the live machine the path
+// is returned unchanged.
+func (h *Host) Path(name string) (string, error) {
+	if h.Live() {
+		if !filepath.IsAbs(name) {
+			return "", fmt.Errorf("path %q is not absolute", name)
+		}
+		return name, nil
+	}
+	return h.resolve(name, true)
+}
+
+// resolve follows the links of every part of name inside the root, those of the last
+// part only if followLast is set.
+func (h *Host) resolve(name string, followLast bool) (string, error) {
+	if !path.IsAbs(filepath.ToSlash(name)) {
+		return "", fmt.Errorf("path %q is not absolute", name)
+	}
+	done, rest := "/", filepath.ToSlash(name) // done has no links and begins with a slash
+	for links := 0; rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		if part == "" || part == "." {
+			continue
+		}
+		next := path.Join(done, part) // "/.." is "/"
+		if part == ".." || (!followLast && strings.Trim(rest, "/") == "") {
+			done = next
+			continue
+		}
+		target, err := os.Readlink(h.join(next))
+		if err != nil { // no link, or it does not exist: the caller's open says so
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("path %q: too many symbolic links", name)
+		}
+		target = filepath.ToSlash(target)
+		if path.IsAbs(target) {
+			done = "/"
+		}
+		rest = target + "/" + rest
+	}
+	return h.join(done), nil
+}
+
+func (h *Host) join(name string) string { return filepath.Join(h.root, filepath.FromSlash(name)) }
 
 // ReadFile reads a whole file, up to the probe's MaxBytes: a larger file is an
 // error, as is anything but a regular file (pipes, devices).
-func (h *Host) ReadFile(path string) ([]byte, error) { panic("to be written") }
+func (h *Host) ReadFile(name string) ([]byte, error) {
+	f, size, err := h.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > h.maxBytes {
+		return nil, h.tooLarge(name)
+	}
+	// Files of /proc say that they are empty, those of /sys that they have a page:
+	// the size is only a first guess.
+	buf := make([]byte, 0, max(size+1, 512))
+	for {
+		n, err := f.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		h.bytes.Add(int64(n))
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(buf)) > h.maxBytes {
+			return nil, h.tooLarge(name)
+		}
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, len(buf))
+		}
+	}
+}
+
+func (h *Host) tooLarge(name string) error {
+	return fmt.Errorf("read %q: larger than the limit of %d bytes", name, h.maxBytes)
+}
+
+// open opens a regular file without waiting for the writer of a pipe.
+func (h *Host) open(name string) (*os.File, int64, error) {
+	p, err := h.Path(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := os.OpenFile(p, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("read %q: not a regular file", name)
+	}
+	if err != nil {
+		f.Close() // read only: nothing can be lost
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
 
 // ReadString reads a small file such as those of /sys, without surrounding blanks;
 // "" when it cannot be read.
-func (h *Host) ReadString(path string) string { panic("to be written") }
+func (h *Host) ReadString(name string) string {
+	b, err := h.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(string(b), " \t\r\n\x00")
+}
 
-// ReadDir lists a folder, sorted by name.
-func (h *Host) ReadDir(path string) ([]fs.DirEntry, error) { panic("to be written") }
+// ReadDir lists a folder, sorted by name. What could be read before an error is
+// returned with it.
+func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
+	p, err := h.Path(name)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadDir(p)
+}
 
 // Stat follows links inside the root.
-func (h *Host) Stat(path string) (fs.FileInfo, error) { panic("to be written") }
+func (h *Host) Stat(name string) (fs.FileInfo, error) {
+	p, err := h.Path(name)
+	if err != nil {
+		return nil, err
+	}
+	if h.Live() {
+		return os.Stat(p)
+	}
+	return os.Lstat(p) // no link is left, but for one that has just been made
+}
 
 // Readlink returns the target of a symbolic link as it is written there.
-func (h *Host) Readlink(path string) (string, error) { panic("to be written") }
+func (h *Host) Readlink(name string) (string, error) {
+	if h.Live() {
+		return os.Readlink(name)
+	}
+	p, err := h.resolve(name, false)
+	if err != nil {
+		return "", err
+	}
+	return os.Readlink(p)
+}
 
-// Glob expands a pattern of package path/filepath to paths as the host sees them.
-func (h *Host) Glob(pattern string) ([]string, error) { panic("to be written") }
+// Glob expands a pattern of package path/filepath to paths as the host sees them,
+// sorted. The only error is a malformed pattern: what cannot be read does not match.
+func (h *Host) Glob(pattern string) ([]string, error) {
+	if h.Live() {
+		return filepath.Glob(pattern)
+	}
+	if _, err := path.Match(pattern, "x"); err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, filepath.ErrBadPattern)
+	}
+	found := []string{"/"}
+	for part := range strings.SplitSeq(strings.Trim(filepath.ToSlash(pattern), "/"), "/") {
+		var next []string
+		for _, dir := range found {
+			next = append(next, h.children(dir, part)...)
+		}
+		found = next
+	}
+	return found, nil
+}
 
-// File is a file that stays open between readings, for the small files of /proc and
-// /sys that are read at every tick. It opens at the first reading and again after
-// an error.
-type File struct{ path string }
-
-// File returns a kept file; nothing is opened yet.
-func (h *Host) File(path string) *File { return &File{path: path} }
-
-// Read reads the whole file from its start into buf, which grows if need be, and
-// returns the filled part. The result is valid until the next use of buf.
-func (f *File) Read(buf []byte) ([]byte, error) { panic("to be written") }
-
-// Run runs a program and returns what it printed. The path is absolute, the
-// arguments are fixed, the environment is LC_ALL=C and nothing else; the program
-// gets its own process group, which is killed at the deadline of ctx; output beyond
-// the limit is an error. On a RootHost it returns errors.ErrUnsupported.
-func (h *Host) Run(ctx context.Context, program string, args ...string) ([]byte, error) {
-	panic("to be written")
+// children returns the paths below dir whose name matches the pattern.
+func (h *Host) children(dir, pattern string) []string {
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		p, err := h.resolve(path.Join(dir, pattern), false)
+		if err != nil {
+			return nil
+		}
+		if _, err := os.Lstat(p); err != nil {
+			return nil
+		}
+		return []string{path.Join(dir, pattern)}
+	}
+	entries, _ := h.ReadDir(dir) // not a folder, or not readable: no match
+	var out []string
+	for _, e := range entries {
+		if ok, _ := path.Match(pattern, e.Name()); ok {
+			out = append(out, path.Join(dir, e.Name()))
+		}
+	}
+	return out
 }
 
 // Context prepares ctx for gopsutil, so that it reads this host's files.
-func (h *Host) Context(ctx context.Context) context.Context { panic("to be written") }
+func (h *Host) Context(ctx context.Context) context.Context {
+	if h.Live() {
+		return ctx
+	}
+	env := common.EnvMap{
+		common.HostProcEnvKey: h.join("/proc"),
+		common.HostSysEnvKey:  h.join("/sys"),
+		common.HostEtcEnvKey:  h.join("/etc"),
+		common.HostVarEnvKey:  h.join("/var"),
+		common.HostRunEnvKey:  h.join("/run"),
+		common.HostDevEnvKey:  h.join("/dev"),
+		common.HostRootEnvKey: h.root,
+	}
+	return context.WithValue(ctx, common.EnvKey, env)
+}

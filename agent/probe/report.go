@@ -20,6 +20,16 @@ type Report struct {
 	dropped  int
 }
 
+func newReport(dict *metric.Dictionary, maxItems int) *Report {
+	return &Report{
+		dict:     dict,
+		rows:     make(map[facts.ID][]facts.Row),
+		problems: make(map[facts.ID]error),
+		capped:   make(map[facts.ID]int),
+		maxItems: maxItems,
+	}
+}
+
 // Sample adds one reading of a metric: desc with the values of its labels.
 func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
 	if r.maxItems > 0 && len(r.samples) >= r.maxItems {

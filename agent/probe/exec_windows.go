@@ -1,0 +1,17 @@
+package probe
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+const openFlags = 0
+
+// ownGroup keeps the program from opening a console window. Its children are not
+// killed with it, but they cannot hold us: WaitDelay closes the pipes.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true}
+	cmd.Cancel = func() error { return killGroup(cmd) }
+}
+
+func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
