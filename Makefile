@@ -1,0 +1,80 @@
+# Atalaya. `make` lists the targets.
+
+GO          ?= go
+export CGO_ENABLED ?= 0
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+# Pinned; the newest govulncheck needs a module that proxies do not serve.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.5.0
+# A Go vulnerability database: https://vuln.go.dev, or file:///folder for a machine without internet.
+VULNDB      ?= https://vuln.go.dev
+PLATFORMS   := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
+# The agent's budget for its stripped static binary (docs/adr/0006-static-binaries.md).
+AGENT_MAX_BYTES := 12582912
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## build bin/atalaya-agent and bin/atalaya for this machine
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent/cmd/atalaya-agent ./collector/cmd/atalaya
+
+.PHONY: run
+run: build ## run a collector and an agent here, in ./var; ONCE=1 ends after the first complete report
+	@installers/run.sh
+
+.PHONY: test
+test: ## run every test
+	$(GO) test ./...
+
+.PHONY: check
+check: format vet lint vuln test race cross size ## all that CI runs
+
+.PHONY: format
+format: ## fail when a file is not as gofmt writes it
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted, run gofmt -w: $$bad"; exit 1; }
+
+.PHONY: vet
+vet: ## go vet, on Linux, Windows and macOS
+	$(GO) vet ./...
+	GOOS=windows $(GO) vet ./agent/... ./shared/... ./installers/...
+	GOOS=darwin $(GO) vet ./agent/... ./shared/... ./installers/...
+
+.PHONY: lint
+lint: ## static analysis
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the programs call; VULNDB=file:///folder without internet
+	@installers/vuln.sh '$(GOVULNCHECK)' '$(VULNDB)'
+
+.PHONY: race
+race: ## run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short ./agent/... ./collector/... ./shared/... ./installers/...
+
+.PHONY: cross
+cross: ## build both programs for every platform
+	@for p in $(PLATFORMS); do \
+		echo "build $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$p/ \
+			./agent/cmd/atalaya-agent ./collector/cmd/atalaya || exit 1; \
+	done
+
+.PHONY: size
+size: build ## fail when the agent is over its budget
+	@n=$$(stat -c %s bin/atalaya-agent); echo "atalaya-agent: $$n bytes of at most $(AGENT_MAX_BYTES)"; test $$n -le $(AGENT_MAX_BYTES)
+
+.PHONY: bench
+bench: build ## benchmarks with allocations, then the agent's cost on this machine
+	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...
+	@installers/bench.sh
+
+.PHONY: golden
+golden: ## rewrite golden files; review the diff
+	$(GO) test ./shared/wire/... ./agent/probe/... ./collector/cli/... -update
+
+.PHONY: clean
+clean: ## remove what was built and ./var
+	rm -rf bin dist var
