@@ -25,6 +25,11 @@ type OSRow struct {
 	BuildID      string `json:"build_id,omitempty" cbor:"16,keyasint,omitempty"`              // os-release BUILD_ID
 	Manufacturer string `json:"manufacturer,omitempty" cbor:"17,keyasint,omitempty"`          // vendor of the system
 	InstalledAt  Time   `json:"installed_at,omitempty,omitzero" cbor:"18,keyasint,omitempty"` // when the system was installed
+	Product      string `json:"product,omitempty" cbor:"19,keyasint,omitempty"`               // name without version: os-release NAME
+	VersionName  string `json:"version_name,omitempty" cbor:"20,keyasint,omitempty"`          // version for people: os-release VERSION
+	Lineage      string `json:"lineage,omitempty" cbor:"21,keyasint,omitempty"`               // whose packages and layout it follows: debian, redhat, suse, archlinux ...
+	Major        string `json:"major,omitempty" cbor:"22,keyasint,omitempty"`                 // first part of Version
+	Minor        string `json:"minor,omitempty" cbor:"23,keyasint,omitempty"`                 // second part of Version
 }
 
 // Key implements Row: there is one.

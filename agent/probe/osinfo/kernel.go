@@ -1,0 +1,106 @@
+package osinfo
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// imagePrefixes are how kernel images are called in /boot, before the release.
+var imagePrefixes = []string{"vmlinuz-", "vmlinux-", "kernel-", "Image-", "bzImage-"}
+
+// kernels lists the running kernel and those installed: images in /boot, and folders
+// of /lib/modules that hold an image or a module index. A folder with neither is what
+// a removed kernel left.
+func kernels(h *probe.Host, running uname) []*facts.KernelRow {
+	found := make(map[string]*facts.KernelRow)
+	modules, _ := h.ReadDir("/lib/modules") // absent in containers
+	for _, e := range modules {
+		dir := path.Join("/lib/modules", e.Name())
+		switch {
+		case exists(h, dir+"/vmlinuz"):
+			found[e.Name()] = &facts.KernelRow{Release: e.Name(), Image: dir + "/vmlinuz"}
+		case exists(h, dir+"/modules.dep"):
+			found[e.Name()] = &facts.KernelRow{Release: e.Name()}
+		}
+	}
+	boot, _ := h.ReadDir("/boot") // absent where the machine is booted from outside
+	for _, e := range boot {
+		if rel := imageRelease(e.Name()); rel != "" {
+			found[rel] = &facts.KernelRow{Release: rel, Image: path.Join("/boot", e.Name())}
+		}
+	}
+	if running.release != "" {
+		row := found[running.release]
+		if row == nil {
+			row = &facts.KernelRow{Release: running.release}
+			found[running.release] = row
+		}
+		row.Running, row.Version, row.Arch = true, running.version, running.machine
+		row.Cmdline = maskCmdline(h.ReadString("/proc/cmdline"))
+	}
+	rows := make([]*facts.KernelRow, 0, len(found))
+	for _, row := range found {
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// imageRelease is the kernel release in the name of an image. Names without one
+// (vmlinuz-linux on Arch) and rescue images, which carry the machine id, give "".
+func imageRelease(name string) string {
+	for _, prefix := range imagePrefixes {
+		rel, ok := strings.CutPrefix(name, prefix)
+		if !ok || rel == "" || rel[0] < '0' || rel[0] > '9' || strings.HasPrefix(rel, "0-rescue") {
+			continue
+		}
+		if strings.HasSuffix(rel, ".old") || strings.HasSuffix(rel, ".hmac") {
+			return ""
+		}
+		return rel
+	}
+	return ""
+}
+
+var (
+	// secretName matches boot parameters whose value is a secret.
+	secretName = regexp.MustCompile(`(?i)pass|pwd|secret|token|psk|credential|api[_-]?key`)
+	// userInfo matches a user and password before an address: scheme://user:password@
+	// and netroot=iscsi:user:password@ (dracut.cmdline(7)).
+	userInfo = regexp.MustCompile(`:[^@\s]*@`)
+)
+
+// masked stands for a secret.
+const masked = "***"
+
+// maskCmdline replaces secrets in the kernel's command line.
+func maskCmdline(s string) string {
+	words := splitCmdline(s)
+	for i, w := range words {
+		name, value, ok := strings.Cut(w, "=")
+		if !ok {
+			continue
+		}
+		if secretName.MatchString(name) {
+			words[i] = name + "=" + masked
+		} else {
+			words[i] = name + "=" + userInfo.ReplaceAllString(value, ":"+masked+"@")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// splitCmdline cuts at blanks outside of double quotes, as the kernel does
+// (Documentation/admin-guide/kernel-parameters.rst).
+func splitCmdline(s string) []string {
+	quoted := false
+	return strings.FieldsFunc(s, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t' || r == '\n')
+	})
+}

@@ -1,0 +1,215 @@
+// Package osinfo reads which operating system a host runs: the sections os and
+// kernel.
+//
+// On Linux, and below a root, everything comes from files: os-release(5) and the
+// release files that were before it, /proc/sys/kernel, /boot and /lib/modules. Other
+// systems answer by system call or registry. The machine id of a host leaves it only
+// as a hash.
+package osinfo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// New returns the probe of the sections os and kernel.
+func New() probe.Probe { return osProbe{} }
+
+type osProbe struct{}
+
+// Info implements probe.Probe.
+func (osProbe) Info() probe.Info {
+	return probe.Info{
+		Name:     "osinfo",
+		Sections: []facts.ID{facts.OS, facts.Kernel},
+		Timeout:  5 * time.Second,
+		MaxItems: 200,
+		MaxBytes: 1 << 20,
+		Watch:    []string{"/etc/os-release", "/etc/debian_version", "/etc/hostname", "/etc/localtime", "/boot", "/lib/modules"},
+	}
+}
+
+// Collect implements probe.Probe.
+func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+	row, kernels, err := read(h)
+	if row != nil {
+		r.Add(facts.OS, row)
+	}
+	for _, k := range kernels {
+		r.Add(facts.Kernel, k)
+	}
+	return err
+}
+
+// Host is what the header of an inventory document says about its host.
+type Host struct {
+	Hostname  string `json:"hostname,omitempty"`
+	MachineID string `json:"machine_id,omitempty"` // hashed, see MachineID
+	OS        string `json:"os,omitempty"`         // name for people, with version
+	Family    string `json:"family"`               // linux, windows, darwin, freebsd
+	Arch      string `json:"arch,omitempty"`       // as the system names it
+}
+
+// Header reads the header of an inventory document.
+func Header(h *probe.Host) (Host, error) {
+	row, _, err := read(h)
+	if row == nil {
+		return Host{}, err
+	}
+	return Host{Hostname: row.Hostname, MachineID: row.MachineID, OS: row.Name, Family: row.Family, Arch: row.Arch}, nil
+}
+
+// fromFiles reads a Linux system by its files. names comes from uname(2) and is
+// empty below a root.
+func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, error) {
+	var denied error
+	rel := detect(func(p string) []byte {
+		b, err := h.ReadFile(p)
+		if errors.Is(err, fs.ErrPermission) {
+			denied = err
+		}
+		return b
+	})
+	names.fill(h)
+	row := &facts.OSRow{
+		Family: "linux", Arch: names.machine, Hostname: hostname(h), MachineID: MachineID(h),
+		Timezone: timezone(h), InitSystem: initSystem(h), Virtualised: virtualisation(h, names.release),
+		InstalledAt: installedAt(h),
+	}
+	rel.describe(row)
+	return row, kernels(h, names), denied
+}
+
+// describe copies what the release files say into the row.
+func (r *release) describe(row *facts.OSRow) {
+	row.ID, row.Name, row.Product = r.id, r.pretty, r.product
+	row.Version, row.VersionID, row.VersionName = r.version, r.versionID, r.versionName
+	row.Codename, row.Like, row.Lineage = r.codename, r.like, r.lineage()
+	row.VariantID, row.BuildID, row.SupportEnd = r.variantID, r.buildID, r.supportEnd
+	row.Manufacturer = r.vendor
+	row.Major, row.Minor = r.parts()
+}
+
+// uname are the answers of uname(2) that we use.
+type uname struct{ release, version, machine string }
+
+// fill completes the names from /proc/sys/kernel, which holds the same strings
+// (arch since Linux 6.1).
+func (u *uname) fill(h *probe.Host) {
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{{&u.release, "osrelease"}, {&u.version, "version"}, {&u.machine, "arch"}} {
+		if *f.to == "" {
+			*f.to = h.ReadString("/proc/sys/kernel/" + f.from)
+		}
+	}
+}
+
+// hostname is the name in effect, or the configured one where nothing runs.
+func hostname(h *probe.Host) string {
+	name := h.ReadString("/proc/sys/kernel/hostname")
+	if name == "" || name == "(none)" {
+		name = firstLine([]byte(h.ReadString("/etc/hostname")))
+	}
+	if name == "" {
+		name = parseAssignments([]byte(h.ReadString("/etc/sysconfig/network")))["HOSTNAME"]
+	}
+	return name
+}
+
+// MachineID is a stable name for the installation: the hash of machine-id(5), whose
+// manual forbids to give the id itself to others. The first 64 bits as 16 hexadecimal
+// digits; "" when the system has none.
+func MachineID(h *probe.Host) string {
+	id := machineID(h)
+	if id == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("atalaya machine-id 1\x00" + id))
+	return hex.EncodeToString(sum[:8])
+}
+
+// fileMachineID reads machine-id(5). An image before its first boot has an empty file
+// or "uninitialized" there.
+func fileMachineID(h *probe.Host) string {
+	for _, p := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
+		id := strings.ToLower(h.ReadString(p))
+		if _, err := hex.DecodeString(id); err == nil && len(id) == 32 && strings.Trim(id, "0") != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// timezone is the IANA name to which /etc/localtime leads, or that of the older
+// configuration files.
+func timezone(h *probe.Host) string {
+	if target, err := h.Readlink("/etc/localtime"); err == nil {
+		if _, zone, ok := strings.Cut(target, "zoneinfo/"); ok {
+			return zone
+		}
+	}
+	if zone := firstLine([]byte(h.ReadString("/etc/timezone"))); zone != "" {
+		return zone
+	}
+	return parseAssignments([]byte(h.ReadString("/etc/sysconfig/clock")))["ZONE"]
+}
+
+// initNames are the init systems known by the name of their first process or of what
+// /sbin/init leads to.
+var initNames = map[string]string{
+	"systemd": "systemd", "openrc-init": "openrc", "runit": "runit", "runit-init": "runit",
+	"s6-svscan": "s6", "s6-linux-init": "s6", "dinit": "dinit", "procd": "procd", "busybox": "busybox", "upstart": "upstart",
+}
+
+// initSystem names what starts the services. A process that is called init says
+// nothing; then the folder or link that each system leaves decides.
+func initSystem(h *probe.Host) string {
+	if name, ok := initNames[h.ReadString("/proc/1/comm")]; ok {
+		return name
+	}
+	if exists(h, "/run/openrc/softlevel") {
+		return "openrc"
+	}
+	target, err := h.Readlink("/sbin/init")
+	if name, ok := initNames[path.Base(target)]; err == nil && ok && !(name == "busybox" && exists(h, "/sbin/openrc")) {
+		return name
+	}
+	for _, c := range []struct{ file, name string }{
+		{"/sbin/openrc", "openrc"}, {"/usr/share/upstart", "upstart"}, {"/etc/inittab", "sysvinit"},
+	} {
+		if exists(h, c.file) {
+			return c.name
+		}
+	}
+	return ""
+}
+
+func exists(h *probe.Host, p string) bool {
+	_, err := h.Stat(p)
+	return err == nil
+}
+
+// installedAt is when the system was installed, from the time of files that its
+// installer, or mkfs, wrote once. Below a root such times are those of the copy.
+func installedAt(h *probe.Host) facts.Time {
+	if !h.Live() {
+		return 0
+	}
+	for _, p := range []string{"/var/log/installer", "/root/anaconda-ks.cfg", "/lost+found"} {
+		if info, err := h.Stat(p); err == nil {
+			return facts.TimeOf(info.ModTime().Truncate(time.Second))
+		}
+	}
+	return 0
+}

@@ -1,0 +1,23 @@
+package osinfo
+
+import (
+	"golang.org/x/sys/unix"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+	var names uname
+	var u unix.Utsname
+	if h.Live() && unix.Uname(&u) == nil {
+		names = uname{
+			release: unix.ByteSliceToString(u.Release[:]),
+			version: unix.ByteSliceToString(u.Version[:]),
+			machine: unix.ByteSliceToString(u.Machine[:]),
+		}
+	}
+	return fromFiles(h, names)
+}
+
+func machineID(h *probe.Host) string { return fileMachineID(h) }

@@ -1,0 +1,50 @@
+//go:build darwin || freebsd
+
+package osinfo
+
+import (
+	"golang.org/x/sys/unix"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// sysctls of Darwin that name the product; FreeBSD has os-release(5).
+const (
+	sysctlVersion = "kern.osproductversion"
+	sysctlBuild   = "kern.osversion"
+)
+
+func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+	if !h.Live() {
+		return fromFiles(h, uname{})
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return nil, nil, err
+	}
+	n := native{
+		system:   unix.ByteSliceToString(u.Sysname[:]),
+		hostname: unix.ByteSliceToString(u.Nodename[:]),
+		names: uname{
+			release: unix.ByteSliceToString(u.Release[:]),
+			version: unix.ByteSliceToString(u.Version[:]),
+			machine: unix.ByteSliceToString(u.Machine[:]),
+		},
+	}
+	n.version, _ = unix.Sysctl(sysctlVersion) // not on FreeBSD
+	n.build, _ = unix.Sysctl(sysctlBuild)
+	row := n.row(detect(func(p string) []byte { b, _ := h.ReadFile(p); return b }))
+	row.MachineID, row.Timezone = MachineID(h), timezone(h)
+	return row, []*facts.KernelRow{n.kernel()}, nil
+}
+
+// machineID is the UUID that FreeBSD keeps in /etc/hostid and in this sysctl, and
+// Darwin gives no program but by its I/O registry.
+func machineID(h *probe.Host) string {
+	if !h.Live() {
+		return fileMachineID(h)
+	}
+	id, _ := unix.Sysctl("kern.hostuuid")
+	return id
+}
