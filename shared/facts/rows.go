@@ -115,6 +115,7 @@ type CPURow struct {
 	MaxHz      int64  `json:"max_hz,omitempty" cbor:"10,keyasint,omitempty"`      // rated, not the current frequency
 	CacheBytes int64  `json:"cache_bytes,omitempty" cbor:"11,keyasint,omitempty"` // the largest level of one core complex
 	Flags      string `json:"flags,omitempty" cbor:"12,keyasint,omitempty"`       // as the kernel lists them, sorted
+	Offline    int    `json:"offline,omitempty" cbor:"13,keyasint,omitempty"`     // logical processors of the machine that are switched off; told on the first row, as they do not tell their socket
 }
 
 // Key implements Row.

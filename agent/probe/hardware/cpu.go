@@ -1,0 +1,338 @@
+package hardware
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const cpuFolder = "/sys/devices/system/cpu/"
+
+// maxCPU bounds processor numbers; Linux can be built for 8192.
+const maxCPU = 1 << 16
+
+// processor is one block of /proc/cpuinfo: the fields that we read.
+type processor struct {
+	number  int
+	socket  int // -1: not told
+	core    int // -1: not told
+	details map[string]string
+}
+
+// sameForAll are the fields that processors of one socket share; which exist depends
+// on the architecture (arch/*/kernel/proc.c and setup.c).
+var sameForAll = map[string]bool{
+	"vendor_id": true, "cpu family": true, "model": true, "model name": true, "stepping": true, "microcode": true,
+	"cache size": true, "flags": true, "Features": true, "isa": true, "uarch": true, "cpu": true, "machine": true,
+	"revision": true, "CPU implementer": true, "CPU architecture": true, "CPU variant": true, "CPU part": true, "CPU revision": true,
+}
+
+// parseCPUInfo reads /proc/cpuinfo. Fields outside of any processor (s390, ppc) go to
+// every processor. The details are kept for the first processor of each socket only,
+// since the flags of 256 processors are long.
+func parseCPUInfo(text string) []processor {
+	var list []processor
+	shared := make(map[string]string)
+	described := make(map[int]bool)
+	p := processor{number: -1}
+	flush := func() {
+		if p.number >= 0 && p.number < maxCPU {
+			if described[p.socket] {
+				p.details = nil
+			}
+			described[p.socket] = true
+			list = append(list, p)
+		}
+		p = processor{number: -1}
+	}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		switch {
+		case !ok:
+			flush()
+		case name == "processor":
+			flush()
+			p = newProcessor(value)
+		case strings.HasPrefix(name, "processor "): // s390: "processor 0: version = ..."
+			flush()
+			p = newProcessor(strings.TrimPrefix(name, "processor "))
+		case p.number < 0:
+			shared[name] = value
+		default:
+			p.set(name, value)
+		}
+	}
+	flush()
+	if len(list) > 0 {
+		list[0].fill(shared)
+	}
+	return list
+}
+
+func newProcessor(number string) processor {
+	return processor{number: atoi(number), socket: -1, core: -1, details: make(map[string]string, 16)}
+}
+
+func (p *processor) set(name, value string) {
+	switch {
+	case name == "physical id":
+		p.socket = atoi(value)
+	case name == "core id":
+		p.core = atoi(value)
+	case sameForAll[name]:
+		p.details[name] = value
+	}
+}
+
+func (p *processor) fill(shared map[string]string) {
+	for name, value := range shared {
+		if _, ok := p.details[name]; !ok && sameForAll[name] {
+			p.details[name] = value
+		}
+	}
+}
+
+// atoi gives -1 for what is no number.
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// socket is one processor package as counted.
+type socket struct {
+	id      int
+	first   int // the processor that describes it
+	cores   int
+	threads int
+	details map[string]string
+}
+
+// collectCPUs adds a row for each socket. rated are the frequencies that the firmware
+// names, in order of the sockets; empty when it names none.
+func collectCPUs(h *probe.Host, r *probe.Report, rated []int64) {
+	b, err := h.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		if _, statErr := h.Stat("/proc/cpuinfo"); statErr != nil {
+			err = errNoCPUs
+		}
+		r.Problem(facts.CPUs, err)
+		return
+	}
+	processors := parseCPUInfo(string(b))
+	placeProcessors(h, processors)
+	for i, s := range countSockets(processors) {
+		row := s.row()
+		row.MaxHz = maxHz(h, s)
+		if row.MaxHz == 0 && i < len(rated) {
+			row.MaxHz = rated[i]
+		}
+		if c := largestCache(h, s.first); c > 0 {
+			row.CacheBytes = c
+		}
+		if i == 0 {
+			row.Offline = len(parseCPUList(h.ReadString(cpuFolder + "offline")))
+		}
+		r.Add(facts.CPUs, row)
+	}
+}
+
+// placeProcessors completes socket and core from /sys for architectures whose
+// cpuinfo does not tell them. It reads one file per core and one per socket.
+func placeProcessors(h *probe.Host, list []processor) {
+	socketOf, coreOf := make(map[int]int), make(map[int]int)
+	for i := range list {
+		p := &list[i]
+		topology := fmt.Sprintf("%scpu%d/topology/", cpuFolder, p.number)
+		if p.socket < 0 {
+			if _, ok := socketOf[p.number]; !ok {
+				id := atoi(h.ReadString(topology + "physical_package_id"))
+				spread(socketOf, p.number, id, h.ReadString(topology+"core_siblings_list"))
+			}
+			p.socket = socketOf[p.number]
+		}
+		if p.core < 0 {
+			if _, ok := coreOf[p.number]; !ok {
+				spread(coreOf, p.number, p.number, h.ReadString(topology+"thread_siblings_list"))
+			}
+			p.core = coreOf[p.number]
+		}
+	}
+}
+
+// spread gives value to processor n and all in list.
+func spread(to map[int]int, n, value int, list string) {
+	to[n] = max(value, 0) // virtual machines say -1
+	for _, c := range parseCPUList(list) {
+		to[c] = max(value, 0)
+	}
+}
+
+// parseCPUList reads the kernel's list format: "0-3,8,10-11". What is malformed, or
+// beyond maxCPU, is left out.
+func parseCPUList(s string) []int {
+	var out []int
+	for part := range strings.SplitSeq(s, ",") {
+		lo, hi, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		from, to := atoi(lo), atoi(lo)
+		if isRange {
+			to = atoi(hi)
+		}
+		if from < 0 || to >= maxCPU {
+			continue
+		}
+		for n := from; n <= to && len(out) < maxCPU; n++ {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// countSockets counts cores and threads of each socket, in order of their numbers.
+func countSockets(list []processor) []*socket {
+	var order []*socket
+	bySocket := make(map[int]*socket)
+	cores := make(map[[2]int]bool)
+	for _, p := range list {
+		s := bySocket[p.socket]
+		if s == nil {
+			s = &socket{id: p.socket, first: p.number}
+			bySocket[p.socket] = s
+			order = append(order, s)
+		}
+		if s.details == nil {
+			s.details = p.details
+		}
+		s.threads++
+		if c := [2]int{p.socket, p.core}; !cores[c] {
+			cores[c] = true
+			s.cores++
+		}
+	}
+	for _, s := range order[min(1, len(order)):] {
+		if s.details == nil { // known only after parsing that these are sockets of their own
+			s.details = order[0].details
+		}
+	}
+	slices.SortFunc(order, func(a, b *socket) int { return a.id - b.id })
+	return order
+}
+
+// row takes the details by the names of each architecture: x86, arm, ppc, s390, riscv.
+func (s *socket) row() *facts.CPURow {
+	d := s.details
+	row := &facts.CPURow{
+		Socket: s.id, Cores: s.cores, Threads: s.threads,
+		Vendor: d["vendor_id"], Model: strings.Join(strings.Fields(d["model name"]), " "),
+		Family: d["cpu family"], ModelID: d["model"], Stepping: d["stepping"], Microcode: d["microcode"],
+		CacheBytes: parseSize(d["cache size"]),
+	}
+	if implementer := d["CPU implementer"]; implementer != "" {
+		row.Vendor, row.Family, row.ModelID = armVendor(implementer), d["CPU architecture"], d["CPU part"]
+		row.Stepping = strings.TrimPrefix(d["CPU variant"], "0x") + "." + d["CPU revision"] // "r0p1" is variant 0, revision 1
+		row.Stepping = strings.Trim(row.Stepping, ".")
+		if row.Model == "" {
+			row.Model = armParts[implementer+" "+d["CPU part"]]
+		}
+	}
+	for _, name := range []string{"cpu", "uarch", "machine"} {
+		if row.Model == "" {
+			row.Model = d[name]
+		}
+	}
+	for _, name := range []string{"flags", "Features", "isa"} {
+		if d[name] != "" {
+			words := strings.Fields(d[name])
+			slices.Sort(words)
+			row.Flags = strings.Join(words, " ")
+			break
+		}
+	}
+	return row
+}
+
+// armVendors are the implementers of the Main ID Register (Arm ARM, MIDR_EL1).
+var armVendors = map[string]string{
+	"0x41": "ARM", "0x42": "Broadcom", "0x43": "Cavium", "0x46": "Fujitsu", "0x48": "HiSilicon", "0x4e": "NVIDIA",
+	"0x50": "APM", "0x51": "Qualcomm", "0x53": "Samsung", "0x56": "Marvell", "0x61": "Apple", "0x69": "Intel",
+	"0x6d": "Microsoft", "0x70": "Phytium", "0xc0": "Ampere",
+}
+
+func armVendor(implementer string) string {
+	if v, ok := armVendors[implementer]; ok {
+		return v
+	}
+	return implementer
+}
+
+// armParts are part numbers of cores by their designers' technical reference manuals.
+var armParts = map[string]string{
+	"0x41 0xd03": "Cortex-A53", "0x41 0xd04": "Cortex-A35", "0x41 0xd05": "Cortex-A55", "0x41 0xd07": "Cortex-A57",
+	"0x41 0xd08": "Cortex-A72", "0x41 0xd09": "Cortex-A73", "0x41 0xd0a": "Cortex-A75", "0x41 0xd0b": "Cortex-A76",
+	"0x41 0xd0c": "Neoverse-N1", "0x41 0xd0d": "Cortex-A77", "0x41 0xd40": "Neoverse-V1", "0x41 0xd41": "Cortex-A78",
+	"0x41 0xd44": "Cortex-X1", "0x41 0xd49": "Neoverse-N2", "0x41 0xd4f": "Neoverse-V2", "0x41 0xc07": "Cortex-A7",
+	"0x41 0xc0f": "Cortex-A15", "0x41 0xb76": "ARM1176", "0x46 0x001": "A64FX", "0x48 0xd01": "Kunpeng-920",
+	"0xc0 0xac3": "Ampere-1", "0x43 0x0a1": "ThunderX", "0x43 0x0af": "ThunderX2",
+}
+
+// ratedSpeed is the frequency that Intel writes into the model name.
+var ratedSpeed = regexp.MustCompile(`@ ([0-9.]+)GHz`)
+
+// maxHz is the highest frequency the processor is made for: the limit of its
+// frequency driver, or the number in its name.
+func maxHz(h *probe.Host, s *socket) int64 {
+	khz, err := strconv.ParseInt(h.ReadString(fmt.Sprintf("%scpu%d/cpufreq/cpuinfo_max_freq", cpuFolder, s.first)), 10, 64)
+	if err == nil && khz > 0 && khz < 1e8 {
+		return khz * 1000
+	}
+	if m := ratedSpeed.FindStringSubmatch(s.details["model name"]); m != nil {
+		ghz, _ := strconv.ParseFloat(m[1], 64) // the pattern admits "1.2.3": then 0
+		return int64(ghz*1000+0.5) * 1e6
+	}
+	return 0
+}
+
+// largestCache is the size of the last level of the processor's caches.
+func largestCache(h *probe.Host, cpu int) int64 {
+	var level int
+	var size int64
+	const maxCaches = 10
+	for i := range maxCaches {
+		dir := fmt.Sprintf("%scpu%d/cache/index%d/", cpuFolder, cpu, i)
+		l := atoi(h.ReadString(dir + "level"))
+		if l < 0 {
+			break
+		}
+		if l > level {
+			level, size = l, parseSize(h.ReadString(dir+"size"))
+		}
+	}
+	return size
+}
+
+// parseSize reads sizes such as "512 KB", "32K", "16M"; 0 if it is none.
+func parseSize(s string) int64 {
+	s = strings.TrimSuffix(strings.ReplaceAll(s, " ", ""), "B")
+	shift := 0
+	switch {
+	case strings.HasSuffix(s, "K"):
+		shift = 10
+	case strings.HasSuffix(s, "M"):
+		shift = 20
+	case strings.HasSuffix(s, "G"):
+		shift = 30
+	}
+	n, err := strconv.ParseInt(strings.TrimRight(s, "KMG"), 10, 32)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n << shift
+}
