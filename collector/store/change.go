@@ -1,0 +1,97 @@
+package store
+
+import (
+	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// ChangeKind says what happened to a row.
+type ChangeKind uint8
+
+// The kinds of changes. The numbers are in the state file.
+const (
+	Added   ChangeKind = 1
+	Changed ChangeKind = 2
+	Removed ChangeKind = 3
+	// StatusChanged: the status of a section changed; Key is empty, Old and New are
+	// the two as DecodeStatus reads them.
+	StatusChanged ChangeKind = 4
+)
+
+var changeNames = [...]string{"", "added", "changed", "removed", "status"}
+
+// String returns the kind as it stands in JSON.
+func (k ChangeKind) String() string {
+	if int(k) < len(changeNames) {
+		return changeNames[k]
+	}
+	return "unknown"
+}
+
+// MarshalText makes kinds words in JSON.
+func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Change is one entry of the change log. Seq is its number, from 1, without gaps
+// except where Prune took entries out.
+type Change struct {
+	Seq             uint64
+	Host            identity.HostID
+	Section         facts.ID
+	Kind            ChangeKind
+	Key             string
+	Old, New        []byte    // rows in their encoding; nil where there is none
+	Observed        time.Time // agent's clock
+	Received        time.Time // ours
+	Epoch, BatchSeq uint64
+}
+
+// EncodeStatus is the form of a status in a change.
+func EncodeStatus(s facts.Status, reason string) []byte {
+	return append([]byte{byte(s)}, reason...)
+}
+
+// DecodeStatus is the inverse of EncodeStatus; nothing gives StatusUnknown.
+func DecodeStatus(b []byte) (facts.Status, string) {
+	if len(b) == 0 {
+		return facts.StatusUnknown, ""
+	}
+	return facts.Status(b[0]), string(b[1:])
+}
+
+// SectionState is the state of a section of a host, beside its rows.
+type SectionState struct {
+	Section    facts.ID
+	Status     facts.Status // of the last reading
+	Reason     string
+	ObservedAt time.Time // last reading, successful or not; agent's clock
+	KnownAt    time.Time // last reading that gave the rows; agent's clock
+	Digest     facts.Digest
+	Rows       int
+	Since      uint64 // number of the change that brought the status
+	Doubtful   bool   // the state was set back or damaged: rows are asked for again
+}
+
+// Stale reports whether the rows are from an earlier reading than the status.
+func (s SectionState) Stale() bool { return s.Rows > 0 && !carriesRows(s.Status) }
+
+// carriesRows reports whether a reading with that status tells the rows.
+func carriesRows(s facts.Status) bool {
+	return s == facts.StatusOK || s == facts.StatusPartial || s == facts.StatusEmpty
+}
+
+// Delivery is a batch with the host whose certificate sent it.
+type Delivery struct {
+	Host     identity.HostID
+	Batch    wire.Batch
+	Received time.Time
+}
+
+// Outcome of one delivery.
+type Outcome struct {
+	Duplicate bool       // known before; nothing was changed
+	Resync    []facts.ID // sections whose digest does not match: they were left as they were
+	Err       error      // this delivery alone was refused: ErrUnknownHost, ErrMalformed or ErrReused
+}

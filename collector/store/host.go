@@ -1,0 +1,304 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// The tables of this package.
+const (
+	tableMeta     = "store.meta"       // name -> number
+	tableHosts    = "store.hosts"      // host id -> Host as JSON
+	tableIndex    = "store.index"      // host index -> host id
+	tableSeen     = "store.seen"       // host index -> milliseconds of the last sign of life
+	tableMarks    = "store.marks"      // host index -> which batches are known, see marks
+	tableSections = "store.sections"   // host index -> the states of its sections
+	tableRows     = "store.rows"       // host index, section, row key -> change number, row
+	tableChanges  = "store.changes"    // number of the first change -> block
+	tableByHost   = "store.changes_by" // host index, number of the first change -> what is in the block
+)
+
+// The entries of tableMeta.
+const (
+	metaVersion    = "version"     // formatVersion of the file
+	metaHosts      = "hosts"       // host indexes given so far
+	metaLastChange = "last_change" // number of the newest change
+	metaHistory    = "history"     // milliseconds: the log is complete from then on; 0: from the beginning
+)
+
+// seenEvery is how often moments of Seen are written: after a crash a host looks at
+// most that much longer silent than it was.
+const seenEvery = time.Minute
+
+// Host is what the store itself keeps of a host.
+type Host struct {
+	ID           identity.HostID
+	Name         string
+	OS, Arch     string // GOOS and GOARCH of its agent
+	AgentVersion string
+	EnrolledAt   time.Time
+	MachineID    string        // hash, to notice clones
+	ClockOffset  time.Duration // agent's clock minus ours
+	Interval     time.Duration // between metric readings
+	Tags         []string      // given by administrators, sorted
+
+	// The rest is the store's own: PutHost ignores it, but for a LastSeen later than the known one.
+
+	Index       uint32    // short number of the host within this state file, from 1, never reused
+	LastSeen    time.Time // last message or batch
+	Epoch       uint64    // of the newest sequence of batches
+	HighSeq     uint64    // all batches of Epoch up to it are durable or given up
+	LossBatches uint64    // that the host's spool dropped before they came here
+}
+
+// hostRecord is Host as stored.
+type hostRecord struct {
+	Index        uint32        `json:"index"`
+	Name         string        `json:"name"`
+	OS           string        `json:"os,omitempty"`
+	Arch         string        `json:"arch,omitempty"`
+	AgentVersion string        `json:"agent_version,omitempty"`
+	EnrolledAt   facts.Time    `json:"enrolled_at,omitzero"`
+	MachineID    string        `json:"machine_id,omitempty"`
+	ClockOffset  time.Duration `json:"clock_offset,omitempty"`
+	Interval     time.Duration `json:"interval,omitempty"`
+	Tags         []string      `json:"tags,omitempty"`
+	LossBatches  uint64        `json:"loss_batches,omitempty"`
+}
+
+func (tx *Tx) meta(name string) (uint64, error) {
+	v, err := tx.Table(tableMeta).Get([]byte(name))
+	if err != nil || v == nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, &CorruptError{Table: tableMeta, Key: []byte(name), Detail: "wrong length"}
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+func (tx *Tx) putMeta(name string, v uint64) error {
+	return tx.Table(tableMeta).Put([]byte(name), binary.BigEndian.AppendUint64(nil, v))
+}
+
+func indexKey(index uint32) []byte { return binary.BigEndian.AppendUint32(nil, index) }
+
+// Host returns a host; false when it is unknown.
+func (tx *Tx) Host(id identity.HostID) (Host, bool, error) {
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return Host{}, false, err
+	}
+	h, err := tx.wholeHost(id, rec)
+	return h, err == nil, err
+}
+
+func (tx *Tx) hostRecord(id identity.HostID) (hostRecord, bool, error) {
+	v, err := tx.Table(tableHosts).Get(id[:])
+	if err != nil || v == nil {
+		return hostRecord{}, false, err
+	}
+	rec, err := decodeHost(id[:], v)
+	return rec, err == nil, err
+}
+
+func decodeHost(key, v []byte) (rec hostRecord, err error) {
+	if err := json.Unmarshal(v, &rec); err != nil {
+		return rec, &CorruptError{Table: tableHosts, Key: bytes.Clone(key), Detail: err.Error()}
+	}
+	return rec, nil
+}
+
+// wholeHost joins a host's record with what is kept apart because it changes often.
+func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
+	h := Host{
+		ID: id, Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
+		EnrolledAt: rec.EnrolledAt.Time(), MachineID: rec.MachineID, ClockOffset: rec.ClockOffset,
+		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
+	}
+	m, err := tx.marks(rec.Index)
+	if err != nil {
+		return Host{}, err
+	}
+	if len(m) > 0 {
+		h.Epoch, h.HighSeq = m[0].epoch, m[0].high
+	}
+	h.LastSeen, err = tx.lastSeen(id, rec.Index)
+	return h, err
+}
+
+func (tx *Tx) lastSeen(id identity.HostID, index uint32) (time.Time, error) {
+	v, err := tx.Table(tableSeen).Get(indexKey(index))
+	if err != nil {
+		return time.Time{}, err
+	}
+	var at time.Time
+	if len(v) == 8 {
+		at = facts.Time(binary.BigEndian.Uint64(v)).Time()
+	}
+	tx.store.mu.Lock()
+	defer tx.store.mu.Unlock()
+	if m, ok := tx.store.seen[id]; ok && m.After(at) {
+		at = m
+	}
+	return at, nil
+}
+
+// PutHost adds a host or changes what is known of it.
+func (tx *Tx) PutHost(h Host) error {
+	rec, known, err := tx.hostRecord(h.ID)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if rec.Index, err = tx.newIndex(h.ID); err != nil {
+			return err
+		}
+	}
+	rec = hostRecord{
+		Index: rec.Index, LossBatches: rec.LossBatches, Name: h.Name, OS: h.OS, Arch: h.Arch,
+		AgentVersion: h.AgentVersion, EnrolledAt: facts.TimeOf(h.EnrolledAt), MachineID: h.MachineID,
+		ClockOffset: h.ClockOffset, Interval: h.Interval, Tags: h.Tags,
+	}
+	if err := tx.putHostRecord(h.ID, rec); err != nil {
+		return err
+	}
+	seen, err := tx.lastSeen(h.ID, rec.Index)
+	if err != nil || !h.LastSeen.After(seen) {
+		return err
+	}
+	return tx.putSeen(rec.Index, h.LastSeen)
+}
+
+func (tx *Tx) putHostRecord(id identity.HostID, rec hostRecord) error {
+	v, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("encode host %s: %w", id, err)
+	}
+	return tx.Table(tableHosts).Put(id[:], v)
+}
+
+func (tx *Tx) newIndex(id identity.HostID) (uint32, error) {
+	n, err := tx.meta(metaHosts)
+	if err != nil {
+		return 0, err
+	}
+	n++
+	if n > 1<<32-1 {
+		return 0, fmt.Errorf("host %s: all host indexes are used", id)
+	}
+	if err := tx.Table(tableIndex).Put(indexKey(uint32(n)), id[:]); err != nil {
+		return 0, err
+	}
+	return uint32(n), tx.putMeta(metaHosts, n)
+}
+
+// HostByIndex returns the id of the host with that Index; false when there is none.
+func (tx *Tx) HostByIndex(index uint32) (identity.HostID, bool, error) {
+	v, err := tx.Table(tableIndex).Get(indexKey(index))
+	if err != nil || len(v) != len(identity.HostID{}) {
+		return identity.HostID{}, false, err
+	}
+	return identity.HostID(v), true, nil
+}
+
+// Hosts calls fn for all hosts in the order of their ids. Stop ends it early.
+func (tx *Tx) Hosts(fn func(Host) error) error {
+	return tx.HostsFrom(identity.HostID{}, fn)
+}
+
+// HostsFrom is Hosts from the first host whose id is not below from.
+func (tx *Tx) HostsFrom(from identity.HostID, fn func(Host) error) error {
+	return tx.Table(tableHosts).ScanFrom(nil, from[:], func(k, v []byte) error {
+		if len(k) != len(identity.HostID{}) {
+			return &CorruptError{Table: tableHosts, Key: bytes.Clone(k), Detail: "not a host id"}
+		}
+		rec, err := decodeHost(k, v)
+		if err != nil {
+			return err
+		}
+		h, err := tx.wholeHost(identity.HostID(k), rec)
+		if err != nil {
+			return err
+		}
+		return fn(h)
+	})
+}
+
+// Hello takes what a host says of itself when it connects and returns the highest
+// batch of its epoch up to which all are durable, 0 when there is none. It refuses a
+// host that was never enrolled with ErrUnknownHost.
+func (s *Store) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq uint64, err error) {
+	err = s.Update(func(tx *Tx) error {
+		host, ok, err := tx.Host(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%w: %s", ErrUnknownHost, id)
+		}
+		host.Name, host.OS, host.Arch, host.AgentVersion = h.Hostname, h.OS, h.Arch, h.AgentVersion
+		host.MachineID, host.Interval = h.MachineID, time.Duration(h.IntervalMillis)*time.Millisecond
+		host.ClockOffset = facts.Time(h.At).Time().Sub(at).Truncate(time.Millisecond)
+		host.LastSeen = at
+		m, err := tx.marks(host.Index)
+		if err != nil {
+			return err
+		}
+		highSeq = m.of(h.Epoch).high
+		return tx.PutHost(host)
+	})
+	return highSeq, err
+}
+
+// Seen notes a sign of life of a host. It is written within a minute.
+func (s *Store) Seen(id identity.HostID, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at.After(s.seen[id]) {
+		s.seen[id] = at
+	}
+}
+
+// takeSeen hands out the moments that wait to be written.
+func (s *Store) takeSeen() map[[8]byte]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.seen
+	s.seen = map[[8]byte]time.Time{}
+	s.flushed = s.now()
+	return out
+}
+
+func (s *Store) seenDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen) > 0 && s.now().Sub(s.flushed) >= seenEvery
+}
+
+func (tx *Tx) flushSeen(seen map[[8]byte]time.Time) error {
+	for id, at := range seen {
+		rec, ok, err := tx.hostRecord(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := tx.putSeen(rec.Index, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) putSeen(index uint32, at time.Time) error {
+	return tx.Table(tableSeen).Put(indexKey(index), binary.BigEndian.AppendUint64(nil, uint64(facts.TimeOf(at))))
+}

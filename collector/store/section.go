@@ -1,0 +1,108 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+)
+
+// Sections returns the states of the sections that a host ever reported, by number.
+func (tx *Tx) Sections(id identity.HostID) ([]SectionState, error) {
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return tx.sections(rec.Index)
+}
+
+func (tx *Tx) sections(index uint32) ([]SectionState, error) {
+	key := indexKey(index)
+	v, err := tx.Table(tableSections).Get(key)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	states, ok := decodeSections(v)
+	if !ok {
+		return nil, &CorruptError{Table: tableSections, Key: key, Detail: "not decodable"}
+	}
+	return states, nil
+}
+
+func (tx *Tx) putSections(index uint32, states []SectionState) error {
+	return tx.Table(tableSections).Put(indexKey(index), encodeSections(states))
+}
+
+// doubtAll marks all sections of all hosts so that they are asked for as a whole.
+func (tx *Tx) doubtAll() error {
+	var indexes []uint32
+	err := tx.Table(tableSections).Scan(nil, func(k, _ []byte) error {
+		indexes = append(indexes, binary.BigEndian.Uint32(k))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, index := range indexes {
+		states, err := tx.sections(index)
+		if err != nil {
+			return err
+		}
+		for i := range states {
+			states[i].Doubtful = true
+		}
+		if err := tx.putSections(index, states); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stateOf returns the place of a section among the states, adding it when it is new.
+func stateOf(states []SectionState, id facts.ID) ([]SectionState, int) {
+	i, ok := slices.BinarySearchFunc(states, id, func(s SectionState, id facts.ID) int { return int(s.Section) - int(id) })
+	if !ok {
+		states = slices.Insert(states, i, SectionState{Section: id})
+	}
+	return states, i
+}
+
+// encodeSections gives for each section: number, status, flags, times, digest, number
+// of rows, change number, reason.
+func encodeSections(states []SectionState) []byte {
+	var b []byte
+	for _, s := range states {
+		var flags byte
+		if s.Doubtful {
+			flags = 1
+		}
+		b = binary.AppendUvarint(b, uint64(s.Section))
+		b = append(b, byte(s.Status), flags)
+		b = binary.AppendVarint(b, int64(facts.TimeOf(s.ObservedAt)))
+		b = binary.AppendVarint(b, int64(facts.TimeOf(s.KnownAt)))
+		b = binary.BigEndian.AppendUint64(b, uint64(s.Digest))
+		b = binary.AppendUvarint(b, uint64(s.Rows))
+		b = binary.AppendUvarint(b, s.Since)
+		b = binary.AppendUvarint(b, uint64(len(s.Reason)))
+		b = append(b, s.Reason...)
+	}
+	return b
+}
+
+func decodeSections(v []byte) (states []SectionState, ok bool) {
+	d := decoder{b: v}
+	for len(d.b) > 0 && !d.bad {
+		s := SectionState{Section: facts.ID(d.uvarint()), Status: facts.Status(d.byte())}
+		s.Doubtful = d.byte() != 0
+		s.ObservedAt = facts.Time(d.varint()).Time()
+		s.KnownAt = facts.Time(d.varint()).Time()
+		s.Digest = facts.Digest(d.uint64())
+		s.Rows = int(d.uvarint())
+		s.Since = d.uvarint()
+		s.Reason = string(bytes.Clone(d.bytes()))
+		states = append(states, s)
+	}
+	return states, !d.bad
+}

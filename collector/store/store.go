@@ -1,0 +1,303 @@
+// Package store is the only door to the collector's state file: transactions,
+// facts with their change log, duplicate removal, and tables for other packages.
+//
+// The file is bbolt. Every value carries a checksum over table, key and value that
+// is verified on each read; a mismatch is ErrCorrupt and never a value. Every table
+// carries the number and the sum of its records, so that a page that silently
+// returned to an older state is noticed too. Open checks all of it with its own
+// reader (see Check) before bbolt maps the file, because bbolt ends the process on
+// many kinds of damage.
+//
+// Beside the file F lie F.lock, which names the process that holds it, and F.high,
+// the number of the last transaction, by which a lost one is noticed.
+//
+// One write transaction runs at a time; readers see the state of their beginning and
+// never wait for the writer. A function given to View or Update must not call View
+// or Update. The store starts no goroutine.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// FileName is the usual name of the state file in the collector's data folder.
+const FileName = "state.db"
+
+// formatVersion is the layout of the tables of this package. A file with a higher
+// one was written by a newer collector and is refused.
+const formatVersion = 1
+
+// blockChanges is how many changes one block of the change log holds at most: it bounds
+// what has to be inflated to see one of them.
+const blockChanges = 256
+
+// Config says where the state is and how to treat it.
+type Config struct {
+	Path   string           // of the file, usually <data>/state.db; its folder must exist
+	Now    func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: nothing is logged
+	NoSync bool             // for tests: commits are not durable
+}
+
+// Store is an open state file. Its methods may be called from any goroutine.
+type Store struct {
+	db   *bolt.DB
+	path string
+	now  func() time.Time
+	log  *slog.Logger
+	lock *lockFile
+	high *highMark
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	seen    map[[8]byte]time.Time // moments of Seen not yet written
+	flushed time.Time             // when seen was last written
+	failed  error                 // the file cannot be written any more
+}
+
+// Open opens the state file and creates it when there is none. It refuses when
+// another process holds it (ErrLocked), when it is damaged (ErrCorrupt) and when a
+// newer collector wrote it (ErrNewer).
+func Open(c Config) (_ *Store, err error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{path: c.Path, now: c.Now, log: c.Log, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}}
+	s.flushed = c.Now()
+	if s.lock, err = lockPath(c.Path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	if s.high, err = openHighMark(c.Path + ".high"); err != nil {
+		return nil, err
+	}
+	if err := s.prepareFile(); err != nil {
+		return nil, err
+	}
+	if s.db, err = openBolt(c.Path, c.NoSync); err != nil {
+		return nil, fmt.Errorf("open state file %q: %w", c.Path, err)
+	}
+	if err := s.compareHighMark(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepareFile creates the file when there is none and checks it otherwise.
+func (s *Store) prepareFile() error {
+	_, err := os.Stat(s.path)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("open state file: %w", err)
+	case s.high.txid > 0:
+		return fmt.Errorf("state file %q is gone, but %q says that there was one: restore a backup, or remove %q to begin with an empty state",
+			s.path, s.high.path, s.high.path)
+	}
+	return createFile(s.path)
+}
+
+// createFile makes an empty state file aside and renames it: a creation that is cut
+// short leaves a file on which bbolt would end the process.
+func createFile(path string) (err error) {
+	aside := path + ".new"
+	if err := os.Remove(aside); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("create state file: %w", err)
+	}
+	db, err := openBolt(aside, false)
+	if err != nil {
+		return fmt.Errorf("create state file: %w", err)
+	}
+	s := &Store{db: db, path: aside, changed: make(chan struct{})}
+	err = s.Update(func(tx *Tx) error {
+		return tx.putMeta(metaVersion, formatVersion)
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("create state file: %w", err)
+	}
+	if err := os.Rename(aside, path); err != nil {
+		return fmt.Errorf("create state file: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// openBolt opens the file. The list of free pages is not stored: a damaged list
+// would let bbolt overwrite live pages, and rebuilding it costs one walk at open.
+func openBolt(path string, noSync bool) (*bolt.DB, error) {
+	return bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         time.Second,
+		NoFreelistSync:  true,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: initialMmap,
+		NoSync:          noSync,
+	})
+}
+
+// compareHighMark notices that the file is older than what was last committed: its
+// newest root page was damaged, or it was restored from a backup. All facts are then
+// asked from the hosts again.
+func (s *Store) compareHighMark() error {
+	var txid, last uint64
+	err := s.View(func(tx *Tx) (err error) {
+		txid = uint64(tx.b.ID())
+		last, err = tx.meta(metaLastChange)
+		return err
+	})
+	if err != nil || txid >= s.high.txid {
+		return err
+	}
+	s.log.Error("the state file is older than the last commit; every host will be asked for its facts again",
+		"file", s.path, "lost_transactions", s.high.txid-txid, "lost_changes", s.high.lastChange-min(last, s.high.lastChange))
+	return s.Update(func(tx *Tx) error { return tx.doubtAll() })
+}
+
+// Close writes what is pending and releases the file.
+func (s *Store) Close() error {
+	err := s.Update(func(tx *Tx) error { return tx.flushSeen(s.takeSeen()) })
+	if s.failure() != nil {
+		err = nil // reported when it happened
+	}
+	return errors.Join(err, s.release())
+}
+
+func (s *Store) release() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.high != nil {
+		errs = append(errs, s.high.close())
+	}
+	return errors.Join(append(errs, s.lock.release())...)
+}
+
+// Changed returns a channel that is closed at the next commit that adds to the
+// change log. Take the channel before looking at the log.
+func (s *Store) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// Now is the store's clock, so that views over it share it.
+func (s *Store) Now() time.Time { return s.now() }
+
+// View runs fn with a consistent state to read. Slices from tx are valid until fn
+// returns.
+func (s *Store) View(fn func(*Tx) error) error {
+	b, err := s.db.Begin(false)
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	defer b.Rollback() // a read transaction has nothing to lose
+	return fn(&Tx{store: s, b: b})
+}
+
+// Update runs fn and makes durable what it wrote, or nothing when it returns an error.
+func (s *Store) Update(fn func(*Tx) error) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	b, err := s.db.Begin(true)
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	done := false
+	defer func() {
+		if !done {
+			b.Rollback() // the reason is what fn or commit returned
+		}
+	}()
+	tx := &Tx{store: s, b: b}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.flushTables(); err != nil {
+		return err
+	}
+	txid := uint64(b.ID())
+	if err := s.commit(b); err != nil {
+		return err
+	}
+	done = true
+	return s.committed(tx, txid)
+}
+
+// commit makes the transaction durable. When bbolt panics over a damaged page the
+// store stays readable and refuses further writes.
+func (s *Store) commit(b *bolt.Tx) (err error) {
+	defer func() {
+		if errors.Is(err, ErrCorrupt) {
+			s.mu.Lock()
+			s.failed = err
+			s.mu.Unlock()
+		}
+	}()
+	defer guard(&err, "", nil)()
+	switch err := b.Commit(); {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %q: free some space, nothing was written: %w", ErrFull, s.path, err)
+	case err != nil:
+		return fmt.Errorf("write state file %q: %w", s.path, err)
+	}
+	return nil
+}
+
+// committed tells the high mark and those who wait for changes.
+func (s *Store) committed(tx *Tx, txid uint64) error {
+	if s.high != nil {
+		if err := s.high.write(txid, tx.lastChange); err != nil {
+			s.log.Warn("high mark not written", "err", err)
+		}
+	}
+	if tx.lastChange == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}
+
+func (s *Store) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// Backup writes a consistent copy of the file as of now; writers go on meanwhile.
+func (s *Store) Backup(w io.Writer) (err error) {
+	return s.View(func(tx *Tx) (err error) {
+		defer guard(&err, "", nil)()
+		_, err = tx.b.WriteTo(w)
+		return err
+	})
+}
+
+// Size returns the length of the state file in bytes.
+func (s *Store) Size() (int64, error) {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}

@@ -1,0 +1,344 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sumSize is the length of the checksum behind each value.
+const sumSize = 4
+
+// catalogue is the bucket with the number and the sum of the records of each table.
+const catalogue = "store.tables"
+
+// Tx is a transaction: a consistent state to read and, in Update, to write. It
+// belongs to one goroutine and ends with the function it was given to.
+type Tx struct {
+	store      *Store
+	b          *bolt.Tx
+	tables     map[string]*table
+	lastChange uint64 // the newest change this transaction logged, 0: none
+}
+
+// Table is a named, ordered map from keys to values within a transaction. The zero
+// Table is not usable.
+type Table struct{ *table }
+
+type table struct {
+	tx     *Tx
+	name   string
+	bucket *bolt.Bucket // nil while the table is empty and was not written
+	err    error        // why the table cannot be used
+	dirty  bool
+	count  uint64 // of records; loaded by the first write
+	sum    uint64 // of their checksums, modulo 2^64
+}
+
+// Table returns the table of that name; it comes into being with its first record.
+// Names begin with the package they belong to: "cmdb.items".
+func (tx *Tx) Table(name string) Table {
+	if t, ok := tx.tables[name]; ok {
+		return Table{t}
+	}
+	t := &table{tx: tx, name: name}
+	t.bucket, t.err = tx.bucket(name)
+	if tx.tables == nil {
+		tx.tables = map[string]*table{}
+	}
+	tx.tables[name] = t
+	return Table{t}
+}
+
+func (tx *Tx) bucket(name string) (b *bolt.Bucket, err error) {
+	defer guard(&err, name, nil)()
+	return tx.b.Bucket([]byte(name)), nil
+}
+
+// Key joins parts to a key such that no two lists of parts give the same key: each
+// part is preceded by its length. Keys that share their first parts are neighbours.
+func Key(parts ...[]byte) []byte {
+	var k []byte
+	for _, p := range parts {
+		k = binary.AppendUvarint(k, uint64(len(p)))
+		k = append(k, p...)
+	}
+	return k
+}
+
+// SplitKey is the inverse of Key.
+func SplitKey(key []byte) ([][]byte, error) {
+	var parts [][]byte
+	for len(key) > 0 {
+		n, w := binary.Uvarint(key)
+		if w <= 0 || n > uint64(len(key)-w) {
+			return nil, fmt.Errorf("key %x is not a list of parts", key)
+		}
+		parts = append(parts, key[w:w+int(n)])
+		key = key[w+int(n):]
+	}
+	return parts, nil
+}
+
+// checksum covers the table and the key too, so that a value that turns up in
+// another place is not taken for a good one.
+func checksum(table string, key, value []byte) uint32 {
+	var n [4]byte
+	binary.LittleEndian.PutUint32(n[:], uint32(len(key)))
+	c := crc32.Update(0, castagnoli, []byte(table))
+	c = crc32.Update(c, castagnoli, n[:])
+	c = crc32.Update(c, castagnoli, key)
+	return crc32.Update(c, castagnoli, value)
+}
+
+// unseal verifies a stored value and returns it without its checksum.
+func unseal(table string, key, stored []byte) ([]byte, error) {
+	n := len(stored) - sumSize
+	if n < 0 {
+		return nil, &CorruptError{Table: table, Key: bytes.Clone(key), Detail: "value is too short"}
+	}
+	if checksum(table, key, stored[:n]) != binary.LittleEndian.Uint32(stored[n:]) {
+		return nil, &CorruptError{Table: table, Key: bytes.Clone(key), Detail: "checksum does not match"}
+	}
+	return stored[:n:n], nil
+}
+
+// Get returns the value of key, nil when there is none. The slice is valid during
+// the transaction and must not be changed.
+func (t Table) Get(key []byte) (value []byte, err error) {
+	if t.bucket == nil {
+		return nil, t.err
+	}
+	defer guard(&err, t.name, key)()
+	stored := t.bucket.Get(key)
+	if stored == nil {
+		return nil, nil
+	}
+	return unseal(t.name, key, stored)
+}
+
+// Put sets the value of key. Key and value may be reused after it returns.
+func (t Table) Put(key, value []byte) (err error) {
+	if err := t.open(); err != nil {
+		return err
+	}
+	defer guard(&err, t.name, key)()
+	if old := t.bucket.Get(key); old != nil {
+		t.forget(old)
+	}
+	sum := checksum(t.name, key, value)
+	stored := make([]byte, len(value), len(value)+sumSize)
+	copy(stored, value)
+	stored = binary.LittleEndian.AppendUint32(stored, sum)
+	t.count++
+	t.sum += uint64(sum)
+	if err := t.bucket.Put(bytes.Clone(key), stored); err != nil {
+		return fmt.Errorf("write table %q: %w", t.name, err)
+	}
+	return nil
+}
+
+// Delete removes key; a key that is not there is no error.
+func (t Table) Delete(key []byte) (err error) {
+	if t.bucket == nil {
+		return t.err
+	}
+	if err := t.open(); err != nil {
+		return err
+	}
+	defer guard(&err, t.name, key)()
+	old := t.bucket.Get(key)
+	if old == nil {
+		return nil
+	}
+	t.forget(old)
+	if err := t.bucket.Delete(key); err != nil {
+		return fmt.Errorf("write table %q: %w", t.name, err)
+	}
+	return nil
+}
+
+// Clear removes all records.
+func (t Table) Clear() (err error) {
+	if t.bucket == nil {
+		return t.err
+	}
+	if err := t.open(); err != nil {
+		return err
+	}
+	defer guard(&err, t.name, nil)()
+	if err := t.tx.b.DeleteBucket([]byte(t.name)); err != nil {
+		return fmt.Errorf("clear table %q: %w", t.name, err)
+	}
+	t.count, t.sum = 0, 0
+	t.bucket, err = t.tx.b.CreateBucket([]byte(t.name))
+	return err
+}
+
+// DeletePrefix removes the records whose keys begin with prefix.
+func (t Table) DeletePrefix(prefix []byte) error {
+	var keys [][]byte
+	err := t.Scan(prefix, func(k, _ []byte) error {
+		keys = append(keys, bytes.Clone(k))
+		return nil
+	})
+	for _, k := range keys {
+		err = errors.Join(err, t.Delete(k))
+	}
+	return err
+}
+
+// Count returns the number of records.
+func (t Table) Count() (uint64, error) {
+	if t.dirty {
+		return t.count, nil
+	}
+	count, _, err := t.tx.tableSum(t.name)
+	return count, err
+}
+
+// Scan calls fn for the records whose keys begin with prefix, in ascending order. fn
+// must not write to the table. Stop ends the scan without an error.
+func (t Table) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	return t.ScanFrom(prefix, prefix, fn)
+}
+
+// ScanFrom is Scan from the first key that is not below from.
+func (t Table) ScanFrom(prefix, from []byte, fn func(key, value []byte) error) error {
+	if t.bucket == nil {
+		return t.err
+	}
+	c := t.bucket.Cursor()
+	return t.walk(prefix, func() ([]byte, []byte) { return c.Seek(from) }, c.Next, fn)
+}
+
+// ScanReverse calls fn for the records whose keys begin with prefix and are below
+// before, in descending order; before nil is the end of the prefix.
+func (t Table) ScanReverse(prefix, before []byte, fn func(key, value []byte) error) error {
+	if t.bucket == nil {
+		return t.err
+	}
+	if before == nil {
+		before = after(prefix)
+	}
+	c := t.bucket.Cursor()
+	first := func() ([]byte, []byte) {
+		if before == nil {
+			return c.Last()
+		}
+		if k, _ := c.Seek(before); k == nil {
+			return c.Last()
+		}
+		return c.Prev()
+	}
+	return t.walk(prefix, first, c.Prev, fn)
+}
+
+// walk steps a cursor through the prefix, verifying each value.
+func (t *table) walk(prefix []byte, first, next func() ([]byte, []byte), fn func(key, value []byte) error) error {
+	step := func(move func() ([]byte, []byte)) (k, v []byte, err error) {
+		defer guard(&err, t.name, prefix)()
+		if k, v = move(); k == nil || !bytes.HasPrefix(k, prefix) {
+			return nil, nil, nil
+		}
+		v, err = unseal(t.name, k, v)
+		return k, v, err
+	}
+	for k, v, err := step(first); ; k, v, err = step(next) {
+		if err != nil || k == nil {
+			return err
+		}
+		if err := fn(k, v); errors.Is(err, Stop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// after returns the least key above all that begin with prefix, nil when there is none.
+func after(prefix []byte) []byte {
+	k := bytes.Clone(prefix)
+	for i := len(k) - 1; i >= 0; i-- {
+		if k[i]++; k[i] != 0 {
+			return k[:i+1]
+		}
+	}
+	return nil
+}
+
+// open readies the table for writing.
+func (t *table) open() (err error) {
+	if t.dirty || t.err != nil {
+		return t.err
+	}
+	defer guard(&err, t.name, nil)()
+	if t.count, t.sum, err = t.tx.tableSum(t.name); err != nil {
+		return err
+	}
+	if t.bucket, err = t.tx.b.CreateBucketIfNotExists([]byte(t.name)); err != nil {
+		return fmt.Errorf("write table %q: %w", t.name, err)
+	}
+	t.dirty = true
+	return nil
+}
+
+// forget takes a record that is going away out of the sum.
+func (t *table) forget(stored []byte) {
+	t.count--
+	if n := len(stored) - sumSize; n >= 0 {
+		t.sum -= uint64(binary.LittleEndian.Uint32(stored[n:]))
+	}
+}
+
+// tableSum reads number and sum of a table's records from the catalogue.
+func (tx *Tx) tableSum(name string) (count, sum uint64, err error) {
+	defer guard(&err, catalogue, []byte(name))()
+	b := tx.b.Bucket([]byte(catalogue))
+	if b == nil {
+		return 0, 0, nil
+	}
+	stored := b.Get([]byte(name))
+	if stored == nil {
+		return 0, 0, nil
+	}
+	return decodeTableSum([]byte(name), stored)
+}
+
+func decodeTableSum(name, stored []byte) (count, sum uint64, err error) {
+	v, err := unseal(catalogue, name, stored)
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(v) != 16 {
+		return 0, 0, &CorruptError{Table: catalogue, Key: bytes.Clone(name), Detail: "wrong length"}
+	}
+	return binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:]), nil
+}
+
+// flushTables writes the sums of the tables that were written.
+func (tx *Tx) flushTables() (err error) {
+	defer guard(&err, catalogue, nil)()
+	for name, t := range tx.tables {
+		if !t.dirty {
+			continue
+		}
+		b, err := tx.b.CreateBucketIfNotExists([]byte(catalogue))
+		if err != nil {
+			return fmt.Errorf("write table sums: %w", err)
+		}
+		v := binary.LittleEndian.AppendUint64(nil, t.count)
+		v = binary.LittleEndian.AppendUint64(v, t.sum)
+		v = binary.LittleEndian.AppendUint32(v, checksum(catalogue, []byte(name), v))
+		if err := b.Put([]byte(name), v); err != nil {
+			return fmt.Errorf("write table sums: %w", err)
+		}
+	}
+	return nil
+}
