@@ -5,6 +5,10 @@ import (
 	"atalaya/shared/metric"
 )
 
+// In every message the CBOR key of a field is the number in its tag. A field that is
+// absent has its zero value; fields with unknown keys are skipped, so that a newer
+// peer may add some. Numbers are never reused.
+
 // Version is the newest message set this build speaks, MinVersion the oldest.
 const (
 	Version    = 1
@@ -27,7 +31,9 @@ const (
 )
 
 // Batch is the unit of sending, acknowledgement and duplicate removal, named by
-// (host, Epoch, Seq). A batch is of one kind.
+// (host, Epoch, Seq). A batch is of one kind. Whoever builds one keeps it within
+// MaxUpdates, MaxLosses, MaxFrames and MaxSamples, and within MaxInflated when
+// encoded: AppendBatch and AppendStored refuse it otherwise.
 type Batch struct {
 	Epoch    uint64 // random, new whenever the sequence starts anew
 	Seq      uint64 // from 1
@@ -41,75 +47,81 @@ type Batch struct {
 
 // SectionUpdate is what one reading says of a section.
 type SectionUpdate struct {
-	Section facts.ID
-	Status  facts.Status
-	Reason  string
-	At      int64
+	Section facts.ID     `cbor:"1,keyasint,omitempty"`
+	Status  facts.Status `cbor:"2,keyasint,omitempty"`
+	Reason  string       `cbor:"3,keyasint,omitempty"`
+	At      int64        `cbor:"4,keyasint,omitempty"`
 	// Digest of the section's rows after this update. With neither Full, Put nor
 	// Removed it says: nothing changed. When the receiver comes to another digest
 	// it asks for the whole section with Resync.
-	Digest  facts.Digest
-	Full    bool     // Put is the whole section
-	Put     [][]byte // rows added or changed, each as EncodeRow gives it, sorted by key
-	Removed []string // keys
+	Digest  facts.Digest `cbor:"5,keyasint,omitempty"`
+	Full    bool         `cbor:"6,keyasint,omitempty"` // Put is the whole section
+	Put     [][]byte     `cbor:"7,keyasint,omitempty"` // rows added or changed, each as EncodeRow gives it, sorted by key
+	Removed []string     `cbor:"8,keyasint,omitempty"` // keys
 }
 
 // Loss tells of batches that the agent's spool dropped before they were acknowledged.
 type Loss struct {
-	FromSeq, ToSeq uint64 // both included
-	FromAt, ToAt   int64
-	Kind           Kind
-	Batches        uint64
-	Reason         string // "spool full", "too old", "spool damaged"
+	FromSeq uint64 `cbor:"1,keyasint,omitempty"`
+	ToSeq   uint64 `cbor:"2,keyasint,omitempty"` // included
+	FromAt  int64  `cbor:"3,keyasint,omitempty"`
+	ToAt    int64  `cbor:"4,keyasint,omitempty"`
+	Kind    Kind   `cbor:"5,keyasint,omitempty"`
+	Batches uint64 `cbor:"6,keyasint,omitempty"`
+	Reason  string `cbor:"7,keyasint,omitempty"` // "spool full", "too old", "spool damaged"
 }
 
 // Hello is the agent's first message on the control stream.
 type Hello struct {
-	MinVersion, MaxVersion uint
-	AgentVersion           string
-	Hostname               string
-	OS, Arch               string // GOOS, GOARCH
-	MachineID              string // hash, to notice clones
-	Epoch                  uint64
-	NextSeq                uint64 // of the next batch to be made
-	At                     int64  // the agent's clock
-	IntervalMillis         int64  // between metric readings
+	MinVersion     uint   `cbor:"1,keyasint,omitempty"`
+	MaxVersion     uint   `cbor:"2,keyasint,omitempty"`
+	AgentVersion   string `cbor:"3,keyasint,omitempty"`
+	Hostname       string `cbor:"4,keyasint,omitempty"`
+	OS             string `cbor:"5,keyasint,omitempty"` // GOOS
+	Arch           string `cbor:"6,keyasint,omitempty"` // GOARCH
+	MachineID      string `cbor:"7,keyasint,omitempty"` // hash, to notice clones
+	Epoch          uint64 `cbor:"8,keyasint,omitempty"`
+	NextSeq        uint64 `cbor:"9,keyasint,omitempty"`  // of the next batch to be made
+	At             int64  `cbor:"10,keyasint,omitempty"` // the agent's clock
+	IntervalMillis int64  `cbor:"11,keyasint,omitempty"` // between metric readings
 }
 
 // Welcome answers Hello.
 type Welcome struct {
-	Version uint
+	Version uint `cbor:"1,keyasint,omitempty"`
 	// HighSeq is the highest batch of the epoch that is durable here; 0: none. All
 	// up to it need not be sent again. An agent that sees a HighSeq not below its
 	// own NextSeq has been set back in time and starts a new epoch.
-	HighSeq         uint64
-	HeartbeatMillis int64 // the agent sends something at least this often
-	At              int64 // the collector's clock
+	HighSeq         uint64 `cbor:"2,keyasint,omitempty"`
+	HeartbeatMillis int64  `cbor:"3,keyasint,omitempty"` // the agent sends something at least this often
+	At              int64  `cbor:"4,keyasint,omitempty"` // the collector's clock
 }
 
 // Ack tells that batches are durable.
 type Ack struct {
-	Epoch uint64
-	Seqs  []uint64 // ascending
+	Epoch uint64   `cbor:"1,keyasint,omitempty"`
+	Seqs  []uint64 `cbor:"2,keyasint,omitempty"` // ascending
 }
 
 // Heartbeat is sent by the agent when nothing else was, and echoed by the
 // collector. Its encoding has at least 64 bytes, so that a collector that lost the
 // connection answers with a stateless reset (quic-go: none below 43 bytes).
 type Heartbeat struct {
-	Count uint64
-	At    int64
+	Count uint64 `cbor:"1,keyasint,omitempty"`
+	At    int64  `cbor:"2,keyasint,omitempty"`
 }
 
 // Resync asks the agent for whole sections.
-type Resync struct{ Sections []facts.ID }
+type Resync struct {
+	Sections []facts.ID `cbor:"1,keyasint,omitempty"`
+}
 
 // Goodbye closes a session with a reason, from either side.
 type Goodbye struct {
-	Code   Code
-	Reason string
+	Code   Code   `cbor:"1,keyasint,omitempty"`
+	Reason string `cbor:"2,keyasint,omitempty"`
 	// After asks the agent to wait before it reconnects, in milliseconds.
-	AfterMillis int64
+	AfterMillis int64 `cbor:"3,keyasint,omitempty"`
 }
 
 // Code is the closed list of reasons for which a peer refuses or ends a session.
@@ -138,17 +150,18 @@ const (
 // EnrollRequest asks for a certificate: with a token for a first one, without for
 // renewal by a known key.
 type EnrollRequest struct {
-	MinVersion, MaxVersion uint
-	Token                  []byte // the token's secret; empty to renew
-	CSR                    []byte // PKCS #10, DER, signed by the key that is to be certified
-	Hostname               string
+	MinVersion uint   `cbor:"1,keyasint,omitempty"`
+	MaxVersion uint   `cbor:"2,keyasint,omitempty"`
+	Token      []byte `cbor:"3,keyasint,omitempty"` // the token's secret; empty to renew
+	CSR        []byte `cbor:"4,keyasint,omitempty"` // PKCS #10, DER, signed by the key that is to be certified
+	Hostname   string `cbor:"5,keyasint,omitempty"`
 }
 
 // EnrollReply carries the certificate or the refusal.
 type EnrollReply struct {
-	Code        Code
-	Reason      string
-	HostID      string
-	Certificate []byte   // DER
-	CAs         [][]byte // DER, those to trust from now on
+	Code        Code     `cbor:"1,keyasint,omitempty"`
+	Reason      string   `cbor:"2,keyasint,omitempty"`
+	HostID      string   `cbor:"3,keyasint,omitempty"`
+	Certificate []byte   `cbor:"4,keyasint,omitempty"` // DER
+	CAs         [][]byte `cbor:"5,keyasint,omitempty"` // DER, those to trust from now on
 }
