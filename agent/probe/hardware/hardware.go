@@ -60,6 +60,9 @@ const (
 
 // Collect implements probe.Probe.
 func (hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+	if err := filesTell(h); err != nil {
+		return err
+	}
 	var t table
 	raw, err := h.ReadFile(tableFile)
 	switch {

@@ -1,0 +1,241 @@
+package storage
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// mount is one line of mountinfo.
+type mount struct {
+	majorMinor string // "" when the source is mounts(5), which does not tell
+	point      string
+	options    string
+	kind       string // file system type, with its subtype: fuse.sshfs
+	source     string
+}
+
+// mountTable is what is mounted, and the folder through which its mount points are
+// seen from our own mount namespace.
+type mountTable struct {
+	mounts []mount
+	view   string
+}
+
+// readMounts reads the mounts of the first process: the agent's own namespace may be
+// a private one that hides or remounts things. Where the rights do not suffice, or
+// below a root that holds no process 1, our own are taken.
+func readMounts(h *probe.Host) (mountTable, error) {
+	if b, err := h.ReadFile("/proc/1/mountinfo"); err == nil {
+		return mountTable{parseMountInfo(string(b)), "/proc/1/root"}, nil
+	}
+	b, err := h.ReadFile("/proc/self/mountinfo")
+	if err == nil {
+		return mountTable{mounts: parseMountInfo(string(b))}, nil
+	}
+	if b, mtabErr := h.ReadFile("/proc/self/mounts"); mtabErr == nil {
+		return mountTable{mounts: parseMounts(string(b))}, nil
+	}
+	return mountTable{}, absent(err, "no table of mounts in /proc")
+}
+
+// parseMountInfo reads proc_pid_mountinfo(5). Malformed lines are skipped.
+//
+//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+func parseMountInfo(text string) []mount {
+	var out []mount
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		dash := indexOf(f, "-")
+		if dash < 6 || len(f) < dash+3 {
+			continue
+		}
+		super := ""
+		if len(f) > dash+3 {
+			super = f[dash+3]
+		}
+		out = append(out, mount{
+			majorMinor: f[2], point: unescape(f[4]), options: joinOptions(f[5], super),
+			kind: f[dash+1], source: unescape(f[dash+2]),
+		})
+	}
+	return out
+}
+
+func indexOf(fields []string, s string) int {
+	for i, f := range fields {
+		if f == s {
+			return i
+		}
+	}
+	return -1
+}
+
+// parseMounts reads the older form of proc_pid_mounts(5).
+func parseMounts(text string) []mount {
+	var out []mount
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 4 {
+			continue
+		}
+		out = append(out, mount{point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: unescape(f[0])})
+	}
+	return out
+}
+
+// unescape undoes the octal escapes for blank, tab, newline and backslash.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(s)
+}
+
+// dropped are options without meaning for an inventory, or too long for one: the
+// layers of containers have kilobytes.
+var dropped = []string{"lowerdir=", "upperdir=", "workdir=", "seclabel"}
+
+// secret are options whose value is never reported.
+var secret = []string{"password=", "pass=", "secret=", "passwd=", "key="}
+
+// joinOptions joins the options of the mount and those of the file system as
+// /proc/mounts does: read-only if one of them is.
+func joinOptions(mountOptions, super string) string {
+	var out []string
+	seen := map[string]bool{"": true}
+	readOnly := hasOption(mountOptions, "ro") || hasOption(super, "ro")
+	for o := range strings.SplitSeq(mountOptions+","+super, ",") {
+		if readOnly && o == "rw" {
+			o = "ro"
+		}
+		if seen[o] || hasPrefix(o, dropped) {
+			continue
+		}
+		seen[o] = true
+		if hasPrefix(o, secret) {
+			name, _, _ := strings.Cut(o, "=")
+			o = name + "=***"
+		}
+		out = append(out, o)
+	}
+	return strings.Join(out, ",")
+}
+
+func hasOption(options, name string) bool {
+	return strings.Contains(","+options+",", ","+name+",")
+}
+
+func hasPrefix(s string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// pseudo are file systems that hold no files of anybody. /proc/filesystems names
+// more of them; this list is for a root without it, and for types that vanished from
+// it with their module.
+var pseudo = words(`autofs bdev binder binfmt_misc bpf cgroup cgroup2 configfs cpuset debugfs devfs devpts devtmpfs
+	dma_buf efivarfs functionfs fusectl fuse.lxcfs fuse.gvfsd-fuse fuse.portal hugetlbfs mqueue none nsfs nfsd pipefs
+	proc pstore ramfs resctrl rootfs rpc_pipefs securityfs selinuxfs smackfs sockfs sysfs tracefs`)
+
+// holding are file systems that the kernel calls "nodev" although they hold files.
+var holding = words(`btrfs bcachefs zfs overlay tmpfs aufs ubifs jffs2`)
+
+// remote are file systems of another machine, or of a process that may not answer.
+var remote = words(`nfs nfs4 cifs smb3 smbfs ncpfs 9p virtiofs ceph afs coda lustre glusterfs gfs gfs2 ocfs2 beegfs gpfs
+	pvfs2 orangefs davfs vboxsf prl_fs hgfs vmhgfs fuse fuseblk`)
+
+func words(s string) map[string]bool {
+	m := make(map[string]bool)
+	for w := range strings.FieldsSeq(s) {
+		m[w] = true
+	}
+	return m
+}
+
+func isRemote(kind string) bool { return remote[kind] || strings.HasPrefix(kind, "fuse.") }
+
+// fleeting are folders where sessions, units and containers mount and unmount their
+// own; what is below them is not a property of the host.
+var fleeting = []string{
+	"/proc/", "/sys/", "/run/user/", "/run/credentials/", "/run/containerd/", "/run/docker/", "/run/netns/",
+	"/var/lib/docker/", "/var/lib/containers/storage/", "/var/lib/kubelet/pods/",
+}
+
+// wanted reports whether a mount belongs into the inventory: what df(1) lists, except
+// for what comes and goes with sessions and containers.
+func (m mount) wanted(nodev map[string]bool) bool {
+	switch {
+	case pseudo[m.kind]:
+		return false
+	case !isRemote(m.kind) && nodev[m.kind] && !holding[m.kind]:
+		return false
+	case nodev[m.kind] || holding[m.kind]:
+		return !hasPrefix(m.point+"/", fleeting)
+	}
+	return true
+}
+
+// parseNodev reads the names that /proc/filesystems marks as having no device.
+func parseNodev(text string) map[string]bool {
+	m := make(map[string]bool)
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(line, "nodev"); ok {
+			m[strings.TrimSpace(name)] = true
+		}
+	}
+	return m
+}
+
+// visible drops mounts that a later one covers at the same point.
+func visible(mounts []mount) []mount {
+	last := make(map[string]int, len(mounts))
+	for i, m := range mounts {
+		last[m.point] = i
+	}
+	var out []mount
+	for i, m := range mounts {
+		if last[m.point] == i {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func collectFilesystems(ctx context.Context, h *probe.Host, r *probe.Report, t mountTable) {
+	nodev := parseNodev(h.ReadString("/proc/filesystems"))
+	for _, m := range visible(t.mounts) {
+		if ctx.Err() != nil || !m.wanted(nodev) {
+			continue
+		}
+		row := &facts.FilesystemRow{
+			Mount: m.point, Device: deviceName(h, m), Type: m.kind, Options: m.options,
+			ReadOnly: hasOption(m.options, "ro"), Remote: isRemote(m.kind),
+		}
+		if h.Live() && !row.Remote {
+			if size, err := sizeOf(path.Join("/", t.view, m.point)); err == nil {
+				row.SizeBytes = size // otherwise not known: gone, or behind a folder we may not enter
+			}
+		}
+		r.Add(facts.Filesystems, row)
+	}
+}
+
+// deviceName gives the device that the boot loader called /dev/root its own name.
+func deviceName(h *probe.Host, m mount) string {
+	if m.source != "/dev/root" || m.majorMinor == "" {
+		return m.source
+	}
+	target, err := h.Readlink("/sys/dev/block/" + m.majorMinor)
+	if err != nil {
+		return m.source
+	}
+	return "/dev/" + path.Base(target)
+}
