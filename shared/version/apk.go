@@ -98,7 +98,7 @@ func (t apkToken) next() apkToken {
 		if n > 0 {
 			return apkToken{kind: apkHash, text: s[1 : 1+n], rest: s[1+n:]}
 		}
-	case strings.HasPrefix(s, "-r") && t.kind < apkRevision:
+	case strings.HasPrefix(s, "-r") && t.kind < apkRevision && (len(s) == 2 || !isLower(s[2])):
 		return numberToken(apkRevision, s[2:])
 	}
 	return apkToken{kind: apkInvalid}
