@@ -36,7 +36,7 @@ var doors = map[string][]string{
 	"github.com/quic-go/quic-go":       {"agent/uplink", "collector/ingest"},
 	"github.com/prometheus/":           {"collector/series", "collector/alert"},
 	"github.com/danielgtaylor/huma/v2": {"collector/api"},
-	"github.com/spf13/":                {"agent/cmd", "collector/cmd", "collector/cli"},
+	"github.com/spf13/":                {"agent/cmd", "collector/cmd", "collector/cli", "installers"},
 	"github.com/kardianos/service":     {"installers"},
 	"go.yaml.in/yaml/v3":               {"agent.", "collector.", "collector/alert"},
 	"golang.org/x/sys":                 {"agent", "collector"},
