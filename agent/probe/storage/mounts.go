@@ -18,28 +18,49 @@ type mount struct {
 	source     string
 }
 
-// mountTable is what is mounted, and the folder through which its mount points are
-// seen from our own mount namespace.
+// mountTable is what is mounted, and how to reach it.
 type mountTable struct {
 	mounts []mount
-	view   string
+	view   string            // folder through which the mount points are seen
+	own    map[string]string // where there is no such folder: device numbers by mount point, in our own namespace
 }
 
 // readMounts reads the mounts of the first process: the agent's own namespace may be
 // a private one that hides or remounts things. Where the rights do not suffice, or
 // below a root that holds no process 1, our own are taken.
 func readMounts(h *probe.Host) (mountTable, error) {
+	own, err := h.ReadFile("/proc/self/mountinfo")
 	if b, err := h.ReadFile("/proc/1/mountinfo"); err == nil {
-		return mountTable{parseMountInfo(string(b)), "/proc/1/root"}, nil
+		t := mountTable{mounts: parseMountInfo(string(b)), view: "/proc/1/root"}
+		if _, err := h.Stat(t.view + "/"); err != nil {
+			t.view, t.own = "", byPoint(parseMountInfo(string(own)))
+		}
+		return t, nil
 	}
-	b, err := h.ReadFile("/proc/self/mountinfo")
 	if err == nil {
-		return mountTable{mounts: parseMountInfo(string(b))}, nil
+		mounts := parseMountInfo(string(own))
+		return mountTable{mounts: mounts, own: byPoint(mounts)}, nil
 	}
-	if b, mtabErr := h.ReadFile("/proc/self/mounts"); mtabErr == nil {
+	if b, mountsErr := h.ReadFile("/proc/self/mounts"); mountsErr == nil {
 		return mountTable{mounts: parseMounts(string(b))}, nil
 	}
 	return mountTable{}, absent(err, "no table of mounts in /proc")
+}
+
+func byPoint(mounts []mount) map[string]string {
+	m := make(map[string]string, len(mounts))
+	for _, x := range mounts {
+		m[x.point] = x.majorMinor
+	}
+	return m
+}
+
+// path is where the agent sees the mount; "" when what it sees there is another one.
+func (t mountTable) path(m mount) string {
+	if t.view == "" && (m.majorMinor == "" || t.own[m.point] != m.majorMinor) {
+		return ""
+	}
+	return path.Join("/", t.view, m.point)
 }
 
 // parseMountInfo reads proc_pid_mountinfo(5). Malformed lines are skipped.
@@ -219,8 +240,8 @@ func collectFilesystems(ctx context.Context, h *probe.Host, r *probe.Report, t m
 			Mount: m.point, Device: deviceName(h, m), Type: m.kind, Options: m.options,
 			ReadOnly: hasOption(m.options, "ro"), Remote: isRemote(m.kind),
 		}
-		if h.Live() && !row.Remote {
-			if size, err := sizeOf(path.Join("/", t.view, m.point)); err == nil {
+		if p := t.path(m); p != "" && h.Live() && !row.Remote {
+			if size, err := sizeOf(p); err == nil {
 				row.SizeBytes = size // otherwise not known: gone, or behind a folder we may not enter
 			}
 		}

@@ -1,0 +1,133 @@
+package netinfo
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const netFolder = "/sys/class/net"
+
+// collectInterfaces adds a row for each interface and returns their names by index.
+func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
+	names := make(map[int]string)
+	entries, err := h.ReadDir(netFolder)
+	if err != nil {
+		return names, absent(err, "no /sys/class/net on this machine")
+	}
+	for _, e := range entries {
+		i := iface{host: h, name: e.Name(), dir: path.Join(netFolder, e.Name())}
+		index := atoi(i.text("ifindex"))
+		if index <= 0 { // bonding_masters is a file there; or the interface vanished
+			continue
+		}
+		names[index] = i.name
+		r.Add(facts.Interfaces, i.row(index))
+	}
+	return names, nil
+}
+
+// atoi gives 0 for what is no number.
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// iface is one folder of /sys/class/net (Documentation/ABI/testing/sysfs-class-net).
+type iface struct {
+	host *probe.Host
+	name string
+	dir  string
+}
+
+func (i iface) text(file string) string { return i.host.ReadString(i.dir + "/" + file) }
+
+func (i iface) has(file string) bool {
+	_, err := i.host.Stat(i.dir + "/" + file)
+	return err == nil
+}
+
+// link is the last part of where a link leads; "" when there is none.
+func (i iface) link(file string) string {
+	target, err := i.host.Readlink(i.dir + "/" + file)
+	if err != nil {
+		return ""
+	}
+	return path.Base(target)
+}
+
+func (i iface) row(index int) *facts.InterfaceRow {
+	row := &facts.InterfaceRow{
+		Name: i.name, Index: index, MTU: atoi(i.text("mtu")), State: i.text("operstate"), Type: i.kind(index),
+		Duplex: i.text("duplex"), Driver: i.link("device/driver"), Master: i.link("master"),
+	}
+	if n := atoi(i.text("addr_len")); n == 6 || n == 20 { // 20: InfiniBand; tunnels have the 4 of their peer
+		row.MAC = i.text("address")
+	}
+	if row.Duplex == "unknown" {
+		row.Duplex = ""
+	}
+	if mbit := atoi(i.text("speed")); mbit > 0 && mbit < 1e9 { // -1, or its unsigned form: not known
+		row.SpeedBits = int64(mbit) * 1e6
+	}
+	row.PermanentMAC = i.text("bonding_slave/perm_hwaddr")
+	const permanent = "0" // NET_ADDR_PERM: the address in use is the one of the hardware
+	if row.PermanentMAC == "" && i.text("addr_assign_type") == permanent && i.has("device") {
+		row.PermanentMAC = row.MAC
+	}
+	return row
+}
+
+// hardwareTypes are the ARPHRD numbers of <linux/if_arp.h> except for Ethernet.
+var hardwareTypes = map[int]string{
+	772: "loopback", 32: "infiniband", 512: "ppp", 768: "tunnel", 769: "tunnel", 776: "tunnel", 778: "tunnel",
+	823: "tunnel", 280: "can", 24: "firewire", 801: "wireless", 802: "wireless", 803: "wireless", 804: "ieee802154",
+	519: "rawip", 65534: "tunnel",
+}
+
+// deviceTypes are the words of DEVTYPE in uevent; others are taken as they are.
+var deviceTypes = map[string]string{"wlan": "wireless", "wwan": "wwan", "gre": "tunnel", "geneve": "tunnel", "vxlan": "vxlan"}
+
+// kind names what an interface is. Drivers say it in uevent; veth and other virtual
+// ones do not, but have no device below them.
+func (i iface) kind(index int) string {
+	arphrd := atoi(i.text("type"))
+	if devtype := uevent(i.text("uevent"), "DEVTYPE"); devtype != "" && arphrd != 772 {
+		if t, ok := deviceTypes[devtype]; ok {
+			return t
+		}
+		return devtype
+	}
+	const ether = 1
+	if arphrd != ether {
+		return hardwareTypes[arphrd]
+	}
+	for _, c := range []struct{ file, kind string }{
+		{"bridge", "bridge"}, {"bonding", "bond"}, {"wireless", "wireless"}, {"phy80211", "wireless"}, {"tun_flags", "tap"},
+		{"device", "ethernet"},
+	} {
+		if i.has(c.file) {
+			return c.kind
+		}
+	}
+	if link := atoi(i.text("iflink")); link != 0 && link != index {
+		return "veth"
+	}
+	return "virtual"
+}
+
+// uevent returns one value of the lines NAME=value.
+func uevent(text, name string) string {
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok && k == name {
+			return v
+		}
+	}
+	return ""
+}
