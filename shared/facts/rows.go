@@ -236,7 +236,7 @@ type ListeningSocketRow struct {
 	PID      int    `json:"pid,omitempty" cbor:"5,keyasint,omitempty"`
 	UID      int    `json:"uid" cbor:"6,keyasint"`
 	Exe      string `json:"exe,omitempty" cbor:"7,keyasint,omitempty"`
-	Unit     string `json:"unit,omitempty" cbor:"8,keyasint,omitempty"` // service unit of the process, from its cgroup
+	Unit     string `json:"unit,omitempty" cbor:"8,keyasint,omitempty"` // service of the process, named as in services; from its cgroup
 }
 
 // Key implements Row. The process id is in the key only through the process name:

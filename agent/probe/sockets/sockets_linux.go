@@ -1,0 +1,45 @@
+package sockets
+
+import (
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"atalaya/agent/probe"
+)
+
+// filesTell says whether the files that this package reads describe the host.
+func filesTell(*probe.Host) error { return nil }
+
+// eachLink calls visit with the target of each link in a folder. A host has tens of
+// thousands of open files: two system calls and one small allocation for each, where
+// package os takes three and six.
+func eachLink(h *probe.Host, folder string, visit func(target []byte)) error {
+	p, err := h.Path(folder)
+	if err != nil {
+		return err
+	}
+	dir, err := unix.Open(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: folder, Err: err}
+	}
+	defer unix.Close(dir) // read only: nothing can be lost
+	var entries [8192]byte
+	var target [64]byte // "socket:[18446744073709551615]" is 29 bytes; longer ones are files
+	var names []string
+	for {
+		n, err := unix.ReadDirent(dir, entries[:])
+		if err != nil {
+			return &fs.PathError{Op: "read", Path: folder, Err: err}
+		}
+		if n == 0 {
+			return nil
+		}
+		_, _, names = unix.ParseDirent(entries[:n], -1, names[:0])
+		for _, name := range names {
+			if size, err := unix.Readlinkat(dir, name, target[:]); err == nil { // else it was closed meanwhile
+				visit(target[:size])
+			}
+		}
+	}
+}

@@ -1,0 +1,29 @@
+//go:build !linux
+
+package sockets
+
+import (
+	"errors"
+
+	"atalaya/agent/probe"
+)
+
+// filesTell says whether the files that this package reads describe the host: only
+// below a root, which holds those of a Linux system.
+func filesTell(h *probe.Host) error {
+	if h.Live() {
+		return errors.ErrUnsupported
+	}
+	return nil
+}
+
+// eachLink calls visit with the target of each link in a folder.
+func eachLink(h *probe.Host, folder string, visit func(target []byte)) error {
+	entries, err := h.ReadDir(folder)
+	for _, e := range entries {
+		if target, err := h.Readlink(folder + "/" + e.Name()); err == nil { // else it is no link
+			visit([]byte(target))
+		}
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package sockets
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+)
+
+// socket is one line of /proc/net/tcp and its like.
+type socket struct {
+	protocol string
+	address  netip.Addr
+	port     int
+	uid      int
+	inode    uint64
+}
+
+// States of <net/tcp_states.h>. An unconnected UDP socket has that of a closed one.
+const (
+	stateListen = "0A"
+	stateClosed = "07"
+)
+
+// parseTable appends the sockets that wait for peers (proc_net(5)): TCP in state
+// LISTEN, UDP without a peer. The columns are number, local and remote address, state,
+// queues, timer, retransmits, uid, timeout, inode. Malformed lines are skipped.
+func parseTable(list []socket, protocol string, b []byte) []socket {
+	state := stateListen
+	if protocol[0] == 'u' {
+		state = stateClosed
+	}
+	var columns [10][]byte
+	for len(b) > 0 && len(list) < maxSockets {
+		var line []byte
+		line, b = cutLine(b)
+		if !fields(line, columns[:]) || string(columns[3]) != state {
+			continue
+		}
+		address, port, ok := parseEndpoint(columns[1])
+		uid, errUID := strconv.ParseUint(string(columns[7]), 10, 32)
+		inode, errInode := strconv.ParseUint(string(columns[9]), 10, 64)
+		if !ok || errUID != nil || errInode != nil {
+			continue
+		}
+		list = append(list, socket{protocol, address, port, int(uid), inode})
+	}
+	return list
+}
+
+func cutLine(b []byte) (line, rest []byte) {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+// fields splits off the first len(out) fields of a line; false when there are fewer.
+func fields(line []byte, out [][]byte) bool {
+	for i := range out {
+		line = bytes.TrimLeft(line, " ")
+		end := bytes.IndexByte(line, ' ')
+		if end < 0 {
+			end = len(line)
+		}
+		if end == 0 {
+			return false
+		}
+		out[i], line = line[:end], line[end:]
+	}
+	return true
+}
+
+// parseEndpoint reads "0100007F:1F90": the address as the kernel prints its words of
+// 32 bits from memory in network order, which on little-endian machines turns the
+// bytes of each word round; then the port.
+func parseEndpoint(b []byte) (netip.Addr, int, bool) {
+	hex, portHex, ok := bytes.Cut(b, []byte(":"))
+	port, err := strconv.ParseUint(string(portHex), 16, 16)
+	if !ok || err != nil || len(hex) != 8 && len(hex) != 32 {
+		return netip.Addr{}, 0, false
+	}
+	var raw [16]byte
+	for i := 0; i < len(hex)/8; i++ {
+		word, err := strconv.ParseUint(string(hex[8*i:8*i+8]), 16, 32)
+		if err != nil {
+			return netip.Addr{}, 0, false
+		}
+		binary.LittleEndian.PutUint32(raw[4*i:], uint32(word))
+	}
+	address, _ := netip.AddrFromSlice(raw[:len(hex)/2])
+	return address, int(port), true
+}
