@@ -4,18 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 )
 
 // File is a file that stays open between readings, for the small files of /proc and
 // /sys that are read at every tick: reading it again costs a fifth of opening it. It
-// opens at the first reading and again after an error. Not safe for concurrent use.
+// opens at the first reading and again after an error; one that does not exist is
+// looked for at every missingRetry'th reading only. Not safe for concurrent use.
 type File struct {
-	host *Host
-	path string
-	f    *os.File
+	host    *Host
+	path    string
+	f       *os.File
+	missing error // why it could not be opened
+	skip    int   // readings until it is looked for again
+	poll    pollFds
 }
+
+// missingRetry makes a file that appears later (a module was loaded) be seen within
+// five minutes of ticks of 10 s. Looking for it costs as much as reading it.
+const missingRetry = 30
 
 // maxKept bounds a kept file. /proc/net/dev of a machine with 10,000 interfaces has
 // 1.3 MB.
@@ -29,12 +38,8 @@ func (h *Host) File(path string) *File { return &File{host: h, path: path} }
 // empty, with the capacity reached, when an error is returned.
 func (f *File) Read(buf []byte) ([]byte, error) {
 	buf = buf[:0]
-	if f.f == nil {
-		opened, _, err := f.host.open(f.path)
-		if err != nil {
-			return buf, err
-		}
-		f.f = opened
+	if err := f.open(); err != nil {
+		return buf, err
 	}
 	buf, err := f.readAll(buf)
 	f.host.bytes.Add(int64(len(buf)))
@@ -43,6 +48,35 @@ func (f *File) Read(buf []byte) ([]byte, error) {
 		return buf[:0], err
 	}
 	return buf, nil
+}
+
+func (f *File) open() error {
+	if f.f != nil {
+		return nil
+	}
+	if f.skip > 0 {
+		f.skip--
+		return f.missing
+	}
+	opened, _, err := f.host.open(f.path)
+	if Absent(err) {
+		f.missing, f.skip = err, missingRetry-1
+	}
+	f.f = opened
+	return err
+}
+
+// Absent reports whether err says that this system has no such thing, rather than
+// that reading it failed.
+func Absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// Changed reports whether the file may have changed since it was opened or since
+// Changed was last asked. It is exact for the tables of mounts of a live Linux host;
+// everything else may always have changed.
+func (f *File) Changed() bool {
+	return f.f == nil || !f.host.Live() || f.pollChanged()
 }
 
 func (f *File) readAll(buf []byte) ([]byte, error) {

@@ -177,6 +177,11 @@ func TestKeptFileOpensWhenItAppears(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "f"), []byte("here"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	for range missingRetry - 1 {
+		if _, err := f.Read(nil); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("looked for before its time: %v", err)
+		}
+	}
 	if got, err := f.Read(nil); err != nil || string(got) != "here" {
 		t.Errorf("Read = %q, %v", got, err)
 	}

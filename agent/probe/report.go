@@ -20,7 +20,9 @@ type Report struct {
 	dropped  int
 }
 
-func newReport(dict *metric.Dictionary, maxItems int) *Report {
+// NewReport returns an empty report that numbers its series in dict and takes at most
+// maxItems samples, or rows of a section.
+func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 	return &Report{
 		dict:     dict,
 		rows:     make(map[facts.ID][]facts.Row),
@@ -40,6 +42,25 @@ func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
 		r.samples = append(r.samples, metric.Sample{Series: id, Value: value})
 	}
 }
+
+// Reset empties the report for another run, keeping the room it has taken for samples.
+func (r *Report) Reset() {
+	*r = Report{
+		dict:     r.dict,
+		samples:  r.samples[:0],
+		rows:     r.rows,
+		problems: r.problems,
+		maxItems: r.maxItems,
+		capped:   r.capped,
+	}
+	clear(r.rows)
+	clear(r.problems)
+	clear(r.capped)
+}
+
+// Samples returns the samples taken so far, in the order in which they were taken.
+// The caller must not keep them beyond the report.
+func (r *Report) Samples() []metric.Sample { return r.samples }
 
 // Add adds rows to a section. Rows beyond the probe's MaxItems are left out and the
 // section becomes partial.

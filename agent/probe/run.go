@@ -38,7 +38,7 @@ func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 	res.Frame.At = h.Now().UnixMilli()
 	for _, p := range probes {
 		info := withDefaults(p.Info())
-		r := newReport(dict, info.MaxItems)
+		r := NewReport(dict, info.MaxItems)
 		at := facts.TimeOf(h.Now())
 		err := collect(ctx, p, info.Timeout, h.forProbe(info), r)
 		if err != nil {

@@ -1,6 +1,9 @@
 package probe
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // The functions below walk the text files of /proc without allocating: a file is
 // lines, a line is fields. They accept any bytes.
@@ -77,7 +80,7 @@ const maxNames = 4096
 // are not allocated at every tick. The zero value is ready. Not safe for concurrent use.
 type Names struct{ m map[string]string }
 
-// Of returns b as a string.
+// Of returns b as a string, with what is not UTF-8 replaced.
 func (n *Names) Of(b []byte) string {
 	if s, ok := n.m[string(b)]; ok { // does not allocate
 		return s
@@ -85,7 +88,7 @@ func (n *Names) Of(b []byte) string {
 	if n.m == nil || len(n.m) >= maxNames {
 		n.m = make(map[string]string)
 	}
-	s := string(b)
-	n.m[s] = s
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	n.m[string(b)] = s
 	return s
 }

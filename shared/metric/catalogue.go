@@ -161,13 +161,12 @@ var (
 	TCPSynRetransmits      = Desc{Name: "node_netstat_TcpExt_TCPSynRetrans", Help: "TCP connection requests sent again.", Kind: Counter}
 )
 
-// The system as a whole.
+// The system as a whole; Threads from /proc/loadavg.
 var (
 	Time           = Desc{Name: "node_time_seconds", Help: "The clock of the host, in seconds since 1970.", Decimals: 3}
 	FileHandles    = Desc{Name: "node_filefd_allocated", Help: "File handles in use."}
 	FileHandlesMax = Desc{Name: "node_filefd_maximum", Help: "File handles that can be in use."}
 	Entropy        = Desc{Name: "node_entropy_available_bits", Help: "Bits of entropy in the pool."}
-	ProcessIDs     = Desc{Name: "node_processes_pids", Help: "Processes."}
 	Threads        = Desc{Name: "node_processes_threads", Help: "Threads of all processes."}
 )
 
@@ -214,9 +213,9 @@ var families = []*Desc{
 	&UDPOutDatagrams, &UDPNoPorts, &UDPInErrors, &UDPReceiveBufferErrors,
 	&UDPSendBufferErrors, &TCPListenOverflows, &TCPListenDrops, &TCPTimeouts,
 	&TCPSynRetransmits, &Time, &FileHandles, &FileHandlesMax,
-	&Entropy, &ProcessIDs, &Threads, &AgentCPUSeconds,
-	&AgentResident, &AgentAnonymous, &AgentHeap, &AgentGoroutines,
-	&AgentInfo, &ProbeSuccess,
+	&Entropy, &Threads, &AgentCPUSeconds, &AgentResident,
+	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo,
+	&ProbeSuccess,
 }
 
 // Families returns the descriptions of all series that an agent may report. The

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package probe
+
+func (f *File) pollChanged() bool { return true }
+
+type pollFds struct{}

@@ -1,0 +1,75 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Source is a kept file and what understands it.
+type Source struct {
+	Path string
+	// Optional says that many systems lack the file: its absence is no error.
+	Optional bool
+	// Parse reports what it understands and returns what it did not. It must not
+	// keep b, and must not allocate when it has seen the same names before.
+	Parse func(r *Report, b []byte) error
+}
+
+// Files returns a metric probe that reads each source at every tick. An unreadable
+// source does not keep the others from being read.
+func Files(name string, sources ...Source) Probe {
+	return &files{name: name, sources: sources, kept: make([]*File, len(sources))}
+}
+
+type files struct {
+	name    string
+	sources []Source
+	host    *Host   // that kept belongs to
+	kept    []*File // one for each source
+	buf     []byte
+}
+
+func (p *files) Info() Info { return Info{Name: p.name, Metrics: true} }
+
+// Collect implements Probe.
+func (p *files) Collect(_ context.Context, h *Host, r *Report) error {
+	if p.host != h {
+		p.open(h)
+	}
+	var problems error
+	for i, s := range p.sources {
+		b, err := p.kept[i].Read(p.buf)
+		p.buf = b // keeps the capacity reached
+		if err == nil {
+			err = s.Parse(r, b)
+		} else if s.Optional && Absent(err) {
+			continue
+		}
+		if err != nil {
+			problems = errors.Join(problems, fmt.Errorf("%s: %w", s.Path, err))
+		}
+	}
+	return problems
+}
+
+func (p *files) open(h *Host) {
+	for i, s := range p.sources {
+		if p.kept[i] != nil {
+			p.kept[i].Close() // read only: nothing can be lost
+		}
+		p.kept[i] = h.File(s.Path)
+	}
+	p.host = h
+}
+
+// BadLine is the error of a parser that did not understand line, nil for a nil line.
+func BadLine(line []byte) error {
+	if line == nil {
+		return nil
+	}
+	return NotUnderstood(line)
+}
+
+// NotUnderstood is the error of a parser that cannot make sense of text.
+func NotUnderstood(text []byte) error { return fmt.Errorf("%.80q not understood", text) }

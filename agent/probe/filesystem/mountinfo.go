@@ -1,0 +1,130 @@
+package filesystem
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+)
+
+// mount is a file system that is worth a reading.
+type mount struct {
+	number   string // major:minor of its device
+	device   string
+	fstype   string
+	point    string
+	path     string // where the agent sees it
+	readOnly bool
+	remote   bool // never to be asked
+}
+
+// maxMounts bounds the table: a host of containers has some hundred.
+const maxMounts = 4096
+
+// parseMountinfo returns the mounts that count, without those that a later one
+// covers, in the order of the table. It is never nil. A line looks like
+//
+//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+//
+// with any number of optional fields before the dash.
+func parseMountinfo(b []byte) []mount {
+	mounts := make([]mount, 0, 16)
+	for line, rest := probe.NextLine(b); line != nil && len(mounts) < maxMounts; line, rest = probe.NextLine(rest) {
+		fields := strings.Fields(string(line))
+		dash := slices.Index(fields, "-")
+		if dash < 6 || len(fields) < dash+3 {
+			continue
+		}
+		m := mount{
+			number: fields[2],
+			point:  unescape(fields[4]),
+			fstype: unescape(fields[dash+1]),
+			device: unescape(fields[dash+2]),
+		}
+		super := strings.Join(fields[dash+3:], ",")
+		m.readOnly = hasOption(fields[5], "ro") || hasOption(super, "ro")
+		m.remote = isRemote(m.fstype)
+		// What a later mount covers is out of reach, also when the cover does not count.
+		mounts = slices.DeleteFunc(mounts, func(o mount) bool { return o.point == m.point })
+		if counts(m.fstype, m.point) {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts
+}
+
+func hasOption(options, name string) bool {
+	return slices.Contains(strings.Split(options, ","), name)
+}
+
+// unescape undoes the escapes of mountinfo, a backslash and three octal digits, and
+// replaces what is not UTF-8.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) && s[i+1] < '4' {
+			out = append(out, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
+			i += 3
+			continue
+		}
+		out = append(out, s[i])
+	}
+	return strings.ToValidUTF8(string(out), "\uFFFD")
+}
+
+func octal(c byte) bool { return '0' <= c && c <= '7' }
+
+// ignoredTypes and the prefixes in counts are the defaults of node_exporter.
+var ignoredTypes = set(`autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs erofs fusectl hugetlbfs
+	iso9660 mqueue nsfs overlay proc procfs pstore rpc_pipefs securityfs selinuxfs squashfs sysfs tracefs`)
+
+// remoteTypes are file systems of another machine, or of a process that may not answer.
+var remoteTypes = set(`9p afs beegfs ceph cifs coda davfs fuse fuseblk gfs gfs2 glusterfs gpfs hgfs lustre ncpfs nfs nfs4
+	ocfs2 orangefs prl_fs pvfs2 smb3 smbfs vboxsf virtiofs vmhgfs`)
+
+func set(words string) map[string]bool {
+	m := make(map[string]bool)
+	for w := range strings.FieldsSeq(words) {
+		m[w] = true
+	}
+	return m
+}
+
+func isRemote(fstype string) bool {
+	return remoteTypes[fstype] || strings.HasPrefix(fstype, "fuse.")
+}
+
+// counts follows node_exporter's
+// ^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)
+func counts(fstype, point string) bool {
+	if ignoredTypes[fstype] {
+		return false
+	}
+	for _, dir := range [...]string{"/dev", "/proc", "/sys"} {
+		if point == dir || strings.HasPrefix(point, dir+"/") {
+			return false
+		}
+	}
+	for _, dir := range [...]string{"/run/credentials/", "/var/lib/docker/", "/var/lib/containers/storage/"} {
+		if len(point) > len(dir) && strings.HasPrefix(point, dir) {
+			return false
+		}
+	}
+	return true
+}
+
+// deviceName gives the device that a boot without initramfs calls /dev/root its own name.
+func deviceName(h *probe.Host, m *mount) string {
+	if m.device != "/dev/root" {
+		return m.device
+	}
+	target, err := h.Readlink("/sys/dev/block/" + m.number)
+	if err != nil {
+		return m.device
+	}
+	return "/dev/" + path.Base(target)
+}
