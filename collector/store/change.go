@@ -35,7 +35,7 @@ func (k ChangeKind) String() string {
 func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // Change is one entry of the change log. Seq is its number, from 1, without gaps
-// except where Prune took entries out.
+// except where Prune took entries out. There Old may name a row that no entry brings.
 type Change struct {
 	Seq             uint64
 	Host            identity.HostID

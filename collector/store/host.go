@@ -22,6 +22,8 @@ const (
 	tableSections = "store.sections"   // host index -> the states of its sections
 	tableRows     = "store.rows"       // host index, section, row key -> change number, row
 	tableChanges  = "store.changes"    // number of the first change -> block
+	tableLosses   = "store.losses"     // host index -> newest losses as JSON
+	tableCursors  = "store.cursors"    // view -> number of the last change it has read
 	tableByHost   = "store.changes_by" // host index, number of the first change -> what is in the block
 )
 

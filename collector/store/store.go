@@ -37,10 +37,6 @@ const FileName = "state.db"
 // one was written by a newer collector and is refused.
 const formatVersion = 1
 
-// blockChanges is how many changes one block of the change log holds at most: it bounds
-// what has to be inflated to see one of them.
-const blockChanges = 256
-
 // Config says where the state is and how to treat it.
 type Config struct {
 	Path   string           // of the file, usually <data>/state.db; its folder must exist
@@ -51,12 +47,13 @@ type Config struct {
 
 // Store is an open state file. Its methods may be called from any goroutine.
 type Store struct {
-	db   *bolt.DB
-	path string
-	now  func() time.Time
-	log  *slog.Logger
-	lock *lockFile
-	high *highMark
+	db    *bolt.DB
+	path  string
+	now   func() time.Time
+	log   *slog.Logger
+	codec *codec
+	lock  *lockFile
+	high  *highMark
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -77,6 +74,9 @@ func Open(c Config) (_ *Store, err error) {
 	}
 	s := &Store{path: c.Path, now: c.Now, log: c.Log, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}}
 	s.flushed = c.Now()
+	if s.codec, err = newCodec(); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
 	if s.lock, err = lockPath(c.Path); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,11 @@ func (s *Store) prepareFile() error {
 	_, err := os.Stat(s.path)
 	switch {
 	case err == nil:
-		return nil
+		report, err := Check(s.path)
+		if err != nil {
+			return err
+		}
+		return report.Err()
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("open state file: %w", err)
 	case s.high.txid > 0:

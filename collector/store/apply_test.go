@@ -1,0 +1,621 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var t0 = time.UnixMilli(1_790_000_000_000).UTC()
+
+// user is a row whose key is name and whose content varies with n.
+func user(t testing.TB, name string, n int64) facts.Item {
+	t.Helper()
+	row := &facts.UserRow{Name: name, UID: n, GID: n}
+	data, err := wire.EncodeRow(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts.Item{Key: row.Key(), Data: data}
+}
+
+// update is a reading: the whole section when base is nil, otherwise what differs.
+func update(section facts.ID, base, now []facts.Item) wire.SectionUpdate {
+	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, At: t0.UnixMilli(), Digest: facts.DigestOf(now)}
+	if len(now) == 0 {
+		u.Status = facts.StatusEmpty
+	}
+	d := facts.Diff(base, now)
+	if base == nil {
+		u.Full = true
+	}
+	for _, it := range d.Put {
+		u.Put = append(u.Put, it.Data)
+	}
+	u.Removed = d.Removed
+	return u
+}
+
+func batch(seq uint64, us ...wire.SectionUpdate) wire.Batch {
+	return wire.Batch{Epoch: 1, Seq: seq, Kind: wire.KindInventory, At: t0.UnixMilli(), Checksum: uint32(seq*2654435761) | 1, Updates: us}
+}
+
+func addHost(t testing.TB, s *Store, id identity.HostID) {
+	t.Helper()
+	if err := s.Update(func(tx *Tx) error { return tx.PutHost(Host{ID: id, Name: id.String()}) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func apply(t testing.TB, s *Store, ds ...Delivery) []Outcome {
+	t.Helper()
+	out, err := s.Apply(ds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// state is what tests compare: rows by host, section and key.
+type state map[string][]byte
+
+func rowName(h identity.HostID, section facts.ID, key string) string {
+	return fmt.Sprintf("%s/%s/%s", h, section, key)
+}
+
+func rowsOf(t testing.TB, s *Store) state {
+	t.Helper()
+	got := state{}
+	err := s.View(func(tx *Tx) error {
+		return tx.Hosts(func(h Host) error {
+			states, err := tx.Sections(h.ID)
+			if err != nil {
+				return err
+			}
+			for _, st := range states {
+				var items []facts.Item
+				err := tx.Rows(h.ID, st.Section, func(key string, data []byte) error {
+					got[rowName(h.ID, st.Section, key)] = bytes.Clone(data)
+					items = append(items, facts.Item{Key: key, Data: bytes.Clone(data)})
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				if len(items) != st.Rows || facts.DigestOf(items) != st.Digest {
+					t.Errorf("%s %s: state says %d rows, digest %x; stored are %d, %x", h.ID, st.Section, st.Rows, st.Digest, len(items), facts.DigestOf(items))
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// replay builds the rows from the change log alone. A pruned log is not dense: its
+// changes no longer begin where the one before ended.
+func replay(t testing.TB, s *Store, dense bool) state {
+	t.Helper()
+	got := state{}
+	last := uint64(0)
+	err := s.View(func(tx *Tx) error {
+		return tx.Changes(0, 0, func(c Change) error {
+			if dense && c.Seq != last+1 || c.Seq <= last {
+				t.Errorf("change %d follows %d", c.Seq, last)
+			}
+			last = c.Seq
+			name := rowName(c.Host, c.Section, c.Key)
+			if dense && c.Kind != StatusChanged && !bytes.Equal(got[name], c.Old) {
+				t.Errorf("change %d: old is %x, the row was %x", c.Seq, c.Old, got[name])
+			}
+			switch c.Kind {
+			case Added, Changed:
+				got[name] = c.New
+			case Removed:
+				delete(got, name)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestApplyKeepsRowsAndHistory(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	one := []facts.Item{user(t, "ann", 1), user(t, "bob", 2)}
+	two := []facts.Item{user(t, "bob", 3), user(t, "cyd", 4)}
+	changed := s.Changed()
+	apply(t, s, Delivery{h, batch(1, update(facts.Users, nil, one)), t0})
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told of the change")
+	}
+	apply(t, s, Delivery{h, batch(2, update(facts.Users, one, two)), t0.Add(time.Minute)})
+	apply(t, s, Delivery{h, batch(3, update(facts.Users, nil, two)), t0.Add(2 * time.Minute)})
+	var got []string
+	err := s.View(func(tx *Tx) error {
+		return tx.HostChanges(h, ChangeQuery{}, func(c Change) error {
+			got = append(got, fmt.Sprintf("%d %s %s batch %d", c.Seq, c.Kind, c.Key, c.BatchSeq))
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"1 status  batch 1", "2 added ann batch 1", "3 added bob batch 1",
+		"4 removed ann batch 2", "5 changed bob batch 2", "6 added cyd batch 2"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("change log (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(replay(t, s, true), rowsOf(t, s)); d != "" {
+		t.Errorf("replayed against stored:\n%s", d)
+	}
+}
+
+func TestWrongDigestLeavesTheSectionAndTheOthersGoOn(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	one, two := []facts.Item{user(t, "ann", 1)}, []facts.Item{user(t, "ann", 2)}
+	apply(t, s, Delivery{h, batch(1, update(facts.Users, nil, one)), t0})
+	bad := update(facts.Users, one, two)
+	bad.Digest++
+	groups := wire.SectionUpdate{Section: facts.Groups, Status: facts.StatusEmpty, Full: true}
+	out := apply(t, s, Delivery{h, batch(2, bad, groups), t0})
+	if !slices.Equal(out[0].Resync, []facts.ID{facts.Users}) || out[0].Err != nil {
+		t.Errorf("outcome %+v, want a resync of users", out[0])
+	}
+	want := state{rowName(h, facts.Users, "ann"): one[0].Data}
+	if d := cmp.Diff(want, rowsOf(t, s)); d != "" {
+		t.Errorf("rows (-want +got):\n%s", d)
+	}
+	err := s.View(func(tx *Tx) error {
+		states, err := tx.Sections(h)
+		if len(states) != 2 || states[1].Status != facts.StatusEmpty {
+			t.Errorf("sections %+v, want users and groups", states)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFailedReadingKeepsRowsAsStale(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	one := []facts.Item{user(t, "ann", 1)}
+	apply(t, s, Delivery{h, batch(1, update(facts.Users, nil, one)), t0})
+	later := t0.Add(time.Hour)
+	apply(t, s, Delivery{h, batch(2, wire.SectionUpdate{Section: facts.Users, Status: facts.StatusFailed, Reason: "input/output error", At: later.UnixMilli()}), later})
+	if d := cmp.Diff(state{rowName(h, facts.Users, "ann"): one[0].Data}, rowsOf(t, s)); d != "" {
+		t.Errorf("rows (-want +got):\n%s", d)
+	}
+	err := s.View(func(tx *Tx) error {
+		states, err := tx.Sections(h)
+		if err != nil {
+			return err
+		}
+		if st := states[0]; !st.Stale() || st.Status != facts.StatusFailed || !st.KnownAt.Equal(t0) || !st.ObservedAt.Equal(later) {
+			t.Errorf("state %+v, want stale rows known at %v", st, t0)
+		}
+		return tx.HostChanges(h, ChangeQuery{NewestFirst: true, Limit: 1}, func(c Change) error {
+			was, _ := DecodeStatus(c.Old)
+			is, reason := DecodeStatus(c.New)
+			if c.Kind != StatusChanged || was != facts.StatusOK || is != facts.StatusFailed || reason != "input/output error" {
+				t.Errorf("newest change %+v, want ok to failed", c)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusedDeliveriesLeaveNoTrace(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	one := []facts.Item{user(t, "ann", 1), user(t, "bob", 2)}
+	good := update(facts.Users, nil, one)
+	apply(t, s, Delivery{h, batch(1, good), t0})
+	with := func(change func(*wire.Batch)) wire.Batch {
+		u := good
+		u.Put = slices.Clone(good.Put)
+		b := batch(2, u)
+		change(&b)
+		return b
+	}
+	cases := []struct {
+		name string
+		host identity.HostID
+		b    wire.Batch
+		want error
+	}{
+		{"unknown_host", identity.HostID{9}, batch(1), ErrUnknownHost},
+		{"no_number", h, with(func(b *wire.Batch) { b.Seq = 0 }), ErrMalformed},
+		{"other_content", h, with(func(b *wire.Batch) { b.Seq, b.Checksum = 1, 77 }), ErrReused},
+		{"not_a_row", h, with(func(b *wire.Batch) { b.Updates[0].Put[1] = []byte("\xff") }), ErrMalformed},
+		{"unsorted", h, with(func(b *wire.Batch) { slices.Reverse(b.Updates[0].Put) }), ErrMalformed},
+		{"same_row_twice", h, with(func(b *wire.Batch) { b.Updates[0].Put[1] = b.Updates[0].Put[0] }), ErrMalformed},
+		{"section_twice", h, with(func(b *wire.Batch) { b.Updates = append(b.Updates, b.Updates[0]) }), ErrMalformed},
+		{"rows_of_a_failure", h, with(func(b *wire.Batch) { b.Updates[0].Status = facts.StatusFailed }), ErrMalformed},
+		{"facts_in_metrics", h, with(func(b *wire.Batch) { b.Kind = wire.KindMetrics }), ErrMalformed},
+		{"full_with_removal", h, with(func(b *wire.Batch) { b.Updates[0].Removed = []string{"x"} }), ErrMalformed},
+		{"put_and_removed", h, with(func(b *wire.Batch) { b.Updates[0].Full, b.Updates[0].Removed = false, []string{"ann"} }), ErrMalformed},
+	}
+	before := rowsOf(t, s)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			out := apply(t, s, Delivery{c.host, c.b, t0})
+			if !errors.Is(out[0].Err, c.want) {
+				t.Errorf("got %v, want %v", out[0].Err, c.want)
+			}
+			if d := cmp.Diff(before, rowsOf(t, s)); d != "" {
+				t.Errorf("rows changed:\n%s", d)
+			}
+		})
+	}
+	var reused *ReusedError
+	if out := apply(t, s, Delivery{h, cases[2].b, t0}); !errors.As(out[0].Err, &reused) || reused.Seq != 1 {
+		t.Errorf("got %v, want the batch named", out[0].Err)
+	}
+	if out := apply(t, s, Delivery{h, batch(2, good), t0}); out[0].Err != nil || out[0].Duplicate {
+		t.Errorf("a good batch after the refused ones: %+v", out[0])
+	}
+}
+
+func TestMarksTellDuplicates(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var e epochMark
+		known := map[uint64]uint32{}
+		next := uint64(1)
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			// Up to a window of batches is on the way, in any order, some lost.
+			next += uint64(rapid.IntRange(0, 2).Draw(t, "skip"))
+			seq := next - min(next-1, uint64(rapid.IntRange(0, recentSums-1).Draw(t, "back")))
+			sum := uint32(rapid.IntRange(1, 2).Draw(t, "sum"))
+			got := e.look(seq, sum)
+			want := seenNever
+			if s, ok := known[seq]; ok {
+				want = seenSame
+				if s != sum {
+					want = seenOther
+				}
+			}
+			if got != want {
+				t.Fatalf("batch %d: got %d, want %d; mark %+v", seq, got, want, e)
+			}
+			if got == seenNever {
+				e.add(seq, sum)
+				known[seq] = sum
+			}
+			m, ok := decodeMarks(marks{e}.encode())
+			if !ok || len(m) != 1 || m[0].high != e.high || !slices.Equal(m[0].recent, e.recent) || !slices.Equal(m[0].above, e.above) {
+				t.Fatalf("decoded %+v, want %+v", m, e)
+			}
+		}
+	})
+}
+
+func TestMarksStayBounded(t *testing.T) {
+	var e epochMark
+	for seq := uint64(2); seq < 100_000; seq += 2 {
+		e.add(seq, 1)
+	}
+	if len(e.above) > maxAbove || len(e.recent) > recentSums {
+		t.Errorf("%d above, %d recent", len(e.above), len(e.recent))
+	}
+	if b := len(marks{e}.encode()); b > 8<<10 {
+		t.Errorf("marks take %d bytes", b)
+	}
+}
+
+// host is the agent of the model: it knows its rows, and what it last told.
+type host struct {
+	id   identity.HostID
+	seq  uint64
+	now  map[facts.ID]map[string]int64
+	told map[facts.ID][]facts.Item // nil: the next update is full
+}
+
+var modelSections = []facts.ID{facts.Users, facts.Groups}
+
+func item(t testing.TB, section facts.ID, name string, n int64) facts.Item {
+	t.Helper()
+	var row facts.Row = &facts.UserRow{Name: name, UID: n}
+	if section == facts.Groups {
+		row = &facts.GroupRow{Name: name, GID: n}
+	}
+	data, err := wire.EncodeRow(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts.Item{Key: row.Key(), Data: data}
+}
+
+// step lets something happen on the host and returns the batch that tells of it.
+func (h *host) step(t *testing.T, r *rapid.T) wire.Batch {
+	h.seq++
+	b := batch(h.seq)
+	for _, section := range modelSections {
+		rows := h.now[section]
+		for range rapid.IntRange(0, 4).Draw(r, "changes") {
+			name := string(rune('a' + rapid.IntRange(0, 7).Draw(r, "name")))
+			if n := rapid.IntRange(0, 3).Draw(r, "value"); n == 0 {
+				delete(rows, name)
+			} else {
+				rows[name] = int64(n)
+			}
+		}
+		if rapid.IntRange(0, 5).Draw(r, "fails") == 0 {
+			b.Updates = append(b.Updates, wire.SectionUpdate{Section: section, Status: facts.StatusFailed, Reason: "x"})
+			continue
+		}
+		items := []facts.Item{}
+		for _, name := range slices.Sorted(maps.Keys(rows)) {
+			items = append(items, item(t, section, name, rows[name]))
+		}
+		base := h.told[section]
+		if rapid.IntRange(0, 9).Draw(r, "full") == 0 {
+			base = nil
+		}
+		b.Updates = append(b.Updates, update(section, base, items))
+		h.told[section] = items
+	}
+	return b
+}
+
+func TestApplyAgreesWithAModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		dir := t.TempDir()
+		s := reopen(t, dir+"/"+FileName)
+		defer s.Close()
+		hosts := []*host{}
+		for i := range 2 {
+			h := &host{id: identity.HostID{byte(i + 1)}, told: map[facts.ID][]facts.Item{},
+				now: map[facts.ID]map[string]int64{facts.Users: {}, facts.Groups: {}}}
+			addHost(t, s, h.id)
+			hosts = append(hosts, h)
+		}
+		m := model{rows: state{}, seen: map[string]bool{}}
+		var waiting []Delivery
+		at := t0
+		for range rapid.IntRange(1, 25).Draw(r, "steps") {
+			h := hosts[rapid.IntRange(0, 1).Draw(r, "host")]
+			at = at.Add(time.Second)
+			waiting = append(waiting, Delivery{h.id, h.step(t, r), at})
+			if rapid.Bool().Draw(r, "hold") {
+				continue
+			}
+			switch rapid.IntRange(0, 5).Draw(r, "network") {
+			case 0:
+				waiting = append(waiting, waiting[rapid.IntRange(0, len(waiting)-1).Draw(r, "again")])
+			case 1:
+				slices.Reverse(waiting)
+			case 2:
+				waiting = waiting[1:]
+			}
+			for i, o := range apply(t, s, waiting...) {
+				m.check(t, &waiting[i], o)
+				for _, section := range o.Resync {
+					for _, h := range hosts {
+						if h.id == waiting[i].Host {
+							h.told[section] = nil
+						}
+					}
+				}
+			}
+			waiting = waiting[:0]
+			if d := cmp.Diff(m.rows, rowsOf(t, s)); d != "" {
+				r.Fatalf("rows (-model +store):\n%s", d)
+			}
+		}
+		if d := cmp.Diff(m.rows, replay(t, s, true)); d != "" {
+			r.Fatalf("replay (-model +log):\n%s", d)
+		}
+		if _, err := s.Prune(t0.Add(time.Duration(rapid.IntRange(0, 30).Draw(r, "prune")) * time.Second)); err != nil {
+			r.Fatal(err)
+		}
+		if d := cmp.Diff(m.rows, replay(t, s, false)); d != "" {
+			r.Fatalf("replay after prune (-model +log):\n%s", d)
+		}
+		if err := s.Close(); err != nil {
+			r.Fatal(err)
+		}
+		report, err := Check(s.path)
+		if err = errors.Join(err, report.Err()); err != nil {
+			r.Fatal(err)
+		}
+	})
+}
+
+// model is what the rows must be: plain maps and the rules, nothing else.
+type model struct {
+	rows state
+	seen map[string]bool
+}
+
+// check applies a delivery to the model and compares the outcome.
+func (m *model) check(t *testing.T, d *Delivery, o Outcome) {
+	t.Helper()
+	name := fmt.Sprint(d.Host, d.Batch.Seq)
+	if o.Duplicate != m.seen[name] || o.Err != nil {
+		t.Errorf("batch %s: outcome %+v, seen before: %v", name, o, m.seen[name])
+	}
+	if m.seen[name] {
+		return
+	}
+	m.seen[name] = true
+	var resync []facts.ID
+	for _, u := range d.Batch.Updates {
+		if u.Status == facts.StatusFailed {
+			continue
+		}
+		prefix := rowName(d.Host, u.Section, "")
+		next := map[string][]byte{}
+		for k, v := range m.rows {
+			if len(k) > len(prefix) && k[:len(prefix)] == prefix && !u.Full {
+				next[k[len(prefix):]] = v
+			}
+		}
+		for _, data := range u.Put {
+			row, err := wire.DecodeRow(u.Section, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next[row.Key()] = data
+		}
+		for _, k := range u.Removed {
+			delete(next, k)
+		}
+		var items []facts.Item
+		for k, v := range next {
+			items = append(items, facts.Item{Key: k, Data: v})
+		}
+		if facts.DigestOf(items) != u.Digest {
+			resync = append(resync, u.Section)
+			continue
+		}
+		for k := range m.rows {
+			if len(k) > len(prefix) && k[:len(prefix)] == prefix {
+				delete(m.rows, k)
+			}
+		}
+		for k, v := range next {
+			m.rows[prefix+k] = v
+		}
+	}
+	if !slices.Equal(resync, o.Resync) {
+		t.Errorf("batch %s: resync %v, want %v", name, o.Resync, resync)
+	}
+}
+
+func TestChangesOfAHostCanBeCutOut(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	var base []facts.Item
+	for i := range 10 {
+		now := append(slices.Clone(base), user(t, fmt.Sprintf("u%d", i), 1))
+		us := []wire.SectionUpdate{update(facts.Users, base, now)}
+		if i%2 == 1 {
+			us = append(us, wire.SectionUpdate{Section: facts.Groups, Status: facts.StatusFailed + facts.Status(i%4)/2, Reason: "x"})
+		}
+		apply(t, s, Delivery{h, batch(uint64(i+1), us...), t0.Add(time.Duration(i) * time.Minute)})
+		base = now
+	}
+	keys := func(q ChangeQuery) string {
+		t.Helper()
+		var out []byte
+		err := s.View(func(tx *Tx) error {
+			return tx.HostChanges(h, q, func(c Change) error {
+				out = append(append(out, c.Key...), ' ')
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(bytes.TrimSpace(out))
+	}
+	at := func(i int) time.Time { return t0.Add(time.Duration(i) * time.Minute) }
+	f := func(q ChangeQuery, want string) {
+		t.Helper()
+		q.Section = facts.Users
+		if got := keys(q); got != want {
+			t.Errorf("%+v: got %q, want %q", q, got, want)
+		}
+	}
+	f(ChangeQuery{From: at(3), To: at(5)}, "u4 u5")
+	f(ChangeQuery{From: at(7), NewestFirst: true}, "u9 u8")
+	f(ChangeQuery{Limit: 3, NewestFirst: true}, "u9 u8 u7")
+	f(ChangeQuery{Before: 6, After: 2}, "u1 u2")
+	f(ChangeQuery{Limit: 2, After: 1}, "u0 u1")
+}
+
+func TestLossesAreKept(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	b := batch(7)
+	b.Losses = []wire.Loss{{FromSeq: 1, ToSeq: 6, Kind: wire.KindMetrics, Batches: 6, Reason: "spool full"}}
+	apply(t, s, Delivery{h, b, t0}, Delivery{h, b, t0})
+	err := s.View(func(tx *Tx) error {
+		host, _, err := tx.Host(h)
+		if host.LossBatches != 6 {
+			t.Errorf("%d batches lost, want 6", host.LossBatches)
+		}
+		losses, err2 := tx.Losses(h)
+		if len(losses) != 1 || losses[0].Reason != "spool full" {
+			t.Errorf("losses %+v", losses)
+		}
+		return errors.Join(err, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHelloTellsTheHighMarkOfItsEpoch(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	hello := wire.Hello{Hostname: "web1", OS: "linux", Epoch: 1, At: t0.Add(5 * time.Second).UnixMilli(), IntervalMillis: 10_000}
+	if _, err := s.Hello(h, hello, t0); !errors.Is(err, ErrUnknownHost) {
+		t.Errorf("unknown host: got %v", err)
+	}
+	addHost(t, s, h)
+	apply(t, s, Delivery{h, batch(1), t0}, Delivery{h, batch(2), t0}, Delivery{h, batch(4), t0})
+	high, err := s.Hello(h, hello, t0)
+	if high != 2 || err != nil {
+		t.Errorf("got %d, %v; want 2", high, err)
+	}
+	hello.Epoch = 2
+	if high, err := s.Hello(h, hello, t0); high != 0 || err != nil {
+		t.Errorf("new epoch: got %d, %v; want 0", high, err)
+	}
+	err = s.View(func(tx *Tx) error {
+		host, _, err := tx.Host(h)
+		if host.Name != "web1" || host.ClockOffset != 5*time.Second || host.Interval != 10*time.Second || host.HighSeq != 2 {
+			t.Errorf("host %+v", host)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestChecksumDependsOnThePlace(t *testing.T) {
+	v := []byte("value")
+	sums := map[uint32]bool{checksum("a", []byte("bc"), v): true, checksum("ab", []byte("c"), v): true, checksum("a", []byte("b"), append([]byte("c"), v...)): true}
+	if len(sums) != 3 {
+		t.Error("two places share a checksum")
+	}
+	if crc32.Checksum(v, castagnoli) == checksum("", nil, v) {
+		t.Error("the checksum does not cover the length of the key")
+	}
+}
