@@ -97,6 +97,9 @@ func (a *applier) deliver(d *Delivery) (Outcome, error) {
 	if h.err != nil {
 		return Outcome{Err: h.err}, nil
 	}
+	if d.Batch.Seq == 0 {
+		return Outcome{Err: fmt.Errorf("%w: batch without a number", ErrMalformed)}, nil
+	}
 	mark := h.marks.of(d.Batch.Epoch)
 	switch mark.look(d.Batch.Seq, d.Batch.Checksum) {
 	case seenSame:
@@ -137,9 +140,6 @@ type rowChange struct {
 
 // plan compares the updates of a batch with what is stored.
 func (a *applier) plan(h *applying, b *wire.Batch) ([]sectionPlan, error) {
-	if b.Seq == 0 {
-		return nil, fmt.Errorf("%w: batch without a number", ErrMalformed)
-	}
 	if b.Kind != wire.KindInventory && len(b.Updates) > 0 {
 		return nil, fmt.Errorf("%w: facts in a batch of kind %d", ErrMalformed, b.Kind)
 	}
