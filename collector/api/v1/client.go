@@ -240,3 +240,6 @@ func fetch[T any](ctx context.Context, c *Client, path string, query url.Values)
 	err := c.call(ctx, http.MethodGet, path, query, nil, &out)
 	return out, err
 }
+
+// Close ends connections that are kept for the next call.
+func (c *Client) Close() { c.http.CloseIdleConnections() }

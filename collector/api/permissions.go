@@ -1,0 +1,46 @@
+package api
+
+import "atalaya/collector/auth"
+
+// permissions is the one table of who may call what. A route that is missing here
+// keeps the collector from starting.
+var permissions = map[string]auth.Permission{
+	"GET /healthz":      auth.Public,
+	"GET /openapi.json": auth.Public,
+
+	"GET /api/v1/hosts":                           auth.Read,
+	"GET /api/v1/hosts/{host}":                    auth.Read,
+	"GET /api/v1/hosts/{host}/sections/{section}": auth.Read,
+	"GET /api/v1/hosts/{host}/history":            auth.Read,
+	"GET /api/v1/hosts/{host}/diff":               auth.Read,
+	"GET /api/v1/packages":                        auth.Read,
+	"GET /api/v1/patches":                         auth.Read,
+	"GET /api/v1/cis":                             auth.Read,
+	"GET /api/v1/cis/{id}":                        auth.Read,
+	"GET /api/v1/cis/{id}/impact":                 auth.Read,
+	"GET /api/v1/rules":                           auth.Read,
+	"POST /api/v1/rules/check":                    auth.Read, // judges the text that it is given, changes nothing
+	"GET /api/v1/alerts":                          auth.Read,
+	"GET /api/v1/alerts/{id}":                     auth.Read,
+	"GET /api/v1/status":                          auth.Read,
+
+	"GET /api/v1/query":               auth.Read,
+	"POST /api/v1/query":              auth.Read, // the form of a long query
+	"GET /api/v1/query_range":         auth.Read,
+	"POST /api/v1/query_range":        auth.Read,
+	"GET /api/v1/labels":              auth.Read,
+	"POST /api/v1/labels":             auth.Read,
+	"GET /api/v1/label/{name}/values": auth.Read,
+	"GET /api/v1/series":              auth.Read,
+	"POST /api/v1/series":             auth.Read,
+	"GET /api/v1/metadata":            auth.Read,
+	"GET /api/v1/status/buildinfo":    auth.Read,
+
+	"POST /api/v1/hosts/{host}/revoke": auth.RevokeHost,
+
+	"GET /api/v1/tokens":         auth.ManageTokens,
+	"POST /api/v1/tokens":        auth.ManageTokens,
+	"DELETE /api/v1/tokens/{id}": auth.ManageTokens,
+
+	"GET /api/v1/backup": auth.Backup,
+}
