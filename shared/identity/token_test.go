@@ -40,7 +40,7 @@ func TestTokenErrorsSayWhatIsWrong(t *testing.T) {
 		{"empty", " \n", "is empty"},
 		{"other", "ghp_abc", `begin with "at1_"`},
 		{"cut in the middle", text[:60], "is cut"},
-		{"cut by one", text[:len(text)-1], "is cut or mistyped"},
+		{"cut by one", text[:len(text)-1], "is cut"},
 		{"only the prefix", "at1_", "is cut"},
 		{"a letter changed", string(flipped), "mistyped"},
 		{"a letter too much", text + "A", "mistyped"},
