@@ -139,7 +139,7 @@ var (
 	UDP6InUse   = Desc{Name: "node_sockstat_UDP6_inuse", Help: "UDP sockets in use (IPv6)."}
 )
 
-// Protocols, from /proc/net/snmp and /proc/net/netstat.
+// Protocols, from /proc/net/snmp (RFC 1213, RFC 4113).
 var (
 	TCPEstablished         = Desc{Name: "node_netstat_Tcp_CurrEstab", Help: "Established TCP connections."}
 	TCPActiveOpens         = Desc{Name: "node_netstat_Tcp_ActiveOpens", Help: "TCP connections opened from here.", Kind: Counter}
@@ -155,10 +155,6 @@ var (
 	UDPInErrors            = Desc{Name: "node_netstat_Udp_InErrors", Help: "UDP datagrams that could not be delivered.", Kind: Counter}
 	UDPReceiveBufferErrors = Desc{Name: "node_netstat_Udp_RcvbufErrors", Help: "UDP datagrams dropped because a receive buffer was full.", Kind: Counter}
 	UDPSendBufferErrors    = Desc{Name: "node_netstat_Udp_SndbufErrors", Help: "UDP datagrams dropped because a send buffer was full.", Kind: Counter}
-	TCPListenOverflows     = Desc{Name: "node_netstat_TcpExt_ListenOverflows", Help: "Connections that found the queue of a listening socket full.", Kind: Counter}
-	TCPListenDrops         = Desc{Name: "node_netstat_TcpExt_ListenDrops", Help: "Connections dropped by a listening socket.", Kind: Counter}
-	TCPTimeouts            = Desc{Name: "node_netstat_TcpExt_TCPTimeouts", Help: "TCP retransmission timeouts.", Kind: Counter}
-	TCPSynRetransmits      = Desc{Name: "node_netstat_TcpExt_TCPSynRetrans", Help: "TCP connection requests sent again.", Kind: Counter}
 )
 
 // The system as a whole; Threads from /proc/loadavg.
@@ -211,8 +207,7 @@ var families = []*Desc{
 	&TCPActiveOpens, &TCPPassiveOpens, &TCPInSegments, &TCPOutSegments,
 	&TCPRetransmits, &TCPInErrors, &TCPOutResets, &UDPInDatagrams,
 	&UDPOutDatagrams, &UDPNoPorts, &UDPInErrors, &UDPReceiveBufferErrors,
-	&UDPSendBufferErrors, &TCPListenOverflows, &TCPListenDrops, &TCPTimeouts,
-	&TCPSynRetransmits, &Time, &FileHandles, &FileHandlesMax,
+	&UDPSendBufferErrors, &Time, &FileHandles, &FileHandlesMax,
 	&Entropy, &Threads, &AgentCPUSeconds, &AgentResident,
 	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo,
 	&ProbeSuccess,

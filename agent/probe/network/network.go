@@ -22,7 +22,6 @@ func New() probe.Probe {
 		probe.Source{Path: "/proc/net/sockstat", Optional: true, Parse: parseSockstat},
 		probe.Source{Path: "/proc/net/sockstat6", Optional: true, Parse: parseSockstat},
 		probe.Source{Path: "/proc/net/snmp", Optional: true, Parse: parseProtocols},
-		probe.Source{Path: "/proc/net/netstat", Optional: true, Parse: parseProtocols},
 	)
 }
 
@@ -140,8 +139,9 @@ func sockstatDesc(protocol, name []byte) (desc *metric.Desc, unit float64) {
 	return nil, 0
 }
 
-// protocolFields are the counters that we take from snmp and netstat, by the first
-// word of their lines. Most of the others repeat these or say nothing to people.
+// protocolFields are the counters that we take from /proc/net/snmp, by the first word
+// of their lines. /proc/net/netstat has the same form, but reading it takes the kernel
+// as long as all other files of this package together.
 var protocolFields = map[string]map[string]*metric.Desc{
 	"Tcp:": {
 		"ActiveOpens": &metric.TCPActiveOpens, "PassiveOpens": &metric.TCPPassiveOpens,
@@ -152,10 +152,6 @@ var protocolFields = map[string]map[string]*metric.Desc{
 		"InDatagrams": &metric.UDPInDatagrams, "OutDatagrams": &metric.UDPOutDatagrams,
 		"NoPorts": &metric.UDPNoPorts, "InErrors": &metric.UDPInErrors,
 		"RcvbufErrors": &metric.UDPReceiveBufferErrors, "SndbufErrors": &metric.UDPSendBufferErrors,
-	},
-	"TcpExt:": {
-		"ListenOverflows": &metric.TCPListenOverflows, "ListenDrops": &metric.TCPListenDrops,
-		"TCPTimeouts": &metric.TCPTimeouts, "TCPSynRetrans": &metric.TCPSynRetransmits,
 	},
 }
 
