@@ -2,6 +2,8 @@
 package atalaya
 
 import (
+	"flag"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -13,6 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/metric"
 )
 
 const module = "atalaya"
@@ -30,7 +35,7 @@ var topLevel = []string{
 // that are not listed may not be imported at all.
 var doors = map[string][]string{
 	"github.com/fxamacker/cbor/v2":     {"shared/wire"},
-	"github.com/klauspost/compress":    {"shared/wire", "agent/probe/packages", "agent/probe/patches"},
+	"github.com/klauspost/compress":    {"shared/wire", "agent/probe/patches", "collector/store"},
 	"github.com/shirou/gopsutil/v3":    {"agent/probe"},
 	"go.etcd.io/bbolt":                 {"agent/spool", "collector/store"},
 	"github.com/quic-go/quic-go":       {"agent/uplink", "collector/ingest"},
@@ -247,3 +252,54 @@ func TestNothingIsLeftBehind(t *testing.T) {
 }
 
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+
+var update = flag.Bool("update", false, "rewrite the generated parts of docs/data-model.md")
+
+// TestDataModelIsDocumented holds the tables of docs/data-model.md to the code.
+func TestDataModelIsDocumented(t *testing.T) {
+	const file = "docs/data-model.md"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable()} {
+		begin, end := "<!-- "+name+" -->\n", "<!-- end "+name+" -->"
+		head, rest, ok := strings.Cut(text, begin)
+		old, tail, ok2 := strings.Cut(rest, end)
+		if !ok || !ok2 {
+			t.Fatalf("%s: no place for the %s", file, name)
+		}
+		if old != table && !*update {
+			t.Errorf("%s: the %s are not those of the code; go test . -run DataModel -update, and review", file, name)
+		}
+		text = head + begin + table + end + tail
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func sectionTable() string {
+	var b strings.Builder
+	b.WriteString("| no. | section | what | columns |\n|---|---|---|---|\n")
+	for _, s := range facts.Sections() {
+		doc := s.Doc
+		if s.Personal {
+			doc += " (may hold personal data)"
+		}
+		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", s.ID, s.Name, doc, strings.Join(s.Columns(), ", "))
+	}
+	return b.String()
+}
+
+func metricTable() string {
+	var b strings.Builder
+	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, d := range metric.Families() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Name, d.Kind, strings.Join(d.Labels, ", "), d.Help)
+	}
+	return b.String()
+}
