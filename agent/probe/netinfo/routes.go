@@ -151,7 +151,7 @@ func parseRoutes6(text string) []route {
 			continue
 		}
 		const lastResort = 0xffffffff
-		if flags&(routeLocal|routeAnycast|routeCache) != 0 || flags&routeUp == 0 || dest.IsMulticast() || metric == lastResort {
+		if flags&(routeLocal|routeAnycast|routeCache) != 0 || flags&(routeUp|routeReject) == 0 || dest.IsMulticast() || metric == lastResort {
 			continue
 		}
 		rt := route{prefix: netip.PrefixFrom(dest, int(ones)), device: f[9], metric: int(metric)}

@@ -21,7 +21,8 @@ type scanner struct {
 }
 
 // run goes through the processes in order of their numbers, so that of processes that
-// share a socket the oldest is found, and stops as soon as all sockets have one.
+// share a socket the oldest is found, the first process last of all, and stops as soon
+// as all sockets have one.
 // Processes that vanish meanwhile are passed over.
 func (s *scanner) run(ctx context.Context) error {
 	missing := len(s.wanted)
@@ -65,6 +66,9 @@ func (s *scanner) processes() ([]int, error) {
 		}
 	}
 	slices.Sort(pids)
+	if len(pids) > 0 && pids[0] == 1 { // systemd also holds the sockets that it passed to services
+		pids = append(pids[1:], 1)
+	}
 	if len(pids) > maxProcesses {
 		pids, s.cut = pids[:maxProcesses], true
 	}

@@ -1,0 +1,231 @@
+package netinfo
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+func TestRecordedHost(t *testing.T) {
+	probetest.Golden(t, "debian-12-netinfo", New())
+}
+
+// TestSameAsIP compares with iproute2 on the machine of the test.
+func TestSameAsIP(t *testing.T) {
+	ip, err := exec.LookPath("ip")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("ip(8) is not installed")
+	}
+	out, err := exec.Command(ip, "-j", "addr").Output()
+	if err != nil {
+		t.Skipf("ip -j addr: %v", err)
+	}
+	var links []struct {
+		IfName    string `json:"ifname"`
+		IfIndex   int    `json:"ifindex"`
+		MTU       int    `json:"mtu"`
+		OperState string `json:"operstate"`
+		LinkType  string `json:"link_type"`
+		Address   string `json:"address"`
+		Master    string `json:"master"`
+		AddrInfo  []struct {
+			Family, Local, Scope, Broadcast string
+			PrefixLen                       int
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal(out, &links); err != nil {
+		t.Fatalf("ip -j addr: %v", err)
+	}
+	var want, got []string
+	for _, l := range links {
+		mac := l.Address
+		if strings.Count(mac, ":") < 5 { // tunnels show an address of theirs
+			mac = ""
+		}
+		want = append(want, strings.Join([]string{l.IfName, strconv.Itoa(l.IfIndex), strconv.Itoa(l.MTU), strings.ToLower(l.OperState), mac, l.Master}, " "))
+		for _, a := range l.AddrInfo {
+			want = append(want, strings.Join([]string{l.IfName, a.Family, a.Local, strconv.Itoa(a.PrefixLen), a.Scope, a.Broadcast}, " "))
+		}
+	}
+	for _, r := range probe.RunOnce(context.Background(), probe.LiveHost(), New()).Readings {
+		for _, row := range r.Rows {
+			switch row := row.(type) {
+			case *facts.InterfaceRow:
+				got = append(got, strings.Join([]string{row.Name, strconv.Itoa(row.Index), strconv.Itoa(row.MTU), row.State, row.MAC, row.Master}, " "))
+			case *facts.AddressRow:
+				got = append(got, strings.Join([]string{row.Interface, row.Family, row.Address, strconv.Itoa(row.Prefix), row.Scope, row.Broadcast}, " "))
+			}
+		}
+	}
+	if d := cmp.Diff(sorted(want), sorted(got)); d != "" {
+		t.Errorf("ip -j addr (-) and we (+) differ:\n%s", d)
+	}
+}
+
+func sorted(s []string) map[string]bool {
+	m := make(map[string]bool)
+	for _, x := range s {
+		m[x] = true
+	}
+	return m
+}
+
+func TestNothingToReadIsUnsupported(t *testing.T) {
+	for name, s := range probetest.Sections(probe.RootHost(t.TempDir()), New()) {
+		if s.Status != facts.StatusUnsupported || len(s.Rows) > 0 {
+			t.Errorf("%s: got %v %q, want unsupported", name, s.Status, s.Reason)
+		}
+	}
+}
+
+func TestMalformedLinesAreSkipped(t *testing.T) {
+	for _, text := range []string{
+		"", "\n", "eth0", "eth0 zz 00 0003 0 0 0 00 0 0 0", "eth0\t00000000\t010200C0\t0000\t0\t0\t0\t00000000",
+	} {
+		if got := parseRoutes4(text); len(got) != 0 {
+			t.Errorf("parseRoutes4(%q) = %v, want none", text, got)
+		}
+	}
+	for _, text := range []string{"", "0 1 2 3 4 5 6 7 8 9", strings.Repeat("f", 32) + " 99 " + strings.Repeat("0 ", 8)} {
+		if got := parseRoutes6(text); len(got) != 0 {
+			t.Errorf("parseRoutes6(%q) = %v, want none", text, got)
+		}
+	}
+	for _, text := range []string{"", "0 1 2 3 4 5", strings.Repeat("f", 32) + " 04 99 20 80 eth0"} {
+		if got := parseInet6(text); len(got) != 0 {
+			t.Errorf("parseInet6(%q) = %v, want none", text, got)
+		}
+	}
+}
+
+func TestInterfaceThatVanishesIsLeftOut(t *testing.T) {
+	h := probetest.Unpack(t, []byte("-- sys/class/net/bonding_masters --\nbond0\n-- sys/class/net/gone/ --\n"+
+		"-- sys/class/net/eth0/ifindex --\n2\n-- sys/class/net/eth0/speed --\n4294967295\n"))
+	s := probetest.Sections(h, New())["interfaces"]
+	if len(s.Rows) != 1 || s.Status != facts.StatusOK {
+		t.Fatalf("got %d rows, %v, want eth0 alone", len(s.Rows), s.Status)
+	}
+	if row := s.Rows[0].(*facts.InterfaceRow); row.SpeedBits != 0 || row.MAC != "" {
+		t.Errorf("got %+v, want unknown speed and address to be absent", row)
+	}
+}
+
+func TestAddressMessages(t *testing.T) {
+	message := func(kind uint16, body ...byte) []byte {
+		n := 16 + len(body)
+		return append([]byte{byte(n), 0, 0, 0, byte(kind), 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, body...)
+	}
+	eth0 := []byte{2, 24, 0, 0, 7, 0, 0, 0, 8, 0, 1, 0, 192, 0, 2, 9, 8, 0, 2, 0, 192, 0, 2, 1}
+	for _, c := range []struct {
+		name string
+		in   []byte
+		rows int
+		fail bool
+	}{
+		{"empty", nil, 0, false},
+		{"one", message(20, eth0...), 1, false},
+		{"done", append(message(3), message(20, eth0...)...), 0, false},
+		{"other_message", message(16, eth0...), 0, false},
+		{"other_family", message(20, append([]byte{7}, eth0[1:]...)...), 0, false},
+		{"error", message(2), 0, true},
+		{"no_address", message(20, eth0[:8]...), 0, true},
+		{"cut_header", message(20, eth0...)[:10], 0, true},
+		{"cut_body", message(20, eth0...)[:30], 0, true},
+		{"attribute_too_long", message(20, 2, 24, 0, 0, 7, 0, 0, 0, 99, 0, 1, 0), 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, err := parseAddressDump(c.in, map[int]string{7: "eth0"})
+			if len(rows) != c.rows || (err != nil) != c.fail {
+				t.Fatalf("got %d rows, error %v, want %d, %v", len(rows), err, c.rows, c.fail)
+			}
+			want := &facts.AddressRow{Interface: "eth0", Address: "192.0.2.1", Prefix: 24, Family: "inet", Scope: "global"}
+			if d := cmp.Diff(want, append(rows, want)[0]); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestLastAddress(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := lastAddress(netip.MustParsePrefix(in)).String(); got != want {
+			t.Errorf("lastAddress(%s) = %s, want %s", in, got, want)
+		}
+	}
+	f("192.0.2.2/24", "192.0.2.255")
+	f("192.0.2.2/32", "192.0.2.2")
+	f("10.1.2.3/0", "255.255.255.255")
+}
+
+func TestPortableReadingNamesLoopback(t *testing.T) {
+	p := portableProbe{}
+	res := probe.RunOnce(context.Background(), probe.LiveHost(), p)
+	for _, r := range res.Readings {
+		for _, row := range r.Rows {
+			if i, ok := row.(*facts.InterfaceRow); ok && i.Type == "loopback" {
+				return
+			}
+		}
+	}
+	t.Skip("no loopback interface here")
+}
+
+type portableProbe struct{}
+
+func (portableProbe) Info() probe.Info {
+	return probe.Info{Name: "portable", Sections: []facts.ID{facts.Interfaces, facts.Addresses}}
+}
+
+func (portableProbe) Collect(_ context.Context, _ *probe.Host, r *probe.Report) error {
+	return collectPortable(r)
+}
+
+func FuzzAddressDump(f *testing.F) {
+	f.Add([]byte{20, 0, 0, 0, 20, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 24, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rows, _ := parseAddressDump(b, nil)
+		for _, r := range rows {
+			if _, err := netip.ParseAddr(r.Address); err != nil {
+				t.Errorf("address %q: %v", r.Address, err)
+			}
+		}
+	})
+}
+
+func FuzzNetTables(f *testing.F) {
+	f.Add("eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+	f.Add("Main:\n  |-- 192.0.2.2\n     /32 host LOCAL\n")
+	f.Add("fe800000000000000000000000000001 04 40 20 80     eth0\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		var connected []connectedRoute
+		for _, rt := range parseRoutes4(s) {
+			connected = append(connected, connectedRoute{rt.prefix, rt.device})
+			rt.row("inet")
+		}
+		for _, rt := range parseRoutes6(s) {
+			rt.row("inet6")
+		}
+		addressesOfTrie(s, connected)
+		parseInet6(s)
+	})
+}
+
+func BenchmarkCollect(b *testing.B) {
+	h, p := probe.LiveHost(), New()
+	b.ReportAllocs()
+	for b.Loop() {
+		probe.RunOnce(context.Background(), h, p)
+	}
+}
