@@ -211,6 +211,12 @@ func (tx *Tx) HostByIndex(index uint32) (identity.HostID, bool, error) {
 	return identity.HostID(v), true, nil
 }
 
+// HostName returns the name of a host, empty when it is unknown.
+func (tx *Tx) HostName(id identity.HostID) (string, error) {
+	rec, _, err := tx.hostRecord(id)
+	return rec.Name, err
+}
+
 // Hosts calls fn for all hosts in the order of their ids. Stop ends it early.
 func (tx *Tx) Hosts(fn func(Host) error) error {
 	return tx.HostsFrom(identity.HostID{}, fn)

@@ -225,7 +225,7 @@ func (t Table) ScanReverse(prefix, before []byte, fn func(key, value []byte) err
 		return t.err
 	}
 	if before == nil {
-		before = after(prefix)
+		before = PrefixEnd(prefix)
 	}
 	c := t.bucket.Cursor()
 	first := func() ([]byte, []byte) {
@@ -262,8 +262,8 @@ func (t *table) walk(prefix []byte, first, next func() ([]byte, []byte), fn func
 	}
 }
 
-// after returns the least key above all that begin with prefix, nil when there is none.
-func after(prefix []byte) []byte {
+// PrefixEnd returns the least key above all that begin with prefix, nil when there is none.
+func PrefixEnd(prefix []byte) []byte {
 	k := bytes.Clone(prefix)
 	for i := len(k) - 1; i >= 0; i-- {
 		if k[i]++; k[i] != 0 {

@@ -1,0 +1,269 @@
+package inventory
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// Column is one column of a row that changed, with its values as JSON would have
+// them; nil where there is none.
+type Column struct {
+	Name string `json:"name"`
+	Old  any    `json:"old,omitempty"`
+	New  any    `json:"new,omitempty"`
+}
+
+// Event is a change for people.
+type Event struct {
+	Seq      uint64           `json:"seq,omitempty"`
+	Section  string           `json:"section"`
+	Kind     store.ChangeKind `json:"kind"`
+	Item     string           `json:"item,omitempty"` // the row's key, its parts separated by blanks
+	Text     string           `json:"text"`           // what changed, in one line
+	Columns  []Column         `json:"columns,omitempty"`
+	Observed time.Time        `json:"observed_at,omitzero"` // by the host's clock
+	Received time.Time        `json:"received_at,omitzero"`
+}
+
+// HistoryQuery selects changes of a host; empty fields select all.
+type HistoryQuery struct {
+	Section  string
+	From, To time.Time // received after From and not after To
+	Before   uint64    // events with smaller numbers: where the last page ended
+	Limit    int       // 0: all
+}
+
+// History returns what changed on a host, newest first.
+func (v *View) History(ref string, q HistoryQuery) (events []Event, err error) {
+	cq := store.ChangeQuery{From: q.From, To: q.To, Before: q.Before, Limit: q.Limit, NewestFirst: true}
+	if q.Section != "" {
+		sec, ok := facts.ByName(q.Section)
+		if !ok {
+			return nil, fmt.Errorf("section %q: %w", q.Section, ErrNotFound)
+		}
+		cq.Section = sec.ID
+	}
+	events = []Event{}
+	err = v.store.View(func(tx *store.Tx) error {
+		h, err := lookup(tx, ref)
+		if err != nil {
+			return err
+		}
+		return tx.HostChanges(h.ID, cq, func(c store.Change) error {
+			e, err := event(c)
+			events = append(events, e)
+			return err
+		})
+	})
+	return events, err
+}
+
+// HostDiff is the net difference between two moments of a host.
+type HostDiff struct {
+	Host  HostRef   `json:"host"`
+	From  time.Time `json:"from"`
+	To    time.Time `json:"to"`
+	Items []Event   `json:"items"` // by section and key
+}
+
+// Diff returns what differs between the state of a host at two moments, as we knew it
+// then: what came and went between them does not appear. Moments before the log was
+// pruned are refused with ErrHistory.
+func (v *View) Diff(ref string, from, to time.Time) (d HostDiff, err error) {
+	if to.Before(from) {
+		return d, fmt.Errorf("difference from %s to %s: the second moment is before the first", stamp(from), stamp(to))
+	}
+	err = v.store.View(func(tx *store.Tx) error {
+		horizon, err := tx.HistoryFrom()
+		if err != nil {
+			return err
+		}
+		if from.Before(horizon) {
+			return fmt.Errorf("%w: it begins at %s", ErrHistory, stamp(horizon))
+		}
+		h, err := lookup(tx, ref)
+		if err != nil {
+			return err
+		}
+		d = HostDiff{Host: HostRef{h.ID, h.Name}, From: from, To: to}
+		d.Items, err = diff(tx, h.ID, from, to)
+		return err
+	})
+	return d, err
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// diff joins the changes between the two moments: what a row was before the first of
+// them and after the last.
+func diff(tx *store.Tx, id identity.HostID, from, to time.Time) ([]Event, error) {
+	first, err := tx.AsOf(id, from)
+	if err != nil {
+		return nil, err
+	}
+	last, err := tx.AsOf(id, to)
+	if err != nil {
+		return nil, err
+	}
+	type place struct {
+		section facts.ID
+		key     string
+		status  bool
+	}
+	net := map[place]store.Change{}
+	err = tx.HostChanges(id, store.ChangeQuery{After: first, Before: last + 1}, func(c store.Change) error {
+		p := place{c.Section, c.Key, c.Kind == store.StatusChanged}
+		if was, ok := net[p]; ok {
+			c.Old = was.Old
+		}
+		net[p] = c
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var changes []store.Change
+	for p, c := range net {
+		switch {
+		case string(c.Old) == string(c.New):
+			continue
+		case p.status:
+		case c.Old == nil:
+			c.Kind = store.Added
+		case c.New == nil:
+			c.Kind = store.Removed
+		default:
+			c.Kind = store.Changed
+		}
+		changes = append(changes, c)
+	}
+	slices.SortFunc(changes, func(a, b store.Change) int {
+		if a.Section != b.Section {
+			return int(a.Section) - int(b.Section)
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	items := make([]Event, len(changes))
+	for i, c := range changes {
+		if items[i], err = event(c); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+// event decodes a change.
+func event(c store.Change) (Event, error) {
+	e := Event{
+		Seq: c.Seq, Section: c.Section.String(), Kind: c.Kind, Item: itemName(c.Key),
+		Observed: c.Observed, Received: c.Received,
+	}
+	if c.Kind == store.StatusChanged {
+		was, _ := store.DecodeStatus(c.Old)
+		is, reason := store.DecodeStatus(c.New)
+		e.Columns = []Column{{"status", was, is}}
+		e.Text = fmt.Sprintf("status %s -> %s", was, is)
+		if reason != "" {
+			e.Text += ": " + reason
+		}
+		return e, nil
+	}
+	var old, new facts.Row
+	var err error
+	if c.Old != nil {
+		if old, err = wire.DecodeRow(c.Section, c.Old); err != nil {
+			return e, fmt.Errorf("change %d: %w", c.Seq, err)
+		}
+	}
+	if c.New != nil {
+		if new, err = wire.DecodeRow(c.Section, c.New); err != nil {
+			return e, fmt.Errorf("change %d: %w", c.Seq, err)
+		}
+	}
+	e.Columns = columns(c.Section, old, new)
+	e.Text = text(e)
+	return e, nil
+}
+
+// itemName makes a row's key readable: its parts (see package facts) with blanks between.
+func itemName(key string) string {
+	parts := strings.Split(strings.ReplaceAll(key, "\x00\x01", "\x01"), "\x00")
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), " ")
+}
+
+// columns returns the columns that differ between two rows, one of which may be nil,
+// in the order of the section.
+func columns(section facts.ID, old, new facts.Row) []Column {
+	sec, ok := facts.ByID(section)
+	if !ok {
+		return nil
+	}
+	var out []Column
+	for i, name := range sec.Columns() {
+		was, is := value(old, i), value(new, i)
+		if !reflect.DeepEqual(was, is) {
+			out = append(out, Column{name, was, is})
+		}
+	}
+	return out
+}
+
+// value returns the i-th column of a row, nil where it is absent.
+func value(row facts.Row, i int) any {
+	if row == nil {
+		return nil
+	}
+	v := reflect.ValueOf(row).Elem()
+	f, tag := v.Field(i), v.Type().Field(i).Tag.Get("json")
+	if strings.Contains(tag, ",omitempty") && f.IsZero() {
+		return nil
+	}
+	if f.Kind() == reflect.Pointer {
+		f = f.Elem()
+	}
+	if t, ok := f.Interface().(facts.Time); ok {
+		return stamp(t.Time())
+	}
+	return f.Interface()
+}
+
+// maxText is how many columns the line of an event shows.
+const maxText = 4
+
+// text writes an event's columns in one line.
+func text(e Event) string {
+	var parts []string
+	for _, c := range e.Columns {
+		if len(parts) == maxText {
+			parts = append(parts, fmt.Sprintf("and %d more", len(e.Columns)-maxText))
+			break
+		}
+		switch e.Kind {
+		case store.Changed:
+			parts = append(parts, fmt.Sprintf("%s %s -> %s", c.Name, show(c.Old), show(c.New)))
+		case store.Added:
+			parts = append(parts, fmt.Sprintf("%s %s", c.Name, show(c.New)))
+		default:
+			parts = append(parts, fmt.Sprintf("%s %s", c.Name, show(c.Old)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func show(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "(none)"
+	case []string:
+		return strings.Join(v, ",")
+	}
+	return fmt.Sprint(v)
+}

@@ -1,0 +1,211 @@
+// Package inventory is what we conclude about assets: the current state of each host
+// in a summary, the history of its facts, the difference between two moments, search
+// over the software of the fleet, and the patch verdict that still holds now.
+//
+// It is a view over the store's change log. Its tables hold a summary for each host
+// and an index from package versions to hosts; both can be built anew from the log,
+// which gives the same bytes. Verdicts and ages depend on the clock and are therefore
+// worked out when they are read. Ages count from the host's own times corrected by
+// the offset of its clock.
+package inventory
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// The tables of the view.
+const (
+	tableHosts    = "inventory.hosts"    // host index -> summary as JSON
+	tablePackages = "inventory.packages" // see packageKey
+)
+
+// View answers for the inventory. Its methods may be called from any goroutine.
+type View struct{ store *store.Store }
+
+// New returns the view over a store. It answers at once with what Run has folded so far.
+func New(s *store.Store) *View { return &View{s} }
+
+// Run keeps the view up to date until ctx ends.
+func (v *View) Run(ctx context.Context) error { return v.store.Follow(ctx, follower()) }
+
+// CatchUp folds all that is in the change log now.
+func (v *View) CatchUp(ctx context.Context) error { return v.store.CatchUp(ctx, follower()) }
+
+// Rebuild builds the view anew.
+func (v *View) Rebuild(ctx context.Context) error { return v.store.Rebuild(ctx, follower()) }
+
+func follower() store.Follower {
+	return store.Follower{Name: "inventory", Version: 1, Tables: []string{tableHosts, tablePackages}, Fold: fold}
+}
+
+// summary is what is kept of a host for lists: taken from its rows, nothing that ages.
+type summary struct {
+	OSID         string               `json:"os_id,omitempty"`
+	OSName       string               `json:"os_name,omitempty"`
+	OSVersion    string               `json:"os_version,omitempty"`
+	Kernel       string               `json:"kernel,omitempty"`
+	Arch         string               `json:"arch,omitempty"`
+	Virtualised  string               `json:"virtualised,omitempty"`
+	Manufacturer string               `json:"manufacturer,omitempty"`
+	Product      string               `json:"product,omitempty"`
+	Serial       string               `json:"serial,omitempty"`
+	CPUModel     string               `json:"cpu_model,omitempty"`
+	Cores        int                  `json:"cores,omitempty"`
+	Threads      int                  `json:"threads,omitempty"`
+	MemoryBytes  int64                `json:"memory_bytes,omitempty"`
+	Addresses    []string             `json:"addresses,omitempty"`
+	PatchState   *facts.PatchStateRow `json:"patch_state,omitempty"`
+}
+
+// summarised are the sections from which summaries are made, each with what it gives.
+var summarised = map[facts.ID]func(*summary, facts.Row){
+	facts.OS: func(s *summary, row facts.Row) {
+		r := row.(*facts.OSRow)
+		s.OSID, s.OSName, s.OSVersion, s.Arch, s.Virtualised = r.ID, r.Name, r.Version, r.Arch, r.Virtualised
+		if s.OSVersion == "" {
+			s.OSVersion = r.VersionID
+		}
+	},
+	facts.Kernel: func(s *summary, row facts.Row) {
+		if r := row.(*facts.KernelRow); r.Running {
+			s.Kernel = r.Release
+		}
+	},
+	facts.System: func(s *summary, row facts.Row) {
+		r := row.(*facts.SystemRow)
+		s.Manufacturer, s.Product, s.Serial = r.Manufacturer, r.Product, r.Serial
+	},
+	facts.CPUs: func(s *summary, row facts.Row) {
+		r := row.(*facts.CPURow)
+		s.CPUModel = r.Model
+		s.Cores += r.Cores
+		s.Threads += r.Threads
+	},
+	facts.MemoryModules: func(s *summary, row facts.Row) { s.MemoryBytes += row.(*facts.MemoryModuleRow).SizeBytes },
+	facts.Addresses: func(s *summary, row facts.Row) {
+		if r := row.(*facts.AddressRow); r.Scope == "global" {
+			s.Addresses = append(s.Addresses, r.Address)
+		}
+	},
+	facts.PatchState: func(s *summary, row facts.Row) { s.PatchState = row.(*facts.PatchStateRow) },
+}
+
+// fold brings the tables up to date. The summary of a host is made from its current
+// rows, which are at least as new as the changes.
+func fold(tx *store.Tx, changes []store.Change) error {
+	packages := packageIndex{table: tx.Table(tablePackages), sets: map[string]hostSet{}}
+	indexes := map[identity.HostID]uint32{}
+	var dirty []identity.HostID
+	for _, c := range changes {
+		if c.Kind == store.StatusChanged {
+			continue
+		}
+		index, ok := indexes[c.Host]
+		if !ok {
+			h, _, err := tx.Host(c.Host)
+			if err != nil {
+				return err
+			}
+			index = h.Index
+			indexes[c.Host] = index
+		}
+		if _, ok := summarised[c.Section]; ok && !slices.Contains(dirty, c.Host) {
+			dirty = append(dirty, c.Host)
+		}
+		if c.Section != facts.Packages {
+			continue
+		}
+		if err := packages.change(index, c); err != nil {
+			return err
+		}
+	}
+	for _, id := range dirty {
+		if err := summarise(tx, id, indexes[id]); err != nil {
+			return err
+		}
+	}
+	return packages.flush()
+}
+
+// summarise writes the summary of a host.
+func summarise(tx *store.Tx, id identity.HostID, index uint32) error {
+	var s summary
+	for _, section := range facts.Sections() {
+		take, ok := summarised[section.ID]
+		if !ok {
+			continue
+		}
+		err := tx.Rows(id, section.ID, func(_ string, data []byte) error {
+			row, err := wire.DecodeRow(section.ID, data)
+			if err != nil {
+				return fmt.Errorf("host %s: %w", id, err)
+			}
+			take(&s, row)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	v, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("host %s: %w", id, err)
+	}
+	return tx.Table(tableHosts).Put(indexKey(index), v)
+}
+
+func readSummary(tx *store.Tx, index uint32) (s summary, err error) {
+	v, err := tx.Table(tableHosts).Get(indexKey(index))
+	if err != nil || v == nil {
+		return s, err
+	}
+	if err := json.Unmarshal(v, &s); err != nil {
+		return s, &store.CorruptError{Table: tableHosts, Key: indexKey(index), Detail: err.Error()}
+	}
+	return s, nil
+}
+
+func indexKey(index uint32) []byte { return binary.BigEndian.AppendUint32(nil, index) }
+
+// What callers branch on.
+var (
+	// ErrNotFound: no host, section or package of that name.
+	ErrNotFound = errors.New("not found")
+	// ErrHistory: the moment lies before what the change log still knows.
+	ErrHistory = errors.New("history does not reach back that far")
+)
+
+// HostRef names a host.
+type HostRef struct {
+	ID   identity.HostID `json:"id"`
+	Name string          `json:"name"`
+}
+
+// AmbiguousError is a name that several hosts answer to.
+type AmbiguousError struct {
+	Ref     string
+	Matches []HostRef // the first ones
+	More    int       // how many more there are
+}
+
+// Error implements error.
+func (e *AmbiguousError) Error() string {
+	s := fmt.Sprintf("%q is ambiguous, use an id:", e.Ref)
+	for _, m := range e.Matches {
+		s += fmt.Sprintf(" %s (%s)", m.ID, m.Name)
+	}
+	if e.More > 0 {
+		s += fmt.Sprintf(" and %d more", e.More)
+	}
+	return s
+}
