@@ -21,7 +21,18 @@ const (
 	ALPNEnroll = "atalaya-enroll/1" // enrolment and renewal, one request per connection
 )
 
-// Kind is the class of a batch.
+// Class is the first byte of each stream of a session; all streams are opened by the
+// agent.
+type Class byte
+
+// The classes.
+const (
+	ClassControl Class = 1 // Hello, Welcome, Heartbeat, Resync, Goodbye
+	ClassBatches Class = 2 // metrics and small inventory batches, and their acks
+	ClassBulk    Class = 3 // large inventory batches and their acks; comes and goes
+)
+
+// Kind says what a batch holds.
 type Kind uint8
 
 // The kinds of batches. The numbers are on the wire and in spools.
@@ -145,6 +156,7 @@ const (
 	CodeNotEnrolled  Code = 12 // renewal by a key that was never enrolled
 	CodeInternal     Code = 13 // the collector could not do it; try again
 	CodeStorage      Code = 14 // the collector cannot write (disk full); try again
+	CodeTokenRevoked Code = 15 // enrolment: an administrator took the token back
 )
 
 // EnrollRequest asks for a certificate: with a token for a first one, without for
