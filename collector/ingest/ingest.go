@@ -1,0 +1,327 @@
+// Package ingest is the collector's end of the wire: it accepts sessions and
+// enrolments on one UDP port, keeps hosts within their limits, and hands batches to
+// the stores in groups.
+//
+// It hides QUIC, framing, group commit, quotas and who is connected. The invariants:
+// a batch is acknowledged only after both stores have it durably; a host is named by
+// its certificate alone and has one session; nothing that one agent does, short of
+// filling the network, takes memory or time from the others without limit. All
+// goroutines belong to Run and have ended when it returns. What travels is described
+// in docs/protocol.md.
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/metric"
+	"atalaya/shared/wire"
+)
+
+// Delivery is a batch with the host whose certificate brought it.
+type Delivery struct {
+	Host     identity.HostID
+	Batch    *wire.Batch
+	Received time.Time
+}
+
+// Outcome of one delivery.
+type Outcome struct {
+	Duplicate bool       // it was taken before; acknowledged again
+	Resync    []facts.ID // sections of which we need all rows
+	// Err refuses this batch for good: it is acknowledged, so that the agent does not
+	// send it for ever, and counted as refused.
+	Err error
+}
+
+// Sink is the store of facts.
+type Sink interface {
+	// Hello takes what a host says of itself and returns the highest batch of its
+	// epoch up to which all are durable. A *Refusal ends the session with its code.
+	Hello(host identity.HostID, h wire.Hello, at time.Time) (highSeq uint64, err error)
+	// Apply takes deliveries in one transaction. Outcomes are in their order. With an
+	// error nothing was taken, and nothing is acknowledged.
+	Apply(ctx context.Context, ds []Delivery) ([]Outcome, error)
+	// Seen tells that a host is alive; it must not block.
+	Seen(host identity.HostID, at time.Time)
+}
+
+// Metrics is the store of samples.
+type Metrics interface {
+	Session(host identity.HostID, hostname string) MetricSession
+	// Begin opens a write; one is open at a time.
+	Begin(ctx context.Context) Appender
+	// Sync makes all that was committed durable.
+	Sync() error
+}
+
+// MetricSession resolves the series numbers of one connection. Define may be called
+// while samples of other numbers are appended; an error refuses the series alone.
+type MetricSession interface {
+	Define(number uint32, s metric.Series) error
+}
+
+// Appender takes frames. What it cannot take (too old, refused series) it counts; it
+// fails as a whole only in Commit. Samples that it already has are no fault.
+type Appender interface {
+	Append(s MetricSession, at int64, samples []metric.Sample)
+	Commit() error
+	Rollback()
+}
+
+// Enroller answers requests for certificates.
+type Enroller interface {
+	Enroll(ctx context.Context, r wire.EnrollRequest, from netip.Addr) wire.EnrollReply
+}
+
+// Verifier says which host a certificate names that our CA has signed. A *Refusal
+// ends the connection with its code: the key is revoked, the host is not known.
+type Verifier interface {
+	Verify(cert *x509.Certificate) (identity.HostID, error)
+}
+
+// Refusal is an error that the agent is told.
+type Refusal struct {
+	Code   wire.Code
+	Reason string
+	After  time.Duration // before which the agent is not to come back
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("refused with code %d: %s", r.Code, r.Reason) }
+
+// Config of a Server. Conn, TLS, Sink, Metrics, Enroller and Verifier are required;
+// the other zero fields take the defaults.
+type Config struct {
+	Conn     net.PacketConn // the UDP port; Run closes it
+	TLS      *tls.Config    // see identity.Collector
+	Sink     Sink
+	Metrics  Metrics
+	Enroller Enroller
+	Verifier Verifier
+	// ResetKey lets agents notice at once that the collector was restarted: it is to
+	// be the same each time. TokenKey likewise for validated addresses.
+	ResetKey, TokenKey [32]byte
+
+	Heartbeat      time.Duration // an agent sends something at least this often. Default 15 s
+	BytesPerSecond int           // of one host, as it travels. Default 1 MiB, 16 MiB at once
+	BatchesPerMin  int           // of one host. Default 3,000, and as many at once
+	HalfOpen       int           // handshakes from which on addresses are validated first. Default 128
+
+	Now func() time.Time // Default time.Now
+	Log *slog.Logger     // Default none
+}
+
+// Limits that nobody has needed to change.
+const (
+	handshakeTimeout = 5 * time.Second  // quic-go's default; the whole handshake may take twice that
+	idleTimeout      = 60 * time.Second // four heartbeats
+	helloTimeout     = 10 * time.Second // from the handshake to the Hello
+	frameTimeout     = 30 * time.Second // from the first byte of a message to its last
+	maxStreams       = 8                // the protocol has three
+	maxStreamFaults  = 8                // broken streams after which the session ends
+	maxEnrolments    = 64               // at once
+	enrolTimeout     = 15 * time.Second
+	lingerTime       = time.Second // for the agent to read a Goodbye and leave
+
+	// streamWindow and connWindow are what an agent may send ahead of our reading:
+	// with them 10,000 agents cannot make us hold more than 10 GB, and no honest agent
+	// comes near (its window is 64 batches, and we read as fast as they come).
+	streamWindow, maxStreamWindow = 32 << 10, 512 << 10
+	connWindow, maxConnWindow     = 64 << 10, 1 << 20
+
+	// storageRetry is when agents are to come back after we could not write.
+	storageRetry = 30 * time.Second
+	// shutdownSpread is the time over which agents come back after a restart: 10,000
+	// handshakes take 14 s of a core.
+	shutdownSpread = 20 * time.Second
+)
+
+// Server accepts agents.
+type Server struct {
+	cfg       Config
+	queue     chan *pending
+	budget    *budget
+	enrolling chan struct{}
+	halfOpen  atomic.Int64
+	counters  counters
+
+	mu       sync.Mutex // guards what follows
+	hosts    map[identity.HostID]*hostState
+	closing  bool
+	sweepAt  time.Time
+	sessions int
+}
+
+// New returns a server that is not yet running.
+func New(cfg Config) *Server {
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
+	cfg.BytesPerSecond = cmp.Or(cfg.BytesPerSecond, 1<<20)
+	cfg.BatchesPerMin = cmp.Or(cfg.BatchesPerMin, 3000)
+	cfg.HalfOpen = cmp.Or(cfg.HalfOpen, 128)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		cfg:       cfg,
+		queue:     make(chan *pending, maxGroup),
+		budget:    newBudget(),
+		enrolling: make(chan struct{}, maxEnrolments),
+		hosts:     make(map[identity.HostID]*hostState),
+	}
+}
+
+// Run serves until ctx ends, then tells the agents, lets what was received be
+// committed, and returns.
+func (s *Server) Run(ctx context.Context) (err error) {
+	tr := &quic.Transport{
+		Conn:                s.cfg.Conn,
+		StatelessResetKey:   (*quic.StatelessResetKey)(&s.cfg.ResetKey),
+		TokenGeneratorKey:   (*quic.TokenGeneratorKey)(&s.cfg.TokenKey),
+		VerifySourceAddress: func(net.Addr) bool { return s.halfOpen.Load() >= int64(s.cfg.HalfOpen) },
+		ConnContext:         s.handshaking,
+	}
+	defer func() { err = errors.Join(err, tr.Close(), ignoreClosed(s.cfg.Conn.Close())) }()
+	ln, err := tr.Listen(s.cfg.TLS, &quic.Config{
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 idleTimeout,
+		InitialStreamReceiveWindow:     streamWindow,
+		MaxStreamReceiveWindow:         maxStreamWindow,
+		InitialConnectionReceiveWindow: connWindow,
+		MaxConnectionReceiveWindow:     maxConnWindow,
+		MaxIncomingStreams:             maxStreams,
+		MaxIncomingUniStreams:          -1,
+	})
+	if err != nil {
+		return fmt.Errorf("listen for agents: %w", err)
+	}
+	// Commits and the writing of what has been received outlast ctx: they end when the
+	// sessions have.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	committed := make(chan struct{})
+	go func() { defer close(committed); s.commitAll(work) }()
+
+	var sessions sync.WaitGroup
+	for {
+		conn, err := ln.Accept(ctx)
+		if err != nil {
+			break
+		}
+		sessions.Go(func() { s.serve(ctx, work, conn) })
+	}
+	err = ln.Close()
+	s.shutdown()
+	sessions.Wait()
+	close(s.queue)
+	<-committed
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+type attemptKey struct{}
+
+// handshaking counts handshakes that have begun and neither ended nor failed.
+func (s *Server) handshaking(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+	s.halfOpen.Add(1)
+	done := sync.OnceFunc(func() { s.halfOpen.Add(-1) })
+	ctx = context.WithValue(ctx, attemptKey{}, done)
+	context.AfterFunc(ctx, done)
+	return ctx, nil
+}
+
+// serve is the life of a connection; work outlasts ctx, so that a session ends in
+// order. Whatever an agent sends, a fault in the code
+// that handles it ends this connection and nothing else.
+func (s *Server) serve(ctx, work context.Context, conn *quic.Conn) {
+	if done, ok := conn.Context().Value(attemptKey{}).(func()); ok {
+		done()
+	}
+	defer s.recovered(conn)
+	switch state := conn.ConnectionState().TLS; state.NegotiatedProtocol {
+	case wire.ALPNEnroll:
+		s.serveEnrolment(ctx, conn)
+	case wire.ALPN:
+		s.serveSession(work, conn, state.PeerCertificates)
+	default:
+		s.refuse(conn, &Refusal{Code: wire.CodeVersion, Reason: "unknown protocol"})
+	}
+}
+
+func (s *Server) recovered(conn *quic.Conn) {
+	if r := recover(); r != nil {
+		s.counters.panics.Add(1)
+		s.cfg.Log.Error("session failed", "remote", conn.RemoteAddr().String(), "panic", fmt.Sprint(r))
+		s.refuse(conn, &Refusal{Code: wire.CodeInternal, Reason: "the collector failed to handle a message"})
+	}
+}
+
+// refuse ends a connection with a code and counts it.
+func (s *Server) refuse(conn *quic.Conn, r *Refusal) {
+	s.counters.refused(r.Code)
+	conn.CloseWithError(quic.ApplicationErrorCode(r.Code), r.Reason)
+}
+
+// refusalOf returns what the agent is told of an error; what it is not to know
+// becomes CodeInternal.
+func (s *Server) refusalOf(err error, host identity.HostID) *Refusal {
+	var r *Refusal
+	switch {
+	case errors.As(err, &r):
+		return r
+	case errors.Is(err, wire.ErrTooLarge):
+		return &Refusal{Code: wire.CodeTooLarge, Reason: err.Error()}
+	case errors.Is(err, wire.ErrMalformed):
+		return &Refusal{Code: wire.CodeProtocol, Reason: err.Error()}
+	}
+	s.cfg.Log.Error("session failed", "host", host.String(), "err", err)
+	return &Refusal{Code: wire.CodeInternal, Reason: "the collector could not do it", After: storageRetry}
+}
+
+// Revoke ends the host's session now. The Verifier keeps it from coming back.
+func (s *Server) Revoke(host identity.HostID) {
+	s.mu.Lock()
+	h := s.hosts[host]
+	s.mu.Unlock()
+	if h == nil {
+		return
+	}
+	if cur := h.current.Load(); cur != nil {
+		s.refuse(cur.conn, &Refusal{Code: wire.CodeRevoked, Reason: "the key of this host was revoked"})
+	}
+}
+
+// shutdown tells every agent when to come back.
+func (s *Server) shutdown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	for _, h := range s.hosts {
+		if cur := h.current.Load(); cur != nil {
+			cur.goodbye(&Refusal{Code: wire.CodeShutdown, Reason: "the collector is going down", After: time.Second + rand.N(shutdownSpread)})
+		}
+	}
+}
