@@ -1,0 +1,106 @@
+package packages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const pacmanLocal = "/var/lib/pacman/local"
+
+var pacmanFiles = []string{pacmanLocal}
+
+func pacmanFound(h *probe.Host) bool { return exists(h, pacmanLocal) }
+
+// readPacman reads one desc file for each package.
+func readPacman(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
+	dir, err := h.ReadDir(pacmanLocal)
+	if err != nil {
+		return nil, err
+	}
+	var rows []facts.Row
+	var problem error
+	in := make(interner)
+	for _, e := range dir {
+		if err := ctx.Err(); err != nil {
+			return rows, errors.Join(problem, err)
+		}
+		if !e.IsDir() { // ALPM_DB_VERSION
+			continue
+		}
+		data, err := h.ReadFile(path.Join(pacmanLocal, e.Name(), "desc"))
+		if err == nil {
+			var row *facts.PackageRow
+			if row, err = parsePacman(string(data), in); err == nil {
+				rows = append(rows, row)
+			}
+		}
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("package %s: %w", e.Name(), err))
+		}
+	}
+	return rows, problem
+}
+
+// ParsePacman reads the desc file of one package.
+func ParsePacman(data []byte) ([]facts.Row, error) {
+	row, err := parsePacman(string(data), make(interner))
+	if err != nil {
+		return nil, err
+	}
+	return []facts.Row{row}, nil
+}
+
+// parsePacman reads blocks of a %NAME% line, its values and an empty line. pacman
+// ends the file with an empty line, so that a cut shows.
+func parsePacman(data string, in interner) (*facts.PackageRow, error) {
+	if strings.IndexByte(data, 0) >= 0 {
+		return nil, errors.New("damaged: NUL byte in desc")
+	}
+	if !strings.HasSuffix(data, "\n\n") {
+		return nil, errors.New("desc is cut off")
+	}
+	row := &facts.PackageRow{Source: "pacman"}
+	for block := range strings.SplitSeq(data, "\n\n") {
+		key, values, ok := strings.Cut(strings.TrimLeft(block, "\n"), "\n")
+		value, _, _ := strings.Cut(values, "\n")
+		if ok {
+			pacmanField(row, key, value, in)
+		}
+	}
+	if row.Name == "" || row.Version == "" {
+		return nil, errors.New("desc has no name or version")
+	}
+	return row, nil
+}
+
+func pacmanField(row *facts.PackageRow, key, value string, in interner) {
+	switch key {
+	case "%NAME%":
+		row.Name = value
+	case "%VERSION%":
+		row.Version = value
+	case "%BASE%":
+		row.SourcePackage = value
+	case "%ARCH%":
+		row.Arch = in.string([]byte(value))
+	case "%PACKAGER%":
+		row.Vendor = in.string([]byte(value))
+	case "%GROUPS%":
+		row.Category = in.string([]byte(value))
+	case "%SIZE%":
+		row.SizeBytes = parseSize(value)
+	case "%REASON%":
+		row.Auto = value == "1" // ALPM_PKG_REASON_DEPEND
+	case "%INSTALLDATE%":
+		if at, err := strconv.ParseInt(value, 10, 64); err == nil && at > 0 && at < 1<<40 {
+			row.InstalledAt = facts.Time(at * 1000)
+		}
+	}
+}

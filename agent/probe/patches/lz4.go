@@ -1,0 +1,198 @@
+package patches
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// lz4Reader inflates LZ4 frames, in which apt keeps its lists where
+// Acquire::GzipIndexes is set, as in the container images of Debian and Ubuntu.
+// Formats: lz4_Frame_format.md and lz4_Block_format.md of github.com/lz4/lz4, version
+// 1.6. Checksums are skipped: the caller compares the length with the signed one.
+type lz4Reader struct {
+	r   io.Reader
+	err error
+	in  []byte // one compressed block
+	// out holds up to lz4Window bytes of history and behind it the current block, of
+	// which out[pos:] is not yet given away.
+	out []byte
+	pos int
+
+	started       bool
+	blockMax      int
+	blockChecksum bool
+	endChecksum   bool
+}
+
+const (
+	lz4Magic  = 0x184D2204
+	lz4Window = 64 << 10 // how far back a match reaches
+)
+
+var errLZ4 = errors.New("damaged lz4 data")
+
+func newLZ4Reader(r io.Reader) *lz4Reader { return &lz4Reader{r: r} }
+
+// Read implements io.Reader.
+func (z *lz4Reader) Read(p []byte) (int, error) {
+	for z.pos == len(z.out) && z.err == nil {
+		z.err = z.step()
+	}
+	n := copy(p, z.out[z.pos:])
+	z.pos += n
+	if n == 0 && len(p) > 0 {
+		return 0, z.err
+	}
+	return n, nil
+}
+
+// step reads a frame header or a block.
+func (z *lz4Reader) step() error {
+	if !z.started {
+		return z.header()
+	}
+	size, err := z.uint32()
+	if err != nil {
+		return err
+	}
+	if size == 0 { // end of the frame
+		z.started = false
+		if z.endChecksum {
+			_, err = z.uint32()
+		}
+		return err
+	}
+	stored := size&(1<<31) != 0
+	size &^= 1 << 31
+	if int64(size) > int64(z.blockMax) {
+		return fmt.Errorf("%w: block of %d bytes", errLZ4, size)
+	}
+	z.in = grow(z.in, int(size))
+	if _, err := io.ReadFull(z.r, z.in); err != nil {
+		return unexpected(err)
+	}
+	if z.blockChecksum {
+		if _, err := z.uint32(); err != nil {
+			return err
+		}
+	}
+	return z.block(stored)
+}
+
+// header reads the frame descriptor; io.EOF where no further frame begins.
+func (z *lz4Reader) header() error {
+	var h [4 + 2 + 8 + 4 + 1]byte
+	if _, err := io.ReadFull(z.r, h[:6]); err != nil {
+		return err // io.EOF between frames is the end
+	}
+	if binary.LittleEndian.Uint32(h[:]) != lz4Magic {
+		return fmt.Errorf("%w: no frame", errLZ4)
+	}
+	flags, size := h[4], h[5]>>4&7
+	if flags>>6 != 1 || size < 4 {
+		return fmt.Errorf("%w: frame version or block size", errLZ4)
+	}
+	rest := 1 // header checksum
+	if flags&(1<<3) != 0 {
+		rest += 8 // content size
+	}
+	if flags&1 != 0 {
+		return errors.New("lz4 dictionaries are not supported")
+	}
+	if _, err := io.ReadFull(z.r, h[6:6+rest]); err != nil {
+		return unexpected(err)
+	}
+	z.blockChecksum, z.endChecksum = flags&(1<<4) != 0, flags&(1<<2) != 0
+	z.blockMax = 1 << (8 + 2*size) // 64 KiB, 256 KiB, 1 MiB, 4 MiB
+	z.out, z.pos, z.started = z.out[:0], 0, true
+	return nil
+}
+
+func (z *lz4Reader) uint32() (uint32, error) {
+	var b [4]byte
+	_, err := io.ReadFull(z.r, b[:])
+	return binary.LittleEndian.Uint32(b[:]), unexpected(err)
+}
+
+// block appends the block in z.in to the history.
+func (z *lz4Reader) block(stored bool) error {
+	if keep := len(z.out) - lz4Window; keep > 0 {
+		z.out = z.out[:copy(z.out, z.out[keep:])]
+	}
+	z.pos = len(z.out)
+	limit := len(z.out) + z.blockMax
+	if cap(z.out) < limit {
+		z.out = append(make([]byte, 0, lz4Window+z.blockMax), z.out...)
+	}
+	if stored {
+		z.out = append(z.out, z.in...)
+		return nil
+	}
+	out, err := lz4Block(z.out, z.in, limit)
+	z.out = out
+	return err
+}
+
+// lz4Block appends the inflated block to dst, which never grows beyond limit.
+func lz4Block(dst, src []byte, limit int) ([]byte, error) {
+	for len(src) > 0 {
+		token := src[0]
+		src = src[1:]
+		n, rest, ok := lz4Length(int(token>>4), src)
+		if !ok || n > len(rest) || len(dst)+n > limit {
+			return dst, errLZ4
+		}
+		dst, src = append(dst, rest[:n]...), rest[n:]
+		if len(src) == 0 {
+			return dst, nil // the last sequence is literals only
+		}
+		if len(src) < 2 {
+			return dst, errLZ4
+		}
+		offset := int(binary.LittleEndian.Uint16(src))
+		n, src, ok = lz4Length(int(token&15), src[2:])
+		n += 4 // the shortest match
+		if !ok || offset == 0 || offset > len(dst) || len(dst)+n > limit {
+			return dst, errLZ4
+		}
+		for n > 0 { // a match may run into what it writes
+			from := len(dst) - offset
+			part := min(n, offset)
+			dst = append(dst, dst[from:from+part]...)
+			n -= part
+		}
+	}
+	return dst, errLZ4
+}
+
+// lz4Length reads a length of which n is the part in the token: 15 says that further
+// bytes follow, up to one below 255.
+func lz4Length(n int, src []byte) (int, []byte, bool) {
+	if n < 15 {
+		return n, src, true
+	}
+	for i, b := range src {
+		n += int(b)
+		if b < 255 {
+			return n, src[i+1:], true
+		}
+	}
+	return 0, nil, false
+}
+
+func grow(b []byte, n int) []byte {
+	if cap(b) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
+}
+
+// unexpected makes an end inside a frame an error.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package patches
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"atalaya/agent/probe"
+)
+
+// reboot judges whether the machine runs older code than is installed. required is nil
+// where that cannot be told: no running kernel in sight, or one that does not come from
+// this system (containers, machines whose kernel is given from outside).
+func reboot(h *probe.Host, sys *system) (required *bool, reasons []string) {
+	for _, dir := range []string{"/run", "/var/run"} {
+		if _, err := h.Stat(dir + "/reboot-required"); err == nil {
+			reasons = append(reasons, rebootPackages(h.ReadString(dir+"/reboot-required.pkgs")))
+			break
+		}
+	}
+	running := h.ReadString("/proc/sys/kernel/osrelease")
+	images := kernelReleases(h)
+	known := len(reasons) > 0
+	if reason, ok := kernelBehind(running, images); ok {
+		known = true
+		if reason != "" {
+			reasons = append(reasons, reason)
+		} else if reason := kernelRebuilt(h, running, sys); reason != "" {
+			reasons = append(reasons, reason)
+		}
+	}
+	if !known {
+		return nil, nil
+	}
+	yes := len(reasons) > 0
+	return &yes, reasons
+}
+
+// rebootPackages words the file in which packages note that they ask for a reboot.
+func rebootPackages(list string) string {
+	var names []string
+	for line := range strings.Lines(list) {
+		if name := strings.TrimSpace(line); name != "" {
+			names = append(names, name)
+		}
+	}
+	names = filter(names, func(string) bool { return true })
+	if len(names) == 0 {
+		return "a package asked for a reboot"
+	}
+	return "asked for by " + strings.Join(names, ", ")
+}
+
+// kernelReleases lists the installed kernels: images in /boot, and folders of modules
+// that have an index (without one they are what a removed kernel left).
+func kernelReleases(h *probe.Host) []string {
+	var found []string
+	boot, _ := h.ReadDir("/boot") // absent in containers
+	for _, e := range boot {
+		if release, ok := strings.CutPrefix(e.Name(), "vmlinuz-"); ok && !strings.HasSuffix(release, ".old") {
+			found = append(found, release)
+		}
+	}
+	modules, _ := h.ReadDir("/lib/modules")
+	for _, e := range modules {
+		if _, err := h.Stat(path.Join("/lib/modules", e.Name(), "modules.dep")); err == nil {
+			found = append(found, e.Name())
+		}
+	}
+	return filter(found, func(string) bool { return true })
+}
+
+// kernelBehind compares the running release with the newest installed one of its
+// flavour (the last word: amd64, generic). ok is false where nothing of that flavour
+// is installed.
+func kernelBehind(running string, installed []string) (reason string, ok bool) {
+	if running == "" {
+		return "", false
+	}
+	newest := ""
+	for _, release := range installed {
+		if flavour(release) == flavour(running) && (newest == "" || newer(release, newest)) {
+			newest = release
+		}
+	}
+	switch {
+	case newest == "":
+		return "", false
+	case newer(newest, running):
+		return fmt.Sprintf("kernel %s is installed, %s runs", newest, running), true
+	}
+	return "", true
+}
+
+func flavour(release string) string {
+	word := release[strings.LastIndexByte(release, '-')+1:]
+	if word == "" || word[0] >= '0' && word[0] <= '9' {
+		return ""
+	}
+	return word
+}
+
+// kernelRebuilt finds a newer build under the same release: Debian names the version of
+// the running image's package in the kernel's version string
+// ("#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)").
+func kernelRebuilt(h *probe.Host, running string, sys *system) string {
+	if sys == nil {
+		return ""
+	}
+	_, text, ok := strings.Cut(h.ReadString("/proc/sys/kernel/version"), " Debian ")
+	build, _, _ := strings.Cut(text, " ")
+	if !ok || build == "" {
+		return ""
+	}
+	p := sys.packages[packageID{"linux-image-" + running, sys.native}]
+	if p == nil || !newer(p.version, build) {
+		return ""
+	}
+	return fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)
+}

@@ -1,0 +1,505 @@
+package patches
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// The states of a patch row.
+const (
+	statePending = "pending" // a dist-upgrade installs it
+	stateHeld    = "held"    // by the administrator, or kept back because its dependencies cannot be had
+	statePhased  = "phased"  // offered to some machines, not yet to this one
+	statePinned  = "pinned"  // kept from installation by the preferences
+)
+
+// solver computes what `apt-get dist-upgrade` would do.
+//
+// Exact as in apt: candidates by priority and version, holds, phasing. Approximated is
+// the resolution: a dependency that is not met is met by the first alternative that has
+// a candidate, else by its first provider; an update whose dependencies cannot be met
+// is kept back. Conflicts, Breaks and removals are not looked at, nor does an update
+// stay away because it would break an installed package that has no update.
+type solver struct {
+	sys        *system
+	repos      []*repository
+	policy     *policy
+	recommends bool   // APT::Install-Recommends
+	machineID  string // for phased updates; "" lets them all through
+	phasing    phasing
+
+	candidates map[packageID]*version // of those that change: upgrades and new packages
+	rows       map[packageID]*facts.PatchRow
+}
+
+// phasing is what the configuration says about phased updates.
+type phasing int
+
+const (
+	phaseByMachine phasing = iota
+	phaseAlways            // take them all
+	phaseNever             // wait for all
+)
+
+// repository is a source with those of its indexes that are there.
+type repository struct {
+	release *release
+	indexes []repositoryIndex
+}
+
+type repositoryIndex struct {
+	*index
+	component string
+	size      int64
+}
+
+// version is one version of a package with all that offer it.
+type version struct {
+	text      string
+	name      string
+	arch      string // "all" or the package's
+	installed bool
+	offers    []*offer
+}
+
+func (v *version) best() *offer { return v.offers[0] }
+
+// source is the name of the source package.
+func (v *version) source() string {
+	for _, o := range v.offers {
+		if o.source != "" {
+			return o.source
+		}
+	}
+	return v.name
+}
+
+func (v *version) security() bool {
+	return slices.ContainsFunc(v.offers, func(o *offer) bool { return o.release.security() })
+}
+
+func (v *version) origins() string {
+	var names []string
+	for _, o := range v.offers {
+		if d := o.release.describe(); !slices.Contains(names, d) {
+			names = append(names, d)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// ensure makes every index cover the names.
+func (s *solver) ensure(ctx context.Context, h *probe.Host, names want, virtual bool) error {
+	var problem error
+	for _, repo := range s.repos {
+		for _, x := range repo.indexes {
+			if err := x.ensure(ctx, h, names, virtual, x.size); err != nil {
+				problem = errors.Join(problem, err)
+			}
+		}
+	}
+	return problem
+}
+
+// versions lists the versions of a package, newest first. Equal versions from several
+// repositories are one, as they are for apt unless they were built differently.
+func (s *solver) versions(id packageID) []*version {
+	var list []*version
+	add := func(text, arch string) *version {
+		for _, v := range list {
+			if v.text == text {
+				return v
+			}
+		}
+		v := &version{text: text, name: id.name, arch: arch}
+		list = append(list, v)
+		return v
+	}
+	if p := s.sys.packages[id]; p != nil {
+		add(p.version, p.arch).installed = true
+	}
+	for _, repo := range s.repos {
+		for _, x := range repo.indexes {
+			offers := x.offers[id.name]
+			for i := range offers {
+				if o := &offers[i]; s.sys.id(id.name, o.arch) == id {
+					o.release, o.component = repo.release, x.component
+					v := add(o.version, o.arch)
+					v.offers = append(v.offers, o)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *version) int {
+		switch {
+		case newer(a.text, b.text):
+			return -1
+		case newer(b.text, a.text):
+			return 1
+		}
+		return 0
+	})
+	return list
+}
+
+// candidate is pkgPolicy::GetCandidateVer: the highest priority, among equals the
+// newest; a downgrade only from priority 1000 on.
+func (s *solver) candidate(list []*version, priority func(*version) int) *version {
+	current := ""
+	for _, v := range list {
+		if v.installed {
+			current = v.text
+		}
+	}
+	var best *version
+	bestPriority := 0
+	for _, v := range list {
+		p := priority(v)
+		if p <= bestPriority || current != "" && p < priorityDowngrade && newer(current, v.text) {
+			continue
+		}
+		best, bestPriority = v, p
+	}
+	return best
+}
+
+// solve fills rows. It needs the indexes to cover the installed packages.
+func (s *solver) solve(ctx context.Context, h *probe.Host) error {
+	s.candidates = make(map[packageID]*version)
+	s.rows = make(map[packageID]*facts.PatchRow)
+	for id, p := range s.sys.packages {
+		s.judge(id, p)
+	}
+	return s.resolve(ctx, h)
+}
+
+// judge decides over one installed package, dependencies aside.
+func (s *solver) judge(id packageID, p *installed) {
+	list := s.versions(id)
+	if len(list) < 2 {
+		return
+	}
+	chosen := s.candidate(list, func(v *version) int { return s.policy.priority(id.name, v) })
+	if chosen == nil || chosen.installed {
+		s.judgePinned(id, p, list)
+		return
+	}
+	state, reason := statePending, ""
+	switch {
+	case p.hold:
+		state, reason = stateHeld, "held by the administrator (dpkg selection hold)"
+	case s.waits(list, chosen):
+		state, reason = statePhased, fmt.Sprintf("offered to %d %% of machines so far, not to this one", chosen.best().percent)
+	default:
+		s.candidates[id] = chosen
+	}
+	s.row(id, p, list, chosen, state, reason)
+}
+
+// judgePinned reports an update that would be the candidate without the preferences.
+func (s *solver) judgePinned(id packageID, p *installed, list []*version) {
+	free := s.candidate(list, func(v *version) int {
+		best := 0
+		if v.installed {
+			best = priorityInstalled
+		}
+		for _, o := range v.offers {
+			best = max(best, defaultPriority(o.release))
+		}
+		return best
+	})
+	if free == nil || free.installed || !newer(free.text, p.version) {
+		return
+	}
+	reason, ok := s.policy.pinned(id.name, free)
+	if !ok {
+		for _, v := range list {
+			if v.installed {
+				reason, _ = s.policy.pinned(id.name, v)
+			}
+		}
+	}
+	s.row(id, p, list, free, statePinned, first(reason, "another version is preferred"))
+}
+
+// row adds the row of an update. It is one for security if any version after the
+// installed one, up to the candidate, came through a security repository.
+func (s *solver) row(id packageID, p *installed, list []*version, chosen *version, state, reason string) {
+	row := &facts.PatchRow{
+		Name: id.name, Arch: chosen.arch, Candidate: chosen.text, Origin: chosen.origins(),
+		State: state, Source: "dpkg", Reason: reason,
+	}
+	current := ""
+	if p != nil {
+		row.Arch, row.Installed, current = p.arch, p.version, p.version
+	}
+	for _, v := range list {
+		if !newer(v.text, chosen.text) && (current == "" && v == chosen || current != "" && newer(v.text, current)) {
+			row.Security = row.Security || v.security()
+		}
+	}
+	s.rows[id] = row
+}
+
+// waits is pkgDepCache::PhasingApplied. Updates that pass over a security update are
+// never withheld.
+func (s *solver) waits(list []*version, chosen *version) bool {
+	o := chosen.best()
+	if !o.phased || s.phasing == phaseAlways {
+		return false
+	}
+	for _, v := range list {
+		if newer(chosen.text, v.text) && !v.installed && v.security() {
+			return false
+		}
+	}
+	if s.phasing == phaseNever {
+		return true
+	}
+	return s.machineID != "" && phasedOut(chosen.source(), first(o.sourceVersion, o.version), s.machineID, o.percent)
+}
+
+// maxRounds bounds how often the indexes are read again for packages that only
+// dependencies name. Each round follows the chain of new packages one step.
+const maxRounds = 12
+
+// resolve adds the new packages that updates need and keeps back updates whose
+// dependencies cannot be met, until nothing changes.
+func (s *solver) resolve(ctx context.Context, h *probe.Host) error {
+	for range maxRounds {
+		r := resolution{solver: s, need: make(want)}
+		r.run()
+		if len(r.need) == 0 {
+			for id, v := range r.added {
+				s.row(id, nil, s.versions(id), v, statePending, "")
+			}
+			return nil
+		}
+		if err := s.ensure(ctx, h, r.need, true); err != nil {
+			return err
+		}
+	}
+	return errors.New("new packages that updates depend on: the chain is too long")
+}
+
+// resolution is one attempt with what the indexes cover so far.
+type resolution struct {
+	*solver
+	added map[packageID]*version
+	need  want // names that no index has been asked for yet
+}
+
+// run repeats from scratch whenever an update was kept back: others may need it, and
+// what was added for it may be superfluous.
+func (r *resolution) run() {
+	for again := true; again; {
+		again = false
+		r.added = make(map[packageID]*version)
+		queue := sortedIDs(r.candidates)
+		for len(queue) > 0 {
+			id := queue[0]
+			queue = queue[1:]
+			v := r.candidates[id]
+			if v == nil {
+				v = r.added[id]
+			}
+			more, missing := r.meet(id, v)
+			queue = append(queue, more...)
+			if missing == "" {
+				continue
+			}
+			if row := r.rows[id]; row != nil && r.candidates[id] != nil {
+				row.State, row.Reason = stateHeld, "kept back: "+missing+" cannot be installed"
+				delete(r.candidates, id)
+				again = true
+				break
+			}
+		}
+	}
+}
+
+// meet adds what the version needs and returns what was added, or the dependency that
+// cannot be met. With a name that has not been looked for it does neither: the indexes
+// must be asked first.
+func (r *resolution) meet(id packageID, v *version) (more []packageID, missing string) {
+	o := v.best()
+	for _, group := range append(parseRelations(o.preDepends), parseRelations(o.depends)...) {
+		if r.met(group, id.arch) {
+			continue
+		}
+		added, known := r.choose(group, id.arch)
+		if added == nil && known {
+			return more, group[0].String()
+		}
+		more = r.add(more, added)
+	}
+	if !r.recommends {
+		return more, ""
+	}
+	before := ""
+	if p := r.sys.packages[id]; p != nil {
+		before = p.recommends
+	}
+	for _, group := range parseRelations(o.recommends) {
+		if !namesAny(before, group) && !r.met(group, id.arch) {
+			added, _ := r.choose(group, id.arch)
+			more = r.add(more, added)
+		}
+	}
+	return more, ""
+}
+
+func (r *resolution) add(more []packageID, v *version) []packageID {
+	if v == nil {
+		return more
+	}
+	id := r.sys.id(v.name, v.arch)
+	r.added[id] = v
+	return append(more, id)
+}
+
+// namesAny reports whether an earlier version already had one of the alternatives: apt
+// does not install again what was once left out.
+func namesAny(before string, group []relation) bool {
+	for _, old := range parseRelations(before) {
+		for _, a := range old {
+			if slices.ContainsFunc(group, func(b relation) bool { return a.name == b.name }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// met reports whether the group holds after the planned changes.
+func (r *resolution) met(group []relation, arch string) bool {
+	for _, rel := range group {
+		for _, a := range r.sys.archs {
+			id := packageID{rel.name, a}
+			if version, _ := r.planned(id); version != "" && r.fits(id, rel, arch) && rel.accepts(version) {
+				return true
+			}
+		}
+		if r.provided(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// planned is the version of a package after the changes, and what it provides then.
+func (r *resolution) planned(id packageID) (version, provides string) {
+	if v := cmp.Or(r.candidates[id], r.added[id]); v != nil {
+		return v.text, v.best().provides
+	}
+	if p := r.sys.packages[id]; p != nil {
+		return p.version, p.provides
+	}
+	return "", ""
+}
+
+// fits reports whether a package of id's architecture can serve one of arch: the same,
+// or marked Multi-Arch: foreign, or asked for as name:any or name:arch.
+func (r *resolution) fits(id packageID, rel relation, arch string) bool {
+	if rel.arch != "" {
+		return rel.arch == "any" || rel.arch == id.arch
+	}
+	if id.arch == arch {
+		return true
+	}
+	p := r.sys.packages[id]
+	return p != nil && p.multiArch == "foreign"
+}
+
+// provided looks for a package that provides the name after the changes.
+func (r *resolution) provided(rel relation) bool {
+	for id := range r.sys.packages {
+		if _, provides := r.planned(id); provides != "" && rel.providedBy(provides) {
+			return true
+		}
+	}
+	for _, v := range r.added {
+		if rel.providedBy(v.best().provides) {
+			return true
+		}
+	}
+	return false
+}
+
+// choose picks the new package for a group. known is false as long as a name has not
+// been looked for in the indexes.
+func (r *resolution) choose(group []relation, arch string) (v *version, known bool) {
+	known = true
+	for _, rel := range group {
+		if !r.looked(rel.name) {
+			r.need[rel.name] = ""
+			known = false
+		}
+	}
+	if !known {
+		return nil, false
+	}
+	for _, rel := range group {
+		if v := r.newPackage(packageID{rel.name, arch}, func(v *version) bool { return rel.accepts(v.text) }); v != nil {
+			return v, true
+		}
+		for _, name := range r.providers(rel.name) {
+			if v := r.newPackage(packageID{name, arch}, func(v *version) bool { return rel.providedBy(v.best().provides) }); v != nil {
+				return v, true
+			}
+		}
+	}
+	return nil, true
+}
+
+// newPackage returns the candidate of a package that is not installed, if it serves.
+func (r *resolution) newPackage(id packageID, serves func(*version) bool) *version {
+	if r.sys.packages[id] != nil {
+		return nil
+	}
+	v := r.candidate(r.versions(id), func(v *version) int { return r.policy.priority(id.name, v) })
+	if v == nil || !serves(v) {
+		return nil
+	}
+	return v
+}
+
+// looked reports whether all indexes were read for the name and its providers.
+func (r *resolution) looked(name string) bool {
+	for _, repo := range r.repos {
+		for _, x := range repo.indexes {
+			if _, ok := x.virtual[name]; !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// providers of a virtual package, in the order of their names.
+func (r *resolution) providers(name string) []string {
+	var all []string
+	for _, repo := range r.repos {
+		for _, x := range repo.indexes {
+			all = append(all, x.virtual[name]...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func sortedIDs(m map[packageID]*version) []packageID {
+	return slices.SortedFunc(maps.Keys(m), comparePackages)
+}
+
+func comparePackages(a, b packageID) int {
+	return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.arch, b.arch))
+}
