@@ -1,0 +1,215 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// keyRecord is what is known of an enrolled public key, stored under its hash.
+type keyRecord struct {
+	Host       identity.HostID `json:"host"`
+	EnrolledAt facts.Time      `json:"enrolled_at"`
+	IssuedAt   facts.Time      `json:"issued_at"` // of the newest certificate
+	RevokedAt  facts.Time      `json:"revoked_at,omitzero"`
+}
+
+// refusal is a reason to say no that the agent is told.
+type refusal struct {
+	code   wire.Code
+	reason string // names the next step
+}
+
+// Error implements error.
+func (r *refusal) Error() string { return r.reason }
+
+func refuse(code wire.Code, format string, args ...any) error {
+	return &refusal{code, fmt.Sprintf(format, args...)}
+}
+
+// enrolment is one request on its way to a certificate.
+type enrolment struct {
+	a        *Authority
+	csr      *x509.CertificateRequest
+	key      [32]byte // hash of the public key
+	token    []byte   // hash of the secret; nil to renew
+	hostname string
+	remote   string
+	now      time.Time
+}
+
+// Enroll answers a request for a certificate that came from the address remote:
+//
+//   - with a token that is ready: a new host (or, if the key is known, the same one),
+//     and the token is used;
+//   - with a token that this key used before: a certificate again, because the reply
+//     may have been lost;
+//   - without a token: a certificate again when the key is known, whether the one
+//     before has ended or not.
+//
+// In each case the request must be signed by its key, and the key not be revoked.
+func (a *Authority) Enroll(ctx context.Context, req wire.EnrollRequest, remote string) wire.EnrollReply {
+	cert, id, err := a.enroll(ctx, req, remote)
+	var no *refusal
+	switch {
+	case err == nil:
+		a.c.Log.Info("certificate issued", "host", id, "renewal", len(req.Token) == 0, "remote", remote, "until", cert.NotAfter)
+		return wire.EnrollReply{HostID: id.String(), Certificate: cert.Raw, CAs: [][]byte{a.cert.Raw}}
+	case errors.As(err, &no):
+		a.c.Log.Warn("enrolment refused", "remote", remote, "hostname", req.Hostname, "reason", no.reason)
+		return wire.EnrollReply{Code: no.code, Reason: no.reason}
+	case errors.Is(err, store.ErrFull):
+		a.c.Log.Error("enrolment not recorded", "remote", remote, "err", err)
+		return wire.EnrollReply{Code: wire.CodeStorage, Reason: "the collector's disk is full: try again when there is space"}
+	}
+	a.c.Log.Error("enrolment not recorded", "remote", remote, "err", err)
+	return wire.EnrollReply{Code: wire.CodeInternal, Reason: "the collector could not do it: its log says why; try again"}
+}
+
+func (a *Authority) enroll(ctx context.Context, req wire.EnrollRequest, remote string) (cert *x509.Certificate, id identity.HostID, err error) {
+	if req.MinVersion > wire.Version || req.MaxVersion < wire.MinVersion {
+		return nil, id, refuse(wire.CodeVersion, "the agent speaks versions %d to %d, this collector %d to %d: update the older one",
+			req.MinVersion, req.MaxVersion, wire.MinVersion, wire.Version)
+	}
+	e := enrolment{a: a, hostname: req.Hostname, remote: remote, now: a.c.Now()}
+	if e.csr, e.key, err = checkRequest(req.CSR); err != nil {
+		return nil, id, err
+	}
+	if len(req.Token) > 0 {
+		hash := sha256.Sum256(req.Token)
+		e.token = hash[:]
+	}
+	// Most requests that will be refused are refused here, without holding up writers.
+	err = a.c.Store.View(func(tx *store.Tx) error {
+		_, err := e.decide(tx)
+		return errors.Join(err, ctx.Err())
+	})
+	if err != nil {
+		return nil, id, err
+	}
+	err = a.c.Store.Update(func(tx *store.Tx) error {
+		d, err := e.decide(tx)
+		if err != nil {
+			return err
+		}
+		if err := e.record(tx, d); err != nil {
+			return err
+		}
+		id = d.key.Host
+		cert, err = a.issueHost(id, e.csr.PublicKey)
+		return err
+	})
+	if err != nil {
+		return nil, id, err
+	}
+	return cert, id, nil
+}
+
+// checkRequest verifies that whoever asks has the key.
+func checkRequest(der []byte) (*x509.CertificateRequest, [32]byte, error) {
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, [32]byte{}, refuse(wire.CodeProtocol, "the certificate request cannot be read: update the agent")
+	}
+	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, [32]byte{}, refuse(wire.CodeProtocol, "the key is not ECDSA on P-256: delete %s and enrol again", identity.HostKeyFile)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, [32]byte{}, refuse(wire.CodeProtocol, "the certificate request is not signed by its key")
+	}
+	hash, err := identity.KeyHash(csr.PublicKey)
+	return csr, hash, err
+}
+
+// decision is what a request changes in the state.
+type decision struct {
+	key     keyRecord
+	token   *tokenRecord // to be marked as used; nil: no token, or this key used it before
+	newHost bool         // the store does not know the host yet, or not any more
+}
+
+// decide says whether the key gets a certificate, and for which host. It only reads.
+func (e *enrolment) decide(tx *store.Tx) (d decision, err error) {
+	known, err := getJSON(tx, tableKeys, e.key[:], &d.key)
+	switch {
+	case err != nil:
+		return d, err
+	case e.a.revoked.has(e.key) || d.key.RevokedAt != 0:
+		return d, refuse(wire.CodeRevoked,
+			"this key is revoked: to let the host back in, delete %s on it and enrol it with a new token", identity.HostKeyFile)
+	case !known && e.token == nil:
+		return d, refuse(wire.CodeNotEnrolled,
+			"this key is not enrolled here: make a token with `atalaya token create` and run `atalaya-agent enroll --token-file FILE`")
+	case !known:
+		d.key = keyRecord{Host: identity.NewHostID(), EnrolledAt: facts.TimeOf(e.now)}
+		d.newHost = true
+	default:
+		_, there, err := tx.Host(d.key.Host)
+		if err != nil {
+			return d, err
+		}
+		if d.newHost = !there; d.newHost && e.token == nil {
+			return d, refuse(wire.CodeUnknownHost, "host %s was removed here: to let it back in, enrol it with a new token", d.key.Host)
+		}
+	}
+	d.key.IssuedAt = facts.TimeOf(e.now)
+	d.token, err = e.checkToken(tx)
+	return d, err
+}
+
+// checkToken returns the token that the request consumes, if it does.
+func (e *enrolment) checkToken(tx *store.Tx) (*tokenRecord, error) {
+	if e.token == nil {
+		return nil, nil
+	}
+	var rec tokenRecord
+	found, err := getJSON(tx, tableTokens, e.token, &rec)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, refuse(wire.CodeTokenUnknown, "the collector does not know this token: make one with `atalaya token create`")
+	}
+	switch rec.state(e.now) {
+	case TokenUsed:
+		if bytes.Equal(rec.Key, e.key[:]) {
+			return nil, nil
+		}
+		return nil, refuse(wire.CodeTokenUsed, "the token was used by host %s at %s: each host needs its own, made with `atalaya token create`",
+			rec.Host, rec.UsedAt.Time().Format(time.RFC3339))
+	case TokenRevoked:
+		return nil, refuse(wire.CodeTokenRevoked, "the token was revoked: make one with `atalaya token create`")
+	case TokenExpired:
+		return nil, refuse(wire.CodeTokenExpired, "the token ended at %s: make one with `atalaya token create`",
+			rec.Expires.Time().Format(time.RFC3339))
+	}
+	return &rec, nil
+}
+
+// record writes what was decided. The host's name is what the request says until
+// the host's first Hello says it again.
+func (e *enrolment) record(tx *store.Tx, d decision) error {
+	if d.token != nil {
+		d.token.UsedAt, d.token.UsedBy, d.token.Key, d.token.Host = facts.TimeOf(e.now), e.remote, e.key[:], &d.key.Host
+		if err := putJSON(tx, tableTokens, e.token, d.token); err != nil {
+			return err
+		}
+	}
+	if d.newHost {
+		if err := tx.PutHost(store.Host{ID: d.key.Host, Name: e.hostname, EnrolledAt: e.now}); err != nil {
+			return err
+		}
+	}
+	return putJSON(tx, tableKeys, e.key[:], d.key)
+}
