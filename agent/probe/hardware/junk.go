@@ -20,6 +20,8 @@ var junk = map[string]bool{
 	"serial number": true, "no serial number": true, "part number": true, "0123456789": true, "123456789": true,
 	"1234567890": true, "01234567890123456789ab": true, "mb-1234567890": true, "chassis-1234567890": true,
 	"bsn12345678901234567": true, "filled by oem": true, "todo": true, "tbd": true, "family": true,
+	"not set": true, "sku number": true, "base board version": true, "unknown product": true, "tbd by oem": true,
+	"<out of spec>": true, "reserved": true,
 }
 
 var (

@@ -1,0 +1,216 @@
+package hardware
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+func TestRecordedHost(t *testing.T) {
+	probetest.Golden(t, "debian-12-hardware", New())
+}
+
+func TestSockets(t *testing.T) {
+	cases := []struct {
+		name, archive string
+		want          []facts.CPURow
+	}{
+		{"x86_two_sockets_with_threads", `
+-- proc/cpuinfo --
+processor	: 0
+vendor_id	: GenuineIntel
+cpu family	: 6
+model		: 85
+model name	: Example(R)  Gold CPU @ 2.10GHz
+stepping	: 7
+cache size	: 28160 KB
+physical id	: 0
+core id		: 0
+flags		: vme fpu
+
+processor	: 1
+physical id	: 0
+core id		: 0
+
+processor	: 2
+vendor_id	: GenuineIntel
+model name	: Example(R)  Gold CPU @ 2.10GHz
+physical id	: 1
+core id		: 0
+-- sys/devices/system/cpu/offline --
+3,5-6
+`, []facts.CPURow{
+			{Socket: 0, Vendor: "GenuineIntel", Model: "Example(R) Gold CPU @ 2.10GHz", Family: "6", ModelID: "85", Stepping: "7",
+				Cores: 1, Threads: 2, MaxHz: 2100e6, CacheBytes: 28160 << 10, Flags: "fpu vme", Offline: 3},
+			{Socket: 1, Vendor: "GenuineIntel", Model: "Example(R) Gold CPU @ 2.10GHz", Cores: 1, Threads: 1, MaxHz: 2100e6},
+		}},
+		{"arm64_places_from_sys", `
+-- proc/cpuinfo --
+processor	: 0
+Features	: fp asimd
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x3
+CPU part	: 0xd0c
+CPU revision	: 1
+
+processor	: 1
+CPU implementer	: 0x41
+-- sys/devices/system/cpu/cpu0/topology/physical_package_id --
+36
+-- sys/devices/system/cpu/cpu0/topology/core_siblings_list --
+0-1
+-- sys/devices/system/cpu/cpu0/topology/thread_siblings_list --
+0
+-- sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq --
+3000000
+-- sys/devices/system/cpu/cpu0/cache/index0/level --
+1
+-- sys/devices/system/cpu/cpu0/cache/index0/size --
+64K
+-- sys/devices/system/cpu/cpu0/cache/index1/level --
+2
+-- sys/devices/system/cpu/cpu0/cache/index1/size --
+1M
+`, []facts.CPURow{{Socket: 36, Vendor: "ARM", Model: "Neoverse-N1", Family: "8", ModelID: "0xd0c", Stepping: "3.1",
+			Cores: 2, Threads: 2, MaxHz: 3e9, CacheBytes: 1 << 20, Flags: "asimd fp"}}},
+		{"s390_shared_fields", `
+-- proc/cpuinfo --
+vendor_id       : IBM/S390
+# processors    : 2
+processor 0: version = FF,  identification = 1,  machine = 8561
+processor 1: version = FF,  identification = 2,  machine = 8561
+`, []facts.CPURow{{Vendor: "IBM/S390", Cores: 2, Threads: 2}}},
+		{"ppc_shared_fields", `
+-- proc/cpuinfo --
+processor	: 0
+cpu		: POWER9, altivec supported
+
+processor	: 1
+cpu		: POWER9, altivec supported
+
+machine		: Example
+`, []facts.CPURow{{Model: "POWER9, altivec supported", Cores: 2, Threads: 2}}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := probetest.Sections(probetest.Unpack(t, []byte(c.archive)), New())["cpus"]
+			got := make([]facts.CPURow, 0, len(s.Rows))
+			for _, r := range s.Rows {
+				got = append(got, *r.(*facts.CPURow))
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("-want +got:\n%s", d)
+			}
+		})
+	}
+}
+
+func TestMissingSourcesAreUnsupported(t *testing.T) {
+	for name, s := range probetest.Sections(probe.RootHost(t.TempDir()), New()) {
+		if s.Status != facts.StatusUnsupported {
+			t.Errorf("%s is %v, want unsupported", name, s.Status)
+		}
+		if name == "memory_modules" && s.Reason != "no SMBIOS tables on this machine" {
+			t.Errorf("reason %q", s.Reason)
+		}
+	}
+}
+
+func TestDeviceTreeNamesTheSystem(t *testing.T) {
+	h := probetest.Unpack(t, []byte("-- proc/device-tree/model --\nExample Pi 4 Model B\x00\n-- proc/device-tree/serial-number --\n10000000abcdef01\x00\n"))
+	s := probetest.Sections(h, New())
+	want := []facts.Row{&facts.SystemRow{Product: "Example Pi 4 Model B", Serial: "10000000abcdef01"}}
+	if d := cmp.Diff(want, s["system"].Rows); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if s["bios"].Status != facts.StatusUnsupported {
+		t.Errorf("bios is %v, want unsupported", s["bios"].Status)
+	}
+}
+
+func TestDMIFilesWithoutTables(t *testing.T) {
+	h := probetest.Unpack(t, []byte(`
+-- sys/class/dmi/id/sys_vendor --
+Example Inc.
+-- sys/class/dmi/id/product_name --
+System Product Name
+-- sys/class/dmi/id/bios_date --
+04/01/2014
+-- sys/class/dmi/id/chassis_type --
+10
+`))
+	s := probetest.Sections(h, New())
+	if d := cmp.Diff([]facts.Row{&facts.SystemRow{Manufacturer: "Example Inc."}}, s["system"].Rows); d != "" {
+		t.Errorf("system (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]facts.Row{&facts.ChassisRow{Type: "notebook"}}, s["chassis"].Rows); d != "" {
+		t.Errorf("chassis (-want +got):\n%s", d)
+	}
+	if s["memory_modules"].Status != facts.StatusUnsupported {
+		t.Errorf("memory_modules is %v, want unsupported", s["memory_modules"].Status)
+	}
+}
+
+func TestParseCPUList(t *testing.T) {
+	f := func(in string, want ...int) {
+		t.Helper()
+		if got := parseCPUList(in); !slices.Equal(got, want) {
+			t.Errorf("parseCPUList(%q) = %v, want %v", in, got, want)
+		}
+	}
+	f("")
+	f("0", 0)
+	f("0-3,8,10-11", 0, 1, 2, 3, 8, 10, 11)
+	f("3-1")
+	f("0-999999999")
+	f("a,2,-5", 2)
+}
+
+func TestParseSize(t *testing.T) {
+	f := func(in string, want int64) {
+		t.Helper()
+		if got := parseSize(in); got != want {
+			t.Errorf("parseSize(%q) = %d, want %d", in, got, want)
+		}
+	}
+	f("512 KB", 512<<10)
+	f("32K", 32<<10)
+	f("16M", 16<<20)
+	f("", 0)
+	f("-1K", 0)
+	f("KKK", 0)
+}
+
+func FuzzCPUInfo(f *testing.F) {
+	f.Add("processor\t: 0\nphysical id\t: 0\nflags\t: a b\n\nprocessor\t: 1\n")
+	f.Add("processor 0: version = FF\nvendor_id : IBM/S390\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		threads := 0
+		for _, socket := range countSockets(parseCPUInfo(s)) {
+			row := socket.row()
+			threads += row.Threads
+			if row.Cores > row.Threads {
+				t.Errorf("%d cores with %d threads", row.Cores, row.Threads)
+			}
+		}
+		if threads > strings.Count(s, "processor") {
+			t.Errorf("%d threads", threads)
+		}
+	})
+}
+
+func BenchmarkCollect(b *testing.B) {
+	h, p := probe.LiveHost(), New()
+	b.ReportAllocs()
+	for b.Loop() {
+		probe.RunOnce(context.Background(), h, p)
+	}
+}
