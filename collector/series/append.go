@@ -389,3 +389,19 @@ func (s *Session) forgetRefs(generation uint64) {
 	s.generation = generation
 	s.clearTo = 0
 }
+
+// Record stores samples of the collector's own, each at its own moment with its own
+// labels (metric name included), in one group.
+func (d *DB) Record(ctx context.Context, samples Vector) error {
+	a := d.Begin(ctx)
+	for _, s := range samples {
+		name := ""
+		for _, l := range s.Labels {
+			if l.Name == labels.MetricName {
+				name = l.Value
+			}
+		}
+		a.AppendOwn(s.At, name, s.Labels, s.Value)
+	}
+	return a.Commit()
+}

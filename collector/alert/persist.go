@@ -1,0 +1,229 @@
+package alert
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"atalaya/collector/store"
+)
+
+// The tables. Keys: alert.active (group, rule, fingerprint); alert.groups (group);
+// alert.history and alert.outbox a sequence number, 8 bytes big endian.
+const (
+	activeTable  = "alert.active"
+	groupsTable  = "alert.groups"
+	historyTable = "alert.history"
+	outboxTable  = "alert.outbox"
+)
+
+func (k alertKey) bytes() []byte {
+	return store.Key([]byte(k.group), []byte(k.ruleID), []byte(k.fingerprint))
+}
+
+func seqKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// save stores the events, their notifications and the new states. With all it also
+// stores alerts without an event.
+func (e *Engine) save(events []Event, next map[alertKey]*Alert, all bool) error {
+	if len(events) == 0 && (!all || len(next) == 0) {
+		return nil
+	}
+	err := e.cfg.Store.Update(func(tx *store.Tx) error {
+		active := tx.Table(activeTable)
+		if all {
+			for key, a := range next {
+				if err := putAlert(active, key, a); err != nil {
+					return err
+				}
+			}
+		}
+		for _, ev := range events {
+			key := ev.Alert.key()
+			if err := putAlert(active, key, next[key]); err != nil {
+				return err
+			}
+			if err := appendHistory(tx, ev); err != nil {
+				return err
+			}
+			if err := e.outbox.add(tx, ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store alerts: %w", err)
+	}
+	e.outbox.wake()
+	return nil
+}
+
+// putAlert stores an active alert and removes one that is over.
+func putAlert(t store.Table, key alertKey, a *Alert) error {
+	if a == nil || a.State == Resolved {
+		return t.Delete(key.bytes())
+	}
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return t.Put(key.bytes(), b)
+}
+
+// lastSeq returns the greatest key of a table with numbers as keys, 0 for an empty one.
+func lastSeq(t store.Table) (uint64, error) {
+	var last uint64
+	err := t.ScanReverse(nil, nil, func(k, _ []byte) error {
+		if len(k) != 8 {
+			return fmt.Errorf("key %x is not a number", k)
+		}
+		last = binary.BigEndian.Uint64(k)
+		return store.Stop
+	})
+	return last, err
+}
+
+// appendHistory adds an event and drops the oldest beyond maxHistory.
+func appendHistory(tx *store.Tx, ev Event) error {
+	t := tx.Table(historyTable)
+	last, err := lastSeq(t)
+	if err != nil {
+		return err
+	}
+	ev.Seq = last + 1
+	b, err := json.Marshal(ev)
+	if err != nil {
+		return err
+	}
+	if err := t.Put(seqKey(ev.Seq), b); err != nil {
+		return err
+	}
+	if ev.Seq > maxHistory {
+		return t.Delete(seqKey(ev.Seq - maxHistory))
+	}
+	return nil
+}
+
+// history returns the events of an alert, newest first.
+func (e *Engine) history(fingerprint string) ([]Event, error) {
+	var out []Event
+	err := e.cfg.Store.View(func(tx *store.Tx) error {
+		return tx.Table(historyTable).ScanReverse(nil, nil, func(_, v []byte) error {
+			if !bytes.Contains(v, []byte(fingerprint)) {
+				return nil
+			}
+			var ev Event
+			if err := json.Unmarshal(v, &ev); err != nil {
+				return err
+			}
+			if ev.Alert.Fingerprint == fingerprint {
+				out = append(out, ev)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read alert history: %w", err)
+	}
+	return out, nil
+}
+
+// mark notes in the store that a group was evaluated.
+func (e *Engine) mark(g *group, at time.Time) error {
+	b, err := at.UTC().MarshalText()
+	if err != nil {
+		return err
+	}
+	if err := e.cfg.Store.Update(func(tx *store.Tx) error { return tx.Table(groupsTable).Put([]byte(g.key()), b) }); err != nil {
+		return fmt.Errorf("store alerts: %w", err)
+	}
+	g.marked = at
+	return nil
+}
+
+// restore reads what an earlier process stored, and resolves alerts whose rule is gone.
+func (e *Engine) restore() error {
+	var gone []*Alert
+	err := e.cfg.Store.View(func(tx *store.Tx) error {
+		for _, g := range e.groups {
+			if err := restoreMark(tx, g); err != nil {
+				return err
+			}
+		}
+		return tx.Table(activeTable).Scan(nil, func(_, v []byte) error {
+			a := new(Alert)
+			if err := json.Unmarshal(v, a); err != nil {
+				return err
+			}
+			if g := e.groupOf(a); g != nil {
+				// Stored at its last event only; a later evaluation was noted for the group.
+				a.SeenAt = later(a.SeenAt, g.marked)
+				e.alerts[a.key()] = a
+			} else {
+				gone = append(gone, a)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return e.resolveGone(gone)
+}
+
+func restoreMark(tx *store.Tx, g *group) error {
+	b, err := tx.Table(groupsTable).Get([]byte(g.key()))
+	if err != nil || b == nil {
+		return err
+	}
+	if err := g.marked.UnmarshalText(b); err != nil {
+		return err
+	}
+	for _, r := range g.rules {
+		r.lastEval = g.marked
+	}
+	return nil
+}
+
+// groupOf returns the group with the rule of an alert, nil if there is none.
+func (e *Engine) groupOf(a *Alert) *group {
+	for _, g := range e.groups {
+		if g.key() == a.Group && slices.ContainsFunc(g.rules, func(r *rule) bool { return r.id == a.RuleID }) {
+			return g
+		}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (e *Engine) resolveGone(gone []*Alert) error {
+	now := e.cfg.Now()
+	var events []Event
+	next := map[alertKey]*Alert{}
+	for _, a := range gone {
+		var after *Alert
+		if a.State == Firing {
+			resolved := *a
+			resolved.State, resolved.ResolvedAt = Resolved, now
+			after = &resolved
+		}
+		ev, ok := changeOf(a, after, now)
+		if !ok {
+			return errors.New("stored alert is neither pending nor firing")
+		}
+		events = append(events, ev)
+		next[a.key()] = after
+	}
+	return e.save(events, next, false)
+}

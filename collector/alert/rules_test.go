@@ -1,0 +1,80 @@
+package alert
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestRuleFileErrorsNameFileAndLine(t *testing.T) {
+	dir := t.TempDir()
+	f := func(name, content, want string) {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n, err := CheckRules(file)
+		if want == "" {
+			if err != nil || n != 1 {
+				t.Errorf("%s: %d rules, %v", name, n, err)
+			}
+			return
+		}
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			return
+		}
+		got := strings.TrimPrefix(err.Error(), dir+"/")
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	const head = "groups:\n- name: g\n  rules:\n"
+	f("good", head+"  - alert: A\n    expr: x > 1\n    for: 1m\n    keep_firing_for: 1m\n", "")
+	f("key", head+"  - alert: A\n    expr: x\n    fro: 1m\n", `^key:6: .*field fro not found`)
+	f("expr", head+"  - alert: A\n    expr: x >\n", `^expr:5: group "g", rule 1, "A": could not parse expression`)
+	f("both", head+"  - alert: A\n    record: b\n    expr: x\n", `^both:5: .*only one of 'record' and 'alert'`)
+	f("none", head+"  - alert: A\n", `^none:4: group "g".*field 'expr' must be set`)
+	f("label", head+"  - alert: A\n    expr: x\n    labels: {a-b: c}\n", `^label:4: .*invalid label name: a-b`)
+	f("template", head+"  - alert: A\n    expr: x\n    annotations: {a: '{{ .Foo'}\n", `^template:4: .*annotation "a"`)
+	f("for", head+"  - alert: A\n    expr: x\n    for: soon\n", `^for(:\d+)?: .*not a valid duration`)
+	f("twice", "groups:\n- name: g\n- name: g\n", `^twice: groupname: "g" is repeated`)
+	f("yaml", "groups: [", `^yaml:1: `)
+	if _, err := CheckRules(filepath.Join(dir, "absent")); err == nil {
+		t.Error("absent file: no error")
+	}
+}
+
+func FuzzParseRules(f *testing.F) {
+	f.Add(DefaultRules)
+	f.Add([]byte("groups:\n- name: g\n  rules:\n  - alert: A\n    expr: x >\n    labels: {a: '{{'}\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if _, err := parseRules("f", content); err != nil && !strings.HasPrefix(err.Error(), "f:") {
+			t.Errorf("error without file: %v", err)
+		}
+	})
+}
+
+func TestDefaultRulesTellTheNextStep(t *testing.T) {
+	groups, err := parseRules(DefaultRulesName, DefaultRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := readScripts(t)
+	for _, g := range groups {
+		for _, r := range g.rules {
+			if s := r.labels["severity"]; s != "critical" && s != "warning" && s != "info" {
+				t.Errorf("%s: severity %q", r.alert, s)
+			}
+			if r.annotations["summary"] == "" || !strings.Contains(r.annotations["description"], "`") && r.alert != "HostDown" {
+				t.Errorf("%s: summary or description without a command", r.alert)
+			}
+			if !strings.Contains(scripts, r.alert+"{") {
+				t.Errorf("%s: no script in testdata/rules/alert", r.alert)
+			}
+		}
+	}
+}
