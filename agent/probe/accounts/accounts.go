@@ -1,0 +1,165 @@
+// Package accounts lists the local users and groups of passwd(5) and group(5).
+// Password hashes are never read. Accounts of a directory service (LDAP, SSSD) are not
+// local and not listed. Both sections may hold personal data.
+package accounts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const (
+	passwdFile = "/etc/passwd"
+	groupFile  = "/etc/group"
+)
+
+// New returns the probe of local accounts.
+func New() probe.Probe { return accounts{} }
+
+type accounts struct{}
+
+// Info implements probe.Probe.
+func (accounts) Info() probe.Info {
+	return probe.Info{
+		Name:     "accounts",
+		Sections: []facts.ID{facts.Users, facts.Groups},
+		Watch:    []string{passwdFile, groupFile},
+	}
+}
+
+// Collect implements probe.Probe.
+func (accounts) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+	if h.Live() && !filesAreTheAccounts {
+		return errors.ErrUnsupported
+	}
+	read(h, r, facts.Users, passwdFile, ParsePasswd)
+	read(h, r, facts.Groups, groupFile, ParseGroup)
+	return nil
+}
+
+func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse func([]byte) ([]facts.Row, error)) {
+	data, err := h.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no %s: %w", file, errors.ErrUnsupported)
+	}
+	if err == nil {
+		var rows []facts.Row
+		rows, err = parse(data)
+		r.Add(section, rows...)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	if err != nil {
+		r.Problem(section, err)
+	}
+}
+
+// ParsePasswd reads passwd(5). The rows of good lines stand beside an error that names
+// the first bad ones. Lines that begin with '+' or '-' import accounts from NIS
+// (nsswitch.conf(5), compat) and are not local.
+func ParsePasswd(data []byte) ([]facts.Row, error) {
+	var rows []facts.Row
+	err := eachLine(data, 7, func(f []string) error {
+		uid, err := parseID(f[2])
+		if err != nil {
+			return err
+		}
+		gid, err := parseID(f[3])
+		if err != nil {
+			return err
+		}
+		rows = append(rows, &facts.UserRow{Name: f[0], UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]})
+		return nil
+	})
+	return firstOfEach(rows), err
+}
+
+// ParseGroup reads group(5), like ParsePasswd.
+func ParseGroup(data []byte) ([]facts.Row, error) {
+	var rows []facts.Row
+	err := eachLine(data, 4, func(f []string) error {
+		gid, err := parseID(f[2])
+		if err != nil {
+			return err
+		}
+		members := strings.FieldsFunc(f[3], func(c rune) bool { return c == ',' })
+		slices.Sort(members)
+		rows = append(rows, &facts.GroupRow{Name: f[0], GID: gid, Members: slices.Compact(members)})
+		return nil
+	})
+	return firstOfEach(rows), err
+}
+
+// firstOfEach drops later rows of the same name: getpwnam(3) finds the first.
+func firstOfEach(rows []facts.Row) []facts.Row {
+	seen := make(map[string]bool, len(rows))
+	return slices.DeleteFunc(rows, func(r facts.Row) bool {
+		double := seen[r.Key()]
+		seen[r.Key()] = true
+		return double
+	})
+}
+
+// maxBadLines bounds how many bad lines an error names.
+const maxBadLines = 3
+
+// eachLine calls fn with the fields of each line that has the right number of them. A
+// file that does not end with a line break is cut: tools that write it always end
+// lines, and a cut shell path could not be told from a short one.
+func eachLine(data []byte, fields int, fn func([]string) error) error {
+	if len(data) == 0 {
+		return errors.New("is empty")
+	}
+	var bad []error
+	number, more := 0, 0
+	for len(data) > 0 {
+		number++
+		line, rest, ended := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		if len(bytes.TrimSpace(line)) == 0 || line[0] == '#' || line[0] == '+' || line[0] == '-' {
+			continue
+		}
+		f := strings.Split(string(line), ":")
+		var err error
+		switch {
+		case !ended:
+			err = errors.New("cut off")
+		case bytes.IndexByte(line, 0) >= 0:
+			err = errors.New("has NUL bytes")
+		case len(f) != fields || f[0] == "":
+			err = fmt.Errorf("has %d fields instead of %d", len(f), fields)
+		default:
+			err = fn(f)
+		}
+		switch {
+		case err == nil:
+		case len(bad) < maxBadLines:
+			bad = append(bad, fmt.Errorf("line %d: %w", number, err))
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		bad = append(bad, fmt.Errorf("and %d more lines", more))
+	}
+	return errors.Join(bad...)
+}
+
+// parseID reads a user or group id: 32 bits without sign on every Unix.
+func parseID(s string) (int64, error) {
+	id, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("id %q is no number up to 4294967295", s)
+	}
+	return int64(id), nil
+}
