@@ -1,0 +1,175 @@
+package uplink
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// Result names how a session ended.
+type Result uint8
+
+// The results.
+const (
+	Stopped        Result = iota // we were asked to stop
+	Unreachable                  // nobody answers at the address
+	Lost                         // the session broke: network, or the collector was killed
+	WrongCollector               // its certificate is not of the CA we trust
+	ClockWrong                   // certificates are not valid at our time
+	VersionRefused               // no common version
+	Refused                      // our certificate was refused, for no reason told
+	Revoked                      // our key was revoked
+	UnknownHost                  // the collector does not know us
+	Replaced                     // another session of this host began
+	Shutdown                     // the collector is going down
+	Overloaded                   // the collector has too much to do
+	StorageFull                  // the collector cannot write
+	ProtocolError                // one side broke the rules
+	SetBack                      // the spool was set back in time and began a new epoch
+	Failed                       // a fault on our side: spool, socket, files
+)
+
+var resultNames = [...]string{"stopped", "unreachable", "lost", "wrong collector", "clock wrong", "version refused", "refused", "revoked",
+	"unknown host", "replaced", "shutdown", "overloaded", "storage full", "protocol error", "set back", "failed"}
+
+// String returns the result's name.
+func (r Result) String() string {
+	if int(r) < len(resultNames) {
+		return resultNames[r]
+	}
+	return fmt.Sprintf("result(%d)", uint8(r))
+}
+
+// End is how a session ended, as an error with one line for people.
+type End struct {
+	Result Result
+	After  time.Duration // the collector asks us to stay away so long
+	Err    error
+}
+
+func (e *End) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *End) Unwrap() error { return e.Err }
+
+func endf(r Result, format string, args ...any) *End {
+	return &End{Result: r, Err: fmt.Errorf(format, args...)}
+}
+
+// codes translates what a collector tells us when it ends a session.
+var codes = map[wire.Code]struct {
+	result Result
+	text   string
+}{
+	wire.CodeNone:         {Lost, "the collector closed the session"},
+	wire.CodeVersion:      {VersionRefused, "the collector speaks no version that this agent speaks (update the older of the two)"},
+	wire.CodeProtocol:     {ProtocolError, "the collector does not understand this agent"},
+	wire.CodeTooLarge:     {ProtocolError, "the collector refused a message as too large"},
+	wire.CodeRevoked:      {Revoked, "this host's key was revoked (enrol it anew with a token from `atalaya token create`)"},
+	wire.CodeUnknownHost:  {UnknownHost, "the collector does not know this host (enrol it anew with a token from `atalaya token create`)"},
+	wire.CodeReplaced:     {Replaced, "another agent has begun a session as this host (was this machine or its state folder copied?)"},
+	wire.CodeShutdown:     {Shutdown, "the collector is going down"},
+	wire.CodeOverload:     {Overloaded, "the collector has too much to do"},
+	wire.CodeTokenUnknown: {Refused, "the collector knows no such token (make one with `atalaya token create`)"},
+	wire.CodeTokenUsed:    {Refused, "the token was used by another host (make one with `atalaya token create`)"},
+	wire.CodeTokenExpired: {Refused, "the token has expired (make one with `atalaya token create`)"},
+	wire.CodeTokenRevoked: {Refused, "the token was revoked (make one with `atalaya token create`)"},
+	wire.CodeNotEnrolled:  {UnknownHost, "the collector does not know this host's key (enrol it anew with a token from `atalaya token create`)"},
+	wire.CodeInternal:     {Overloaded, "the collector had a fault"},
+	wire.CodeStorage:      {StorageFull, "the collector cannot write its store"},
+}
+
+func endOf(code wire.Code, reason string, after time.Duration) *End {
+	c, ok := codes[code]
+	if !ok {
+		c.result, c.text = ProtocolError, fmt.Sprintf("the collector ended the session with code %d", code)
+	}
+	if reason != "" {
+		return &End{Result: c.result, After: after, Err: fmt.Errorf("%s: %s", c.text, reason)}
+	}
+	return &End{Result: c.result, After: after, Err: errors.New(c.text)}
+}
+
+// TLS alerts, RFC 8446 section 6, as QUIC carries them (RFC 9001 section 4.8).
+const (
+	alertBadCertificate     = 42
+	alertRevoked            = 44
+	alertExpired            = 45
+	alertUnknownCertificate = 46
+	alertUnknownCA          = 48
+	alertNoProtocol         = 120
+	cryptoErrorBase         = 0x100
+)
+
+// explain turns an error of the connection into an End. Established tells whether the
+// handshake had been completed.
+func explain(err error, address string, established bool, now time.Time) *End {
+	var (
+		end       *End
+		app       *quic.ApplicationError
+		transport *quic.TransportError
+		reset     *quic.StatelessResetError
+		versions  *quic.VersionNegotiationError
+		dns       *net.DNSError
+		stream    *quic.StreamError
+	)
+	switch {
+	case errors.As(err, &end):
+		return end
+	case errors.As(err, &app) && app.Remote:
+		return endOf(wire.Code(app.ErrorCode), app.ErrorMessage, 0)
+	case errors.As(err, &stream) && stream.Remote:
+		return endOf(wire.Code(stream.ErrorCode), "", 0)
+	case errors.As(err, &reset):
+		return endf(Lost, "the collector at %s was restarted", address)
+	case errors.As(err, &versions):
+		return endf(VersionRefused, "%s speaks another version of QUIC: is it a collector?", address)
+	case errors.As(err, &dns):
+		return endf(Unreachable, "the collector's name cannot be resolved: %w (check the address, or the DNS of this host)", err)
+	case errors.As(err, &transport):
+		return explainTransport(transport, address, now)
+	case !established:
+		return endf(Unreachable, "no answer from the collector at %s over UDP: is `atalaya serve` running there, and do firewalls let this UDP port pass? (%v)", address, err)
+	}
+	return endf(Lost, "the connection to the collector at %s broke: %w", address, err)
+}
+
+func explainTransport(err *quic.TransportError, address string, now time.Time) *End {
+	if !err.ErrorCode.IsCryptoError() {
+		if err.ErrorCode == quic.ConnectionRefused {
+			return endf(Overloaded, "the collector at %s takes no more connections now", address)
+		}
+		return endf(Lost, "the connection to the collector at %s broke: %w", address, err)
+	}
+	alert := uint64(err.ErrorCode) - cryptoErrorBase
+	if !err.Remote {
+		var invalid x509.CertificateInvalidError
+		result := WrongCollector
+		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			result = ClockWrong
+		}
+		return &End{Result: result, Err: fmt.Errorf("collector at %s: %w", address, identity.ExplainTLS(err, now))}
+	}
+	switch alert {
+	case alertExpired, alertBadCertificate:
+		return endf(ClockWrong, "the collector at %s finds this host's certificate not valid now: compare the clocks (it is %s here)", address, now.UTC().Format(time.RFC3339))
+	case alertRevoked:
+		return endOf(wire.CodeRevoked, "", 0)
+	case alertUnknownCA, alertUnknownCertificate:
+		return endf(WrongCollector, "the collector at %s did not issue this host's certificate: it is another one, or was set up anew (enrol again with a token from `atalaya token create`)", address)
+	case alertNoProtocol:
+		return endf(VersionRefused, "the collector at %s does not speak %s (update the older of the two)", address, wire.ALPN)
+	}
+	return endf(Refused, "the collector at %s refused the handshake: %w", address, err)
+}
+
+// ended tells whether an error only says that ctx has.
+func ended(ctx context.Context, err error) bool { return err != nil && ctx.Err() != nil }

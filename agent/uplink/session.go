@@ -1,0 +1,565 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+const (
+	// The window: what may be on its way and not acknowledged.
+	maxInFlight      = 64
+	maxInFlightBytes = 4 << 20
+	// bulkFrom is the size from which an inventory batch goes by the bulk stream, so
+	// that metrics need not wait behind it.
+	bulkFrom = 16 << 10
+
+	welcomeTimeout = 10 * time.Second
+	// answerTimeout is how long the collector may be silent after we sent something;
+	// at half of it we ask once more. Its QUIC stack answers each packet within 25 ms.
+	answerTimeout = 5 * time.Second
+	// writeTimeout is for a message that the collector does not take, because it slows
+	// us down or hangs.
+	writeTimeout = 60 * time.Second
+
+	minHeartbeat, maxHeartbeat = time.Second, time.Hour
+)
+
+// event is what a reading goroutine has to tell.
+type event struct {
+	t       wire.Type
+	ack     wire.Ack
+	resync  wire.Resync
+	goodbye wire.Goodbye
+	renewal *identity.Credentials // a renewal has ended, with these for the next session
+	err     error
+}
+
+// session is one connection that was welcomed.
+type session struct {
+	u       *Uplink
+	conn    *connection
+	epoch   uint64
+	encoder *wire.MetricEncoder
+	control *quic.Stream
+	batches *quic.Stream
+	bulk    *quic.Stream // nil while there is nothing large
+	events  chan event
+	readers sync.WaitGroup
+
+	flight      []sent // not acknowledged, by number
+	flightBytes int
+	high        uint64 // number of the last batch sent
+
+	heartbeat time.Duration
+	count     uint64    // heartbeats sent
+	lastSend  time.Time // of anything
+	asked     time.Time // when we sent what no packet has come after yet; zero: nothing
+	probed    bool      // asked again
+	packets   uint64    // received when asked was set
+	renewAt   time.Time
+	renewing  bool
+}
+
+type sent struct {
+	seq   uint64
+	bytes int
+	bulk  bool
+}
+
+// session dials, and holds the session until it ends. It returns the credentials for
+// the next one.
+func (u *Uplink) session(ctx context.Context, creds *identity.Credentials, try int) (*identity.Credentials, error) {
+	if err := identity.CheckTime(creds.Certificate, "own", u.cfg.Now()); err != nil {
+		return creds, &End{Result: ClockWrong, Err: err}
+	}
+	u.update(func(s *Status) { s.State = Connecting })
+	conn, err := u.cfg.Network.dial(ctx, u.cfg.Address, creds.TLS(wire.ALPN, u.cfg.Now), try, u.cfg.Now)
+	if err != nil {
+		return creds, err
+	}
+	s := &session{u: u, conn: conn, encoder: wire.NewMetricEncoder(), events: make(chan event, 4), renewAt: u.renewAt(creds)}
+	u.mu.Lock()
+	u.live = conn
+	u.mu.Unlock()
+	defer u.count()
+	defer func() {
+		s.conn.close(wire.CodeNone)
+		s.drain()
+	}()
+	if err := s.open(ctx); err != nil {
+		return creds, err
+	}
+	return s.run(ctx, creds)
+}
+
+// drain waits for the readers, which end with the connection.
+func (s *session) drain() {
+	done := make(chan struct{})
+	go func() { defer close(done); s.readers.Wait() }()
+	for {
+		select {
+		case <-s.events:
+		case <-done:
+			return
+		}
+	}
+}
+
+// count adds what the connection has sent and received to the status.
+func (u *Uplink) count() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.add(u.live)
+	u.live = nil
+}
+
+func (s *Status) add(conn *connection) {
+	if conn == nil {
+		return
+	}
+	st := conn.ConnectionStats()
+	s.BytesOut += st.BytesSent
+	s.BytesIn += st.BytesReceived
+	s.Packets += st.PacketsSent + st.PacketsReceived
+}
+
+// open says Hello and waits for the Welcome.
+func (s *session) open(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "") })
+	defer stop()
+	var err error
+	if s.control, err = s.openStream(wire.ClassControl); err != nil {
+		return err
+	}
+	hello := s.u.cfg.Hello
+	hello.MinVersion, hello.MaxVersion, hello.At = wire.MinVersion, wire.Version, s.u.cfg.Now().UnixMilli()
+	hello.Epoch, hello.NextSeq = s.u.cfg.Spool.Position()
+	s.epoch = hello.Epoch
+	if err := s.write(s.control, wire.TypeHello, wire.AppendHello(nil, hello)); err != nil {
+		return err
+	}
+	if err := s.control.SetReadDeadline(time.Now().Add(welcomeTimeout)); err != nil {
+		return err
+	}
+	reader := wire.NewReader(s.control, wire.ControlLimits())
+	welcome, err := readWelcome(reader)
+	if err != nil {
+		return err
+	}
+	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if err := s.welcomed(welcome, hello); err != nil {
+		return err
+	}
+	s.readers.Go(func() { s.read(reader) })
+	if s.batches, err = s.openStream(wire.ClassBatches); err != nil {
+		return err
+	}
+	s.readers.Go(func() { s.read(wire.NewReader(s.batches, wire.ControlLimits())) })
+	return nil
+}
+
+func (s *session) openStream(class wire.Class) (*quic.Stream, error) {
+	stream, err := s.conn.OpenStream()
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return nil, err
+	}
+	_, err = stream.Write([]byte{byte(class)})
+	return stream, err
+}
+
+func readWelcome(r *wire.Reader) (wire.Welcome, error) {
+	t, payload, err := r.Next()
+	if err != nil {
+		return wire.Welcome{}, err
+	}
+	switch t {
+	case wire.TypeWelcome:
+		return wire.DecodeWelcome(payload)
+	case wire.TypeGoodbye:
+		g, err := wire.DecodeGoodbye(payload)
+		if err != nil {
+			return wire.Welcome{}, err
+		}
+		return wire.Welcome{}, endOfGoodbye(g)
+	}
+	return wire.Welcome{}, endf(ProtocolError, "the collector answered Hello with %s", t)
+}
+
+func endOfGoodbye(g wire.Goodbye) *End {
+	after := time.Duration(min(max(g.AfterMillis, 0), int64(time.Hour/time.Millisecond))) * time.Millisecond
+	return endOf(g.Code, g.Reason, after)
+}
+
+// welcomed takes over what the Welcome says.
+func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
+	if w.Version < wire.MinVersion || w.Version > wire.Version {
+		return endf(VersionRefused, "the collector chose version %d, this agent speaks %d to %d", w.Version, wire.MinVersion, wire.Version)
+	}
+	spool := s.u.cfg.Spool
+	if w.HighSeq >= hello.NextSeq {
+		s.u.cfg.Log.Warn("the collector knows batches that this spool has still to make: it was set back, and begins a new epoch",
+			"next", hello.NextSeq, "known", w.HighSeq)
+		if err := spool.NewEpoch(); err != nil {
+			return &End{Result: Failed, Err: err}
+		}
+		return endf(SetBack, "the spool was set back in time")
+	}
+	if err := spool.AckUpTo(s.epoch, w.HighSeq); err != nil {
+		return &End{Result: Failed, Err: err}
+	}
+	s.high = w.HighSeq
+	s.heartbeat = min(max(time.Duration(w.HeartbeatMillis)*time.Millisecond, minHeartbeat), maxHeartbeat)
+	now := s.u.cfg.Now()
+	rtt := s.conn.ConnectionStats().SmoothedRTT
+	s.u.update(func(st *Status) {
+		st.State, st.Since, st.LastError, st.Result, st.NextTry = Connected, now, "", "", time.Time{}
+		st.RTT, st.Sessions = rtt, st.Sessions+1
+		st.ClockOffset = now.Sub(time.UnixMilli(w.At)) - rtt/2
+	})
+	s.u.cfg.Log.Info("session with the collector", "collector", s.conn.RemoteAddr().String())
+	return nil
+}
+
+// read passes on what comes on a stream until it ends.
+func (s *session) read(r *wire.Reader) {
+	for {
+		e := readEvent(r)
+		select {
+		case s.events <- e:
+		case <-s.conn.Context().Done():
+			return
+		}
+		if e.err != nil {
+			return
+		}
+	}
+}
+
+func readEvent(r *wire.Reader) (e event) {
+	t, payload, err := r.Next()
+	if err != nil {
+		return event{err: err}
+	}
+	e.t = t
+	switch t {
+	case wire.TypeAck:
+		e.ack, e.err = wire.DecodeAck(payload)
+	case wire.TypeHeartbeat:
+		_, e.err = wire.DecodeHeartbeat(payload)
+	case wire.TypeResync:
+		e.resync, e.err = wire.DecodeResync(payload)
+	case wire.TypeGoodbye:
+		e.goodbye, e.err = wire.DecodeGoodbye(payload)
+	default:
+		e.err = endf(ProtocolError, "the collector sent %s", t)
+	}
+	return e
+}
+
+// run is the life of a welcomed session.
+func (s *session) run(ctx context.Context, creds *identity.Credentials) (*identity.Credentials, error) {
+	s.lastSend = time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err := s.fill(); err != nil {
+			return creds, s.cause(err)
+		}
+		timer.Reset(time.Until(s.wakeAt()))
+		select {
+		case <-ctx.Done():
+			return creds, ctx.Err()
+		case <-s.conn.Context().Done():
+			return creds, s.cause(context.Cause(s.conn.Context()))
+		case <-s.u.cfg.Spool.Changed():
+		case e := <-s.events:
+			if e.renewal != nil {
+				creds = e.renewal
+				s.renewed(creds)
+				continue
+			}
+			if err := s.handle(e); err != nil {
+				return creds, s.cause(err)
+			}
+		case <-timer.C:
+			if err := s.tick(ctx, creds); err != nil {
+				return creds, s.cause(err)
+			}
+		}
+	}
+}
+
+// cause prefers what ended the connection to what a stream says of it.
+func (s *session) cause(err error) error {
+	var end *End
+	if errors.As(err, &end) {
+		return err
+	}
+	if why := context.Cause(s.conn.Context()); why != nil {
+		return why
+	}
+	return err
+}
+
+// handle deals with what the collector sent.
+func (s *session) handle(e event) error {
+	if e.err != nil {
+		return e.err
+	}
+	s.asked, s.probed = time.Time{}, false
+	switch e.t {
+	case wire.TypeAck:
+		return s.acked(e.ack)
+	case wire.TypeResync:
+		if s.u.cfg.Resync != nil {
+			s.u.cfg.Resync(e.resync.Sections)
+		}
+	case wire.TypeGoodbye:
+		return endOfGoodbye(e.goodbye)
+	}
+	return nil
+}
+
+func (s *session) acked(a wire.Ack) error {
+	if a.Epoch != s.epoch {
+		return nil
+	}
+	if err := s.u.cfg.Spool.Ack(a.Epoch, a.Seqs); err != nil {
+		s.u.cfg.Log.Warn("spool", "err", err)
+	}
+	bulk := 0
+	s.flight = slices.DeleteFunc(s.flight, func(f sent) bool {
+		if _, found := slices.BinarySearch(a.Seqs, f.seq); found {
+			s.flightBytes -= f.bytes
+			return true
+		}
+		if f.bulk {
+			bulk++
+		}
+		return false
+	})
+	now, rtt := s.u.cfg.Now(), s.conn.ConnectionStats().SmoothedRTT
+	s.u.update(func(st *Status) { st.LastAck, st.InFlight, st.RTT = now, len(s.flight), rtt })
+	if bulk == 0 && s.bulk != nil {
+		err := s.bulk.Close()
+		s.bulk = nil
+		return err
+	}
+	return nil
+}
+
+// fill sends batches until there are none or the window is full.
+func (s *session) fill() error {
+	for len(s.flight) < maxInFlight && s.flightBytes < maxInFlightBytes {
+		b, err := s.u.cfg.Spool.Next(s.epoch, s.high)
+		if err != nil {
+			return s.spoolError(err)
+		}
+		if b == nil {
+			return nil
+		}
+		if err := s.sendBatch(b); err != nil {
+			return err
+		}
+		s.high = b.Seq
+	}
+	return nil
+}
+
+// spoolError ends the session: when the spool has begun a new epoch the next session
+// begins at once.
+func (s *session) spoolError(err error) error {
+	if epoch, _ := s.u.cfg.Spool.Position(); epoch != s.epoch {
+		return endf(SetBack, "the spool has begun a new epoch")
+	}
+	return &End{Result: Failed, Err: fmt.Errorf("read spool: %w", err)}
+}
+
+// sendBatch sends a batch, or gives it up when it can never be sent.
+func (s *session) sendBatch(b *wire.Batch) error {
+	if b.Kind == wire.KindMetrics {
+		s.encoder.SetSeries(s.u.cfg.Spool.Series())
+	}
+	payload, err := wire.AppendBatch(nil, b, s.encoder)
+	var message []byte
+	if err == nil {
+		message = wire.AppendMessage(nil, wire.TypeBatch, payload)
+		if len(message) > wire.MaxBatch {
+			err = fmt.Errorf("%w: %d bytes as they travel", wire.ErrTooLarge, len(message))
+		}
+	}
+	if err != nil {
+		s.u.cfg.Log.Error("batch cannot be sent and is given up", "seq", b.Seq, "err", err)
+		if b.Kind == wire.KindMetrics && message != nil {
+			err = s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable")
+			return errors.Join(err, endf(Failed, "the encoder is ahead of the collector"))
+		}
+		return s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable")
+	}
+	stream, bulk := s.batches, false
+	if b.Kind == wire.KindInventory && len(message) >= bulkFrom {
+		if stream, err = s.bulkStream(); err != nil {
+			return err
+		}
+		bulk = true
+	}
+	if err := s.writeMessage(stream, message); err != nil {
+		return err
+	}
+	s.flight = append(s.flight, sent{seq: b.Seq, bytes: len(message), bulk: bulk})
+	s.flightBytes += len(message)
+	return nil
+}
+
+// bulkStream returns the stream for large batches; it is open while one is on its way.
+func (s *session) bulkStream() (*quic.Stream, error) {
+	if s.bulk != nil {
+		return s.bulk, nil
+	}
+	stream, err := s.openStream(wire.ClassBulk)
+	if err != nil {
+		return nil, err
+	}
+	s.bulk = stream
+	s.readers.Go(func() { s.readBulk(wire.NewReader(stream, wire.ControlLimits())) })
+	return stream, nil
+}
+
+// readBulk is read for a stream whose end is no event.
+func (s *session) readBulk(r *wire.Reader) {
+	for {
+		e := readEvent(r)
+		if errors.Is(e.err, io.EOF) {
+			return
+		}
+		select {
+		case s.events <- e:
+		case <-s.conn.Context().Done():
+			return
+		}
+		if e.err != nil {
+			return
+		}
+	}
+}
+
+func (s *session) write(stream *quic.Stream, t wire.Type, payload []byte) error {
+	return s.writeMessage(stream, wire.AppendMessage(nil, t, payload))
+}
+
+func (s *session) writeMessage(stream *quic.Stream, message []byte) error {
+	now := time.Now()
+	if err := stream.SetWriteDeadline(now.Add(writeTimeout)); err != nil {
+		return err
+	}
+	if s.asked.IsZero() {
+		s.asked, s.packets = now, s.conn.ConnectionStats().PacketsReceived
+	}
+	s.lastSend = now
+	_, err := stream.Write(message)
+	return err
+}
+
+// wakeAt is when there is something to do if nothing happens before.
+func (s *session) wakeAt() time.Time {
+	at := s.lastSend.Add(s.heartbeat)
+	if !s.asked.IsZero() {
+		answer := s.asked.Add(answerTimeout)
+		if !s.probed {
+			answer = s.asked.Add(answerTimeout / 2)
+		}
+		at = earlier(at, answer)
+	}
+	if !s.renewing {
+		at = earlier(at, time.Now().Add(s.renewAt.Sub(s.u.cfg.Now())))
+	}
+	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// tick does what is due: ask a silent collector again, give it up, send a heartbeat,
+// renew the certificate.
+func (s *session) tick(ctx context.Context, creds *identity.Credentials) error {
+	now := time.Now()
+	if !s.asked.IsZero() && s.conn.ConnectionStats().PacketsReceived > s.packets {
+		s.asked, s.probed = time.Time{}, false // its QUIC stack has answered
+	}
+	switch silent := now.Sub(s.asked); {
+	case s.asked.IsZero():
+	case silent >= answerTimeout:
+		return endf(Lost, "the collector at %s has stopped to answer", s.u.cfg.Address)
+	case silent >= answerTimeout/2 && !s.probed:
+		s.probed = true
+		if err := s.sendHeartbeat(); err != nil {
+			return err
+		}
+	}
+	if now.Sub(s.lastSend) >= s.heartbeat {
+		if err := s.sendHeartbeat(); err != nil {
+			return err
+		}
+	}
+	if !s.renewing && !s.u.cfg.Now().Before(s.renewAt) {
+		s.startRenewal(ctx, creds)
+	}
+	return nil
+}
+
+func (s *session) sendHeartbeat() error {
+	s.count++
+	return s.write(s.control, wire.TypeHeartbeat, wire.AppendHeartbeat(nil, wire.Heartbeat{Count: s.count, At: s.u.cfg.Now().UnixMilli()}))
+}
+
+// renewalRetry is when a renewal that failed is tried again; there are two days left.
+const renewalRetry = time.Hour
+
+// startRenewal renews the certificate beside the session, which goes on with the old
+// one.
+func (s *session) startRenewal(ctx context.Context, creds *identity.Credentials) {
+	s.renewing = true
+	s.readers.Go(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stop := context.AfterFunc(s.conn.Context(), cancel)
+		defer stop()
+		fresh, err := s.u.renew(ctx, creds)
+		if err != nil {
+			fresh = creds // renew has logged what stands in the way, or the next session will
+		}
+		select {
+		case s.events <- event{renewal: fresh}:
+		case <-s.conn.Context().Done():
+		}
+	})
+}
+
+// renewed takes note that a renewal has ended, well or not.
+func (s *session) renewed(creds *identity.Credentials) {
+	s.renewing = false
+	now := s.u.cfg.Now()
+	if s.renewAt = s.u.renewAt(creds); !s.renewAt.After(now) {
+		s.renewAt = now.Add(renewalRetry)
+	}
+	s.u.update(func(st *Status) { st.CertUntil = creds.Certificate.NotAfter })
+}
