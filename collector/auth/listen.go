@@ -25,7 +25,7 @@ func Listen(address string, config *tls.Config) (net.Listener, error) {
 		host, address = "127.0.0.1", net.JoinHostPort("127.0.0.1", port)
 	}
 	if config == nil && !loopback(host) {
-		return nil, fmt.Errorf("listen on %s: not this machine's loopback, so it needs TLS (set api.tls_cert and api.tls_key, or listen on 127.0.0.1)", address)
+		return nil, fmt.Errorf("listen on %s: not this machine's loopback, so it needs TLS (set api.certificate and api.key, or listen on 127.0.0.1)", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

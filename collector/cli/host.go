@@ -1,0 +1,319 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/collector/api/v1"
+	"atalaya/shared/facts"
+)
+
+func (c *client) hostCommands() *cobra.Command {
+	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff())
+}
+
+func (c *client) hostList() *cobra.Command {
+	var q v1.HostQuery
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List hosts with their state and patch verdict",
+		Example: "  atalaya host list\n  atalaya host list --verdict pending --output csv\n  atalaya host list --name 'web*' --state silent",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				var doc v1.HostPage
+				hosts, _, err := all(0, func(p v1.Page) ([]v1.Host, string, error) {
+					q.Page = p
+					page, err := api.Hosts(ctx, q)
+					doc.Now = page.Now
+					return page.Hosts, page.Next, err
+				})
+				doc.Hosts = notNil(hosts)
+				return c.answer(err, doc, func() view { return list(hostTable(doc), noHosts(q)) })
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.Name, "name", "", "only hosts whose name matches the `pattern`, with * and ?")
+	f.StringVar(&q.State, "state", "", "only hosts that are online, silent or revoked")
+	f.StringVar(&q.Verdict, "verdict", "", "only hosts with the patch `verdict` current, pending, unknown or unsupported")
+	return cmd
+}
+
+func noHosts(q v1.HostQuery) string {
+	if q.Name+q.State+q.Verdict != "" {
+		return "no host matches"
+	}
+	return "no hosts yet: `atalaya token create` makes a token with which an agent enrols"
+}
+
+func hostTable(doc v1.HostPage) table {
+	t := table{columns: []column{
+		{title: "HOST", name: "host"}, {title: "STATE", name: "state"}, {title: "OPERATING SYSTEM", name: "os"},
+		{title: "PACKAGES", name: "packages", right: true}, {title: "PATCHES", name: "verdict"},
+		{title: "PENDING", name: "pending", right: true}, {title: "SECURITY", name: "security", right: true},
+		{title: "REBOOT", name: "reboot_required"}, {title: "SEEN", name: "last_seen"},
+		{name: "id", exact: true}, {name: "reason", exact: true}, {name: "index_time", exact: true}, {name: "agent_version", exact: true},
+		{name: "kernel", exact: true}, {name: "arch", exact: true}, {name: "machine", exact: true}, {name: "cpus", exact: true}, {name: "memory_bytes", exact: true},
+	}}
+	for _, h := range doc.Hosts {
+		pending, security := patchCounts(h.Patch)
+		t.add(text(h.Name), word(h.State), orAbsent(h.OS), count(h.Packages), word(h.Patch.Verdict), pending, security,
+			yesNo(h.Patch.RebootRequired, warn), ago(doc.Now, h.LastSeen),
+			text(h.ID), text(h.Patch.Reason), ago(doc.Now, h.Patch.IndexTime), text(h.AgentVersion),
+			text(h.Kernel), text(h.Arch), text(h.Machine), number(h.CPUs), size(h.MemoryBytes))
+	}
+	return t
+}
+
+// patchCounts shows counts only where the verdict stands on them: zero of an
+// unknown state would be a guess.
+func patchCounts(v v1.Verdict) (pending, security cell) {
+	if v.Verdict != v1.VerdictCurrent && v.Verdict != v1.VerdictPending && v.Pending == 0 {
+		return orAbsent(""), orAbsent("")
+	}
+	return number(v.Pending), notable(v.Security, bad)
+}
+
+func (c *client) hostShow() *cobra.Command {
+	var section string
+	cmd := &cobra.Command{
+		Use:   "show HOST",
+		Short: "Show a host and the state of its sections, or one section with its rows",
+		Long: "Show what is known of a host: its properties and, for each section of its inventory,\n" +
+			"status, number of rows and age. --section shows the rows of one section; with\n" +
+			"--output json the answer holds the rows of all.",
+		Example: "  atalaya host show web1\n  atalaya host show web1 --section packages\n  atalaya host show web1 --output json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				if section != "" {
+					return c.showSection(ctx, api, args[0], section)
+				}
+				doc, err := api.Host(ctx, args[0], c.output == formatJSON)
+				return c.answer(err, doc, func() view { return hostView(doc) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&section, "section", "", "`name` of a section, e.g. packages")
+	return cmd
+}
+
+func (c *client) showSection(ctx context.Context, api *v1.Client, host, section string) error {
+	if _, ok := facts.ByName(section); !ok {
+		return usagef("section %q: want one of %s", section, strings.Join(sectionNames(), ", "))
+	}
+	doc, err := api.Section(ctx, host, section)
+	if err != nil {
+		return err
+	}
+	if c.output != formatJSON {
+		c.say(sectionNote(doc))
+	}
+	doc.Rows = notNil(doc.Rows)
+	return c.show(doc, func() view { return list(rowTable(doc.Columns, doc.Rows), "no rows") })
+}
+
+// say talks beside the answer.
+func (c *client) say(line string) {
+	if line != "" {
+		io.WriteString(c.env.Stderr, clean(line)+"\n") // talk that cannot be written is no failure
+	}
+}
+
+// notNil makes lists [] in JSON, never null.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// sectionNote tells what the rows alone do not: how old they are and what is wrong.
+func sectionNote(doc v1.SectionDocument) string {
+	note := fmt.Sprintf("%s: %s, read %s", doc.Name, doc.Status, ago(doc.Now, doc.ObservedAt).text)
+	if doc.Reason != "" {
+		note += ": " + doc.Reason
+	}
+	if !doc.KnownAt.IsZero() && doc.KnownAt.Before(doc.ObservedAt) {
+		note += "; the rows are from " + ago(doc.Now, doc.KnownAt).text
+	}
+	return note
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range facts.Sections() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func hostView(doc v1.HostDetail) view {
+	h, now := doc.Host, doc.Now
+	p := &pairs{}
+	p.add("host", text(h.Name))
+	p.add("id", text(h.ID))
+	state := word(h.State)
+	state.text += ", seen " + ago(now, h.LastSeen).text
+	p.add("state", state)
+	p.add("system", text(h.OS))
+	p.add("kernel", text(strings.TrimSpace(h.Kernel+" "+h.Arch)))
+	p.add("machine", text(h.Machine))
+	if h.CPUs > 0 {
+		p.add("cpus", number(h.CPUs))
+	}
+	if h.MemoryBytes > 0 {
+		p.add("memory", size(h.MemoryBytes))
+	}
+	p.add("addresses", text(strings.Join(h.Addresses, ", ")))
+	p.add("packages", count(h.Packages))
+	p.add("patches", verdictCell(now, h.Patch))
+	p.add("reboot", yesNo(h.Patch.RebootRequired, warn))
+	if h.ClockOffsetSeconds != 0 {
+		p.add("clock offset", text(fmt.Sprintf("%+.3f s", h.ClockOffsetSeconds)))
+	}
+	if h.LostBatches > 0 {
+		p.add("lost", cell{text: fmt.Sprintf("%d batches", h.LostBatches), value: fmt.Sprint(h.LostBatches), tone: warn})
+	}
+	p.add("agent", text(h.AgentVersion))
+	if !h.EnrolledAt.IsZero() {
+		p.add("enrolled", ago(now, h.EnrolledAt))
+	}
+	return view{pairs: p, blocks: []block{{table: sectionTable(doc), none: "no inventory yet"}}}
+}
+
+// verdictCell is a patch verdict with what it rests on, in one line.
+func verdictCell(now time.Time, v v1.Verdict) cell {
+	c := word(v.Verdict)
+	if v.Pending > 0 {
+		c.text += fmt.Sprintf(": %d pending, %d security", v.Pending, v.Security)
+	}
+	if v.Reason != "" {
+		c.text += ": " + v.Reason
+	}
+	if !v.IndexTime.IsZero() {
+		c.text += ", index " + ago(now, v.IndexTime).text
+	}
+	return c
+}
+
+func sectionTable(doc v1.HostDetail) table {
+	t := table{columns: []column{
+		{title: "SECTION", name: "section"}, {title: "STATUS", name: "status"}, {title: "ROWS", name: "rows", right: true},
+		{title: "READ", name: "observed_at"}, {title: "REASON", name: "reason"}, {name: "known_at", exact: true},
+	}}
+	for _, name := range sectionNames() {
+		s, ok := doc.Sections[name]
+		if !ok {
+			continue
+		}
+		t.add(text(name), word(s.Status), number(s.RowCount), ago(doc.Now, s.ObservedAt), text(s.Reason), ago(doc.Now, s.KnownAt))
+	}
+	return t
+}
+
+// rangeFlags are --from and --to.
+type rangeFlags struct{ from, to string }
+
+func (r *rangeFlags) add(cmd *cobra.Command, from string) {
+	cmd.Flags().StringVar(&r.from, "from", from, "`time` of the beginning: RFC 3339, a date, or an age such as 24h or 7d")
+	cmd.Flags().StringVar(&r.to, "to", "", "`time` of the end (default now)")
+}
+
+func (r *rangeFlags) parse(now time.Time) (from, to time.Time, err error) {
+	if from, err = parseMoment(r.from, now); err != nil {
+		return from, to, err
+	}
+	if to, err = parseMoment(r.to, now); err != nil {
+		return from, to, err
+	}
+	if !from.IsZero() && !to.IsZero() && to.Before(from) {
+		return from, to, usagef("--to is before --from")
+	}
+	return from, to, nil
+}
+
+func (c *client) hostHistory() *cobra.Command {
+	var q v1.HistoryQuery
+	var when rangeFlags
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "history HOST",
+		Short:   "List what changed on a host, newest first",
+		Example: "  atalaya host history web1\n  atalaya host history web1 --section packages --from 7d\n  atalaya host history web1 --from 2026-03-01 --to 2026-03-02 --limit 0",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if q.From, q.To, err = when.parse(c.env.Now()); err != nil {
+				return err
+			}
+			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				var doc v1.History
+				changes, more, err := all(limit, func(p v1.Page) ([]v1.Change, string, error) {
+					q.Page = p
+					page, err := api.History(ctx, args[0], q)
+					doc = page
+					return page.Changes, page.Next, err
+				})
+				if err != nil {
+					return err
+				}
+				doc.Changes = notNil(changes)
+				if err := c.show(doc, func() view { return list(changeTable(changes), "no changes") }); err != nil {
+					return err
+				}
+				if more && c.output == formatTable {
+					c.say("there are older changes: --limit 0 lists them all")
+				}
+				return nil
+			})
+		},
+	}
+	when.add(cmd, "")
+	cmd.Flags().StringVar(&q.Section, "section", "", "`name` of a section")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most `n` changes; 0 means all")
+	return cmd
+}
+
+func (c *client) hostDiff() *cobra.Command {
+	var q v1.DiffQuery
+	var when rangeFlags
+	cmd := &cobra.Command{
+		Use:     "diff HOST",
+		Short:   "Show the net difference of a host between two moments",
+		Example: "  atalaya host diff web1\n  atalaya host diff web1 --from 2026-03-01 --to 2026-03-08 --section packages",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if q.From, q.To, err = when.parse(c.env.Now()); err != nil {
+				return err
+			}
+			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				doc, err := api.Diff(ctx, args[0], q)
+				if err != nil {
+					return err
+				}
+				if c.output == formatTable && len(doc.Changes) > 0 {
+					c.say(fmt.Sprintf("%s from %s to %s UTC", doc.Host, moment(doc.From).text, moment(doc.To).text))
+				}
+				return c.show(doc, func() view { return list(diffTable(doc), "no difference") })
+			})
+		},
+	}
+	when.add(cmd, "24h")
+	cmd.Flags().StringVar(&q.Section, "section", "", "`name` of a section")
+	return cmd
+}
+
+// diffTable is changeTable without times: a net difference has none of its own.
+func diffTable(doc v1.Diff) table {
+	t := changeTable(doc.Changes)
+	t.columns = slices.Clone(t.columns)
+	t.columns[0].exact = true
+	return t
+}

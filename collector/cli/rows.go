@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"atalaya/collector/api/v1"
+	"atalaya/shared/facts"
+)
+
+// fields decodes a row of facts, numbers kept as they are written.
+func fields(row json.RawMessage) map[string]any {
+	dec := json.NewDecoder(bytes.NewReader(row))
+	dec.UseNumber()
+	var out map[string]any
+	if dec.Decode(&out) != nil {
+		return nil // no object: an empty row is shown
+	}
+	return out
+}
+
+// fieldCell shows one value of a row by the conventions of column names.
+func fieldCell(name string, value any) cell {
+	switch v := value.(type) {
+	case nil:
+		return cell{}
+	case string:
+		if at, err := time.Parse(time.RFC3339Nano, v); err == nil && strings.HasSuffix(name, "_at") {
+			return moment(at)
+		}
+		if name == "state" || name == "verdict" {
+			return word(v)
+		}
+		return text(v)
+	case bool:
+		return yesNo(&v)
+	case json.Number:
+		if n, err := v.Int64(); err == nil && strings.HasSuffix(name, "_bytes") {
+			return size(n)
+		}
+		return cell{text: v.String(), value: v.String(), number: true}
+	case []any:
+		var parts []string
+		for _, part := range v {
+			parts = append(parts, fmt.Sprint(part))
+		}
+		return text(strings.Join(parts, ", "))
+	}
+	return text(fmt.Sprint(value))
+}
+
+// rowTable shows the rows of a section. People see the columns that hold something.
+func rowTable(columns []string, rows []json.RawMessage) table {
+	used := map[string]bool{}
+	decoded := make([]map[string]any, len(rows))
+	for i, row := range rows {
+		decoded[i] = fields(row)
+		for name := range decoded[i] {
+			used[name] = true
+		}
+	}
+	var t table
+	for _, name := range columns {
+		number := strings.HasSuffix(name, "_bytes")
+		t.columns = append(t.columns, column{title: strings.ToUpper(name), name: name, right: number, exact: !used[name]})
+	}
+	for _, row := range decoded {
+		cells := make([]cell, len(columns))
+		for i, name := range columns {
+			cells[i] = fieldCell(name, row[name])
+		}
+		t.rows = append(t.rows, cells)
+	}
+	return t
+}
+
+var changeColumns = []column{
+	{title: "TIME (UTC)", name: "time"}, {title: "SECTION", name: "section"}, {title: "CHANGE", name: "change"},
+	{title: "ITEM", name: "item"}, {title: "DETAIL", name: "detail"},
+	{name: "old", exact: true}, {name: "new", exact: true}, {name: "seq", exact: true},
+}
+
+// changeTable shows entries of the change log, or of a difference.
+func changeTable(changes []v1.Change) table {
+	t := table{columns: changeColumns}
+	for _, ch := range changes {
+		at := ch.ReceivedAt
+		if at.IsZero() {
+			at = ch.ObservedAt
+		}
+		t.add(moment(at), text(ch.Section), word(ch.Kind), text(ch.Item), text(changeDetail(ch)),
+			text(string(ch.Old)), text(string(ch.New)), number(ch.Seq))
+	}
+	return t
+}
+
+// changeDetail tells what became different, in the order of the section's columns.
+func changeDetail(ch v1.Change) string {
+	old, new := fields(ch.Old), fields(ch.New)
+	columns := []string{"status", "reason"}
+	if section, ok := facts.ByName(ch.Section); ok && ch.Kind != v1.ChangeStatus {
+		columns = section.Columns()
+	}
+	var parts []string
+	for _, name := range columns {
+		before, after := fieldCell(name, old[name]).text, fieldCell(name, new[name]).text
+		switch {
+		case before == after:
+		case ch.Kind == v1.ChangeAdded || ch.Kind == v1.ChangeRemoved:
+			if name == "version" {
+				parts = append(parts, "version "+before+after)
+			}
+		case before == "":
+			parts = append(parts, name+" "+after)
+		case after == "":
+			parts = append(parts, name+" "+before+" gone")
+		default:
+			parts = append(parts, name+" "+before+" → "+after)
+		}
+	}
+	return strings.Join(parts, "; ")
+}

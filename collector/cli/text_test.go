@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"atalaya/collector/api/v1"
+)
+
+func TestCleanShowsWhatWouldAct(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+	f("web1", "web1")
+	f("Grüße, 世界", "Grüße, 世界")
+	f("\x1b[2J", `\x1b[2J`)
+	f("a\nb\tc\x00", `a\nb\x09c\x00`)
+	f("\u009b31m", `\u009b31m`)
+	f("gpj.\u202eexe", `gpj.\u202eexe`)
+	f("\U000e0041", `\U000e0041`)
+	f("\xff\xc0\xaf", "\ufffd\ufffd\ufffd")
+	f("e"+strings.Repeat("\u0301", 9), "e"+strings.Repeat("\u0301", maxMarks))
+}
+
+func TestSpreadsheetSafe(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := spreadsheetSafe(in); got != want {
+			t.Errorf("spreadsheetSafe(%q) = %q, want %q", in, got, want)
+		}
+	}
+	f("", "")
+	f("a=1", "a=1")
+	f("=1", "'=1")
+	f("+1", "'+1")
+	f("-1", "'-1")
+	f("@x", "'@x")
+	f("\t=1", `'\x09=1`)
+	f("\r=1", `'\x0d=1`)
+}
+
+func TestAge(t *testing.T) {
+	f := func(d time.Duration, want string) {
+		t.Helper()
+		if got := age(d); got != want {
+			t.Errorf("age(%v) = %q, want %q", d, got, want)
+		}
+	}
+	f(0, "0 s ago")
+	f(-500*time.Millisecond, "0 s ago")
+	f(119*time.Second, "119 s ago")
+	f(2*time.Minute, "2 min ago")
+	f(119*time.Minute, "119 min ago")
+	f(2*time.Hour, "2 h ago")
+	f(47*time.Hour, "47 h ago")
+	f(48*time.Hour, "2 days ago")
+	f(-90*24*time.Hour, "in 90 days")
+	f(-90*time.Second, "in 90 s")
+}
+
+func TestHumanSizes(t *testing.T) {
+	f := func(n int64, want string) {
+		t.Helper()
+		if got := human(n); got != want {
+			t.Errorf("human(%d) = %q, want %q", n, got, want)
+		}
+	}
+	f(0, "0 B")
+	f(1023, "1023 B")
+	f(1024, "1.0 KiB")
+	f(1536, "1.5 KiB")
+	f(102399, "100 KiB")
+	f(1<<20-1, "1.0 MiB")
+	f(128<<30, "128 GiB")
+	f(1<<63-1, "8.0 EiB")
+	f(-2048, "-2.0 KiB")
+}
+
+func TestParseMoment(t *testing.T) {
+	now := time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)
+	f := func(in, want string) {
+		t.Helper()
+		got, err := parseMoment(in, now)
+		if err != nil || got.Format(time.RFC3339) != want {
+			t.Errorf("parseMoment(%q) = %v, %v, want %s", in, got, err, want)
+		}
+	}
+	f("now", "2026-03-14T09:30:00Z")
+	f("24h", "2026-03-13T09:30:00Z")
+	f("1w1d", "2026-03-06T09:30:00Z")
+	f("2026-03-01", "2026-03-01T00:00:00Z")
+	f("2026-03-01 12:30", "2026-03-01T12:30:00Z")
+	f("2026-03-01T12:30:00+02:00", "2026-03-01T10:30:00Z")
+	for _, bad := range []string{"yesterday", "24", "1m1h", "-1h", "2026-13-01", "99999999999999999999h", "300y1"} {
+		if at, err := parseMoment(bad, now); err == nil {
+			t.Errorf("parseMoment(%q) = %v, want an error", bad, at)
+		}
+	}
+}
+
+func TestTrend(t *testing.T) {
+	f := func(values []float64, columns int, want string) {
+		t.Helper()
+		if got := trend(values, columns); got != want {
+			t.Errorf("trend(%v, %d) = %q, want %q", values, columns, got, want)
+		}
+	}
+	f(nil, 8, "")
+	f([]float64{1, 1, 1}, 8, "▁▁▁")
+	f([]float64{0, 1, 2, 3, 4, 5, 6, 7}, 8, "▁▂▃▄▅▆▇█")
+	f([]float64{0, 0, 7, 7}, 2, "▁█")
+	f([]float64{-1.7e308, 1.7e308}, 2, "▁█")
+}
+
+func TestTruncateCountsColumns(t *testing.T) {
+	f := func(s string, columns int, want string) {
+		t.Helper()
+		if got := truncate(s, columns); got != want {
+			t.Errorf("truncate(%q, %d) = %q, want %q", s, columns, got, want)
+		}
+	}
+	f("abcdef", 6, "abcdef")
+	f("abcdef", 5, "abcd…")
+	f("世界世界", 8, "世界世界")
+	f("世界世界", 7, "世界世…")
+	f("世界世界", 6, "世界…")
+	f("e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301")
+}
+
+func TestPagesStopWhenTheCollectorRepeatsItself(t *testing.T) {
+	calls := 0
+	_, _, err := all(0, func(v1.Page) ([]int, string, error) { calls++; return []int{1}, "same", nil })
+	if err == nil || calls != 2 {
+		t.Errorf("%d calls, %v, want an error at the second", calls, err)
+	}
+}
+
+// FuzzTable draws tables of arbitrary texts: every line fits, nothing acts on the
+// terminal, and each row is one line.
+func FuzzTable(f *testing.F) {
+	f.Add("web1", "Debian", 40)
+	f.Add("\x1b[2J", "世界世界世界世界世界", 20)
+	f.Add("\n\n", "e\u0301\u0302\u0303\u0304\u0305\u0306", 9)
+	f.Add(strings.Repeat("x", 500), "\xff\xfe\u202e", 80)
+	f.Fuzz(func(t *testing.T, a, b string, columns int) {
+		tab := table{columns: []column{{title: "A"}, {title: "B", right: true}, {title: "C"}}}
+		tab.add(text(a), text(b), number(7))
+		tab.add(text(b), text(a), number(-7))
+		var out bytes.Buffer
+		if err := tab.write(&out, columns, false); err != nil {
+			t.Fatal(err)
+		}
+		if !utf8.Valid(out.Bytes()) || bytes.ContainsFunc(out.Bytes(), v1.Unsafe) {
+			t.Errorf("table acts on the terminal: %q", out.String())
+		}
+		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		if len(lines) != 3 {
+			t.Errorf("%d lines, want 3: %q", len(lines), out.String())
+		}
+		for _, line := range lines {
+			if limit := max(columns, 3*minColumn+2*len(gap)); columns > 0 && width(line) > limit {
+				t.Errorf("line of %d columns on a terminal of %d: %q", width(line), columns, line)
+			}
+		}
+	})
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("=1+1", "\"quoted\"")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		tab := table{columns: []column{{name: "a"}, {name: "b"}}}
+		tab.add(text(a), text(b))
+		var out bytes.Buffer
+		if err := tab.writeCSV(&out); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.ContainsFunc(out.Bytes(), v1.Unsafe) {
+			t.Errorf("control characters in %q", out.String())
+		}
+	})
+}
+
+func FuzzParseMoment(f *testing.F) {
+	for _, s := range []string{"24h", "7d", "2026-03-14", "now", "-1h", "1y2w", "292277026596"} {
+		f.Add(s)
+	}
+	now := time.Date(2026, 3, 14, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, s string) {
+		at, err := parseMoment(s, now)
+		if d, durErr := v1.ParseDuration(s); err == nil && durErr == nil && !at.Equal(now.Add(-d)) {
+			t.Errorf("parseMoment(%q) = %v", s, at)
+		}
+	})
+}
