@@ -11,7 +11,9 @@ package enroll
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -171,6 +173,14 @@ func openResetKey(path string) ([32]byte, error) {
 
 // ResetKey is QUIC's stateless reset key; it stays the same over restarts.
 func (a *Authority) ResetKey() [32]byte { return a.reset }
+
+// TokenKey is the key of QUIC's address validation tokens. It is derived from the
+// reset key, so it stays the same too.
+func (a *Authority) TokenKey() [32]byte {
+	mac := hmac.New(sha256.New, a.reset[:])
+	mac.Write([]byte("atalaya address token"))
+	return [32]byte(mac.Sum(nil))
+}
 
 // Certificate is the CA's own certificate.
 func (a *Authority) Certificate() *x509.Certificate { return a.cert }

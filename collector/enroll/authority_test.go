@@ -19,9 +19,9 @@ import (
 
 func TestAuthorityKeepsItsKeysOverRestarts(t *testing.T) {
 	s := newSite(t)
-	pin, reset, ca := s.pin, s.ResetKey(), s.Certificate()
+	pin, reset, token, ca := s.pin, s.ResetKey(), s.TokenKey(), s.Certificate()
 	s.restart()
-	if s.pin != pin || s.ResetKey() != reset || !s.Certificate().Equal(ca) {
+	if s.pin != pin || s.ResetKey() != reset || s.TokenKey() != token || token == reset || !s.Certificate().Equal(ca) {
 		t.Error("a restart changed the CA or the reset key")
 	}
 	if got := ca.NotAfter.Sub(s.now); got != caLifetime {
