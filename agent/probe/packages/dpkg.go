@@ -97,8 +97,14 @@ type dpkgStanza struct {
 }
 
 // parse takes one stanza with the empty line that ends it and returns their length.
+// dpkg writes the fields in a fixed order (fieldinfos in its lib/dpkg/parse.c), in which
+// Version is the last that counts here: what follows is skipped in one search.
 func (s *dpkgStanza) parse(data []byte) (n int, ended bool) {
 	for n < len(data) {
+		if s.complete() {
+			end := bytes.Index(data[n-1:], []byte("\n\n"))
+			return n + end + 1, end >= 0
+		}
 		end := bytes.IndexByte(data[n:], '\n')
 		if end < 0 {
 			return n, false
@@ -114,6 +120,10 @@ func (s *dpkgStanza) parse(data []byte) (n int, ended bool) {
 		}
 	}
 	return n, false
+}
+
+func (s *dpkgStanza) complete() bool {
+	return s.version != nil && s.name != nil && s.status != nil && s.arch != nil && s.maintainer != nil
 }
 
 func (s *dpkgStanza) field(line []byte) {

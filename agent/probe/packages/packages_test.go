@@ -1,0 +1,317 @@
+package packages
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const server = "debian-12-software"
+
+func TestPackagesOfARealHost(t *testing.T) {
+	r := readings(t, New(), tree(t, fixture(t, server)))[facts.Packages]
+	if r.Status != facts.StatusOK {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+	golden(t, server, r)
+}
+
+// TestCountEqualsDpkg asks the machine that runs the test.
+func TestCountEqualsDpkg(t *testing.T) {
+	out, err := exec.Command("/usr/bin/dpkg-query", "-W", "-f", "${db:Status-Abbrev}\n").Output()
+	if err != nil {
+		t.Skipf("no dpkg here: %v", err)
+	}
+	want := strings.Count("\n"+string(out), "\nii ")
+	data, err := os.ReadFile(dpkgStatus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := ParseDpkg(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for _, r := range rows {
+		if p := r.(*facts.PackageRow); p.State == "" && !p.Held {
+			got++
+		}
+	}
+	if got != want {
+		t.Errorf("%d packages, dpkg-query says %d", got, want)
+	}
+}
+
+func TestACutStatusFileNeverLooksComplete(t *testing.T) {
+	files := fixture(t, server)
+	status := files["var/lib/dpkg/status"]
+	root := tree(t, files)
+	for n := range len(status) {
+		_, err := ParseDpkg([]byte(status[:n]))
+		if n > 0 && !strings.HasSuffix(status[:n], "\n\n") {
+			if err == nil {
+				t.Fatalf("cut at %d of %d: no error", n, len(status))
+			}
+			continue
+		}
+		// Between two stanzas the file lists tell.
+		if err := os.WriteFile(filepath.Join(root, dpkgStatus), []byte(status[:n]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := readings(t, New(), root)[facts.Packages]; r.Status.Complete() {
+			t.Errorf("cut at %d of %d: status %s with %d rows", n, len(status), r.Status, len(r.Rows))
+		}
+	}
+}
+
+func TestDamagedDatabasesGiveAReason(t *testing.T) {
+	files := fixture(t, server)
+	status := files["var/lib/dpkg/status"]
+	half := len(status) / 2
+	for name, damage := range map[string]func(root string) error{
+		"nul_filled": func(root string) error {
+			return os.WriteFile(filepath.Join(root, dpkgStatus), []byte(status[:half]+strings.Repeat("\x00", len(status)-half)), 0o644)
+		},
+		"empty": func(root string) error { return os.Truncate(filepath.Join(root, dpkgStatus), 0) },
+		"a_folder": func(root string) error {
+			return errors.Join(os.Remove(filepath.Join(root, dpkgStatus)), os.Mkdir(filepath.Join(root, dpkgStatus), 0o755))
+		},
+		"only_the_backup": func(root string) error {
+			return os.Rename(filepath.Join(root, dpkgStatus), filepath.Join(root, dpkgStatus+"-old"))
+		},
+		"huge_line": func(root string) error {
+			return os.WriteFile(filepath.Join(root, dpkgStatus), []byte("Package: "+strings.Repeat("x", 1<<20)), 0o644)
+		},
+		"no_version": func(root string) error {
+			return os.WriteFile(filepath.Join(root, dpkgStatus), []byte(status+"Package: x\nStatus: install ok installed\n\n"), 0o644)
+		},
+		"journal": func(root string) error {
+			return errors.Join(os.Mkdir(filepath.Join(root, dpkgUpdates), 0o755),
+				os.WriteFile(filepath.Join(root, dpkgUpdates, "0001"), nil, 0o644))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := tree(t, files)
+			if err := damage(root); err != nil {
+				t.Fatal(err)
+			}
+			r := readings(t, New(), root)[facts.Packages]
+			if r.Status != facts.StatusPartial && r.Status != facts.StatusFailed || r.Reason == "" {
+				t.Errorf("status %s, reason %q", r.Status, r.Reason)
+			}
+		})
+	}
+}
+
+func TestNoPackageSystemIsUnsupported(t *testing.T) {
+	if r := readings(t, New(), t.TempDir())[facts.Packages]; r.Status != facts.StatusUnsupported {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+}
+
+func TestRPMDatabaseInACopyIsUnsupported(t *testing.T) {
+	root := tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": "x"})
+	if r := readings(t, New(), root)[facts.Packages]; r.Status != facts.StatusUnsupported || !strings.Contains(r.Reason, "rpm") {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+}
+
+func TestDistrolessImagesListOneFilePerPackage(t *testing.T) {
+	stanza := "Package: tzdata\nVersion: 2024a-0+deb12u1\nArchitecture: all\nMaintainer: M\n"
+	root := tree(t, map[string]string{
+		"var/lib/dpkg/status.d/tzdata":         stanza,
+		"var/lib/dpkg/status.d/tzdata.md5sums": "d41d8cd98f00b204e9800998ecf8427e  usr/x\n",
+	})
+	r := readings(t, New(), root)[facts.Packages]
+	if r.Status != facts.StatusOK || len(r.Rows) != 1 || r.Rows[0].(*facts.PackageRow).Version != "2024a-0+deb12u1" {
+		t.Errorf("%+v", r)
+	}
+	for n := range len(stanza) {
+		if err := os.WriteFile(filepath.Join(root, dpkgStatusDir, "tzdata"), []byte(stanza[:n]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := readings(t, New(), root)[facts.Packages]; r.Status.Complete() && !strings.HasSuffix(stanza[:n], "\n") {
+			t.Errorf("cut at %d: status %s", n, r.Status)
+		}
+	}
+}
+
+func TestSeveralSystemsAreMerged(t *testing.T) {
+	files := fixture(t, server)
+	files["lib/apk/db/installed"] = "P:musl\nV:1.2.5-r0\nA:x86_64\n\n"
+	r := readings(t, New(), tree(t, files))[facts.Packages]
+	seen := make(map[string]int)
+	for _, row := range r.Rows {
+		seen[row.(*facts.PackageRow).Source]++
+	}
+	if r.Status != facts.StatusOK || seen["dpkg"] == 0 || seen["apk"] != 1 {
+		t.Errorf("status %s, rows %v", r.Status, seen)
+	}
+}
+
+func TestUnchangedDatabasesAreNotReadAgain(t *testing.T) {
+	root := tree(t, fixture(t, server))
+	p := New()
+	before := readings(t, p, root)[facts.Packages]
+	again := readings(t, p, root)[facts.Packages]
+	if before.Rows[0] != again.Rows[0] {
+		t.Error("rows were made anew")
+	}
+	name := filepath.Join(root, dpkgStatus)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extra := "Package: new\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
+	if err := os.WriteFile(name+"-new", append(data, extra...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+"-new", name); err != nil {
+		t.Fatal(err)
+	}
+	if after := readings(t, p, root)[facts.Packages]; len(after.Rows) != len(before.Rows)+1 {
+		t.Errorf("%d rows after an installation, %d before", len(after.Rows), len(before.Rows))
+	}
+}
+
+func TestParseRPM(t *testing.T) {
+	rows, err := parseRPM("bash\t5.2.26-3.el10\tx86_64\tbash-5.2.26-3.el10.src.rpm\tAlmaLinux\t8312345\t1700000000\tUnspecified\n" +
+		"dbus\t1:1.14.10-5.el10\tx86_64\tdbus-1.14.10-5.el10.src.rpm\tAlmaLinux\t0\t1700000001\tSystem\n" +
+		"gpg-pubkey\t8483c65d-5ccc5b19\t(none)\t(none)\t(none)\t0\t1700000002\tPublic Keys\n" +
+		"kernel-core\t6.12.0-1.el10\tx86_64\tkernel-6.12.0-1.el10.src.rpm\tAlmaLinux\t5000000000\t1700000003\t(none)\n")
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	want := []facts.PackageRow{
+		{Name: "bash", Version: "5.2.26-3.el10", Arch: "x86_64", Source: "rpm", SourcePackage: "bash", Vendor: "AlmaLinux", SizeBytes: 8312345, InstalledAt: 1700000000000},
+		{Name: "dbus", Version: "1:1.14.10-5.el10", Arch: "x86_64", Source: "rpm", SourcePackage: "dbus", Vendor: "AlmaLinux", InstalledAt: 1700000001000, Category: "System"},
+		{Name: "gpg-pubkey", Version: "8483c65d-5ccc5b19", Source: "rpm", InstalledAt: 1700000002000, Category: "Public Keys"},
+		{Name: "kernel-core", Version: "6.12.0-1.el10", Arch: "x86_64", Source: "rpm", SourcePackage: "kernel", Vendor: "AlmaLinux", SizeBytes: 5000000000, InstalledAt: 1700000003000},
+	}
+	for i, r := range rows {
+		if got := *r.(*facts.PackageRow); got != want[i] {
+			t.Errorf("got  %+v\nwant %+v", got, want[i])
+		}
+	}
+	if _, err := parseRPM("bash\t5"); err == nil {
+		t.Error("a cut line was taken")
+	}
+}
+
+const apkSample = "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\nS:400000\nI:667648\nT:the musl c library\no:musl\nm:Maintainer <m@example.org>\nF:lib\nR:ld-musl-x86_64.so.1\n\n" +
+	"P:curl\nV:8.9.0-r0\nA:x86_64\nI:1000\no:curl\n\n"
+
+func TestParseAPK(t *testing.T) {
+	root := tree(t, map[string]string{"lib/apk/db/installed": apkSample, "etc/apk/world": "alpine-base\ncurl>8\n"})
+	r := readings(t, New(), root)[facts.Packages]
+	if r.Status != facts.StatusOK || len(r.Rows) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	want := []facts.PackageRow{
+		{Name: "curl", Version: "8.9.0-r0", Arch: "x86_64", Source: "apk", SourcePackage: "curl", SizeBytes: 1000},
+		{Name: "musl", Version: "1.2.5-r0", Arch: "x86_64", Source: "apk", SourcePackage: "musl", SizeBytes: 667648, Vendor: "Maintainer <m@example.org>", Auto: true},
+	}
+	for i, row := range r.Rows {
+		if got := *row.(*facts.PackageRow); got != want[i] {
+			t.Errorf("got  %+v\nwant %+v", got, want[i])
+		}
+	}
+	for n := 1; n < len(apkSample); n++ {
+		if _, err := ParseAPK([]byte(apkSample[:n])); err == nil && !strings.HasSuffix(apkSample[:n], "\n\n") {
+			t.Errorf("cut at %d: no error", n)
+		}
+	}
+}
+
+const pacmanSample = "%NAME%\nzlib\n\n%VERSION%\n1:1.3.1-2\n\n%BASE%\nzlib\n\n%ARCH%\nx86_64\n\n%PACKAGER%\nP <p@example.org>\n\n%SIZE%\n346000\n\n%INSTALLDATE%\n1700000000\n\n%REASON%\n1\n\n%DEPENDS%\nglibc\n\n"
+
+func TestParsePacman(t *testing.T) {
+	rows, err := ParsePacman([]byte(pacmanSample))
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	want := facts.PackageRow{Name: "zlib", Version: "1:1.3.1-2", Arch: "x86_64", Source: "pacman", SourcePackage: "zlib",
+		Vendor: "P <p@example.org>", SizeBytes: 346000, InstalledAt: 1700000000000, Auto: true}
+	if got := *rows[0].(*facts.PackageRow); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	root := tree(t, map[string]string{
+		pacmanLocal + "/ALPM_DB_VERSION":     "9\n",
+		pacmanLocal + "/zlib-1:1.3.1-2/desc": pacmanSample,
+		pacmanLocal + "/gone-1-1/files":      "%FILES%\n",
+	})
+	if r := readings(t, New(), root)[facts.Packages]; r.Status != facts.StatusPartial || !strings.Contains(r.Reason, "gone-1-1") {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+}
+
+func FuzzParseDpkg(f *testing.F) {
+	f.Add([]byte(fixture(f, server)["var/lib/dpkg/status"]))
+	f.Add([]byte("Package: a\nStatus: install ok installed\nVersion: 1\n\n\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rows, err := ParseDpkg(data)
+		if err == nil && len(data) > 0 && !strings.HasSuffix("\n"+string(data), "\n\n") {
+			t.Errorf("%q looks complete", data)
+		}
+		for _, r := range rows {
+			if p := r.(*facts.PackageRow); p.Name == "" || p.Version == "" {
+				t.Errorf("row without name or version: %+v", p)
+			}
+		}
+	})
+}
+
+func FuzzParseOthers(f *testing.F) {
+	f.Add(apkSample)
+	f.Add(pacmanSample)
+	f.Add("bash\t5-1\tx86_64\tbash-5-1.src.rpm\tV\t1\t1\tG\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		apk, _ := ParseAPK([]byte(s))
+		pacman, _ := ParsePacman([]byte(s))
+		rpm, _ := parseRPM(s)
+		for _, r := range append(append(apk, pacman...), rpm...) {
+			if p := r.(*facts.PackageRow); p.Name == "" || p.Version == "" && p.Source != "rpm" {
+				t.Errorf("row without name or version: %+v", p)
+			}
+		}
+	})
+}
+
+// benchStatus has 911 packages, as many as the machine of the budget.
+func benchStatus(b *testing.B) []byte {
+	stanzas := strings.SplitAfter(fixture(b, server)["var/lib/dpkg/status"], "\n\n")
+	var s strings.Builder
+	for i := range 911 {
+		s.WriteString(strings.Replace(stanzas[i%(len(stanzas)-1)], "Package: ", fmt.Sprintf("Package: p%d-", i), 1))
+	}
+	return []byte(s.String())
+}
+
+func BenchmarkParseDpkg911(b *testing.B) {
+	data := benchStatus(b)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseDpkg(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUnchanged(b *testing.B) {
+	root := tree(b, fixture(b, server))
+	h, s := probe.RootHost(root), New().(*packages).systems[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.collect(b.Context(), h); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
