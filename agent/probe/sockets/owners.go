@@ -59,9 +59,10 @@ func (s *scanner) processes() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
+	threads := kernelThreads(s.host)
 	var pids []int
 	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
 			pids = append(pids, pid)
 		}
 	}
@@ -73,6 +74,22 @@ func (s *scanner) processes() ([]int, error) {
 		pids, s.cut = pids[:maxProcesses], true
 	}
 	return pids, nil
+}
+
+// kernelThreads are processes without files, often most of all: the children of
+// kthreadd, which is process 2 outside of containers. Kernels without
+// CONFIG_PROC_CHILDREN do not tell them; then they are looked at in vain.
+func kernelThreads(h *probe.Host) map[int]bool {
+	if h.ReadString("/proc/2/comm") != "kthreadd" {
+		return nil
+	}
+	threads := map[int]bool{2: true}
+	for pid := range strings.FieldsSeq(h.ReadString("/proc/2/task/2/children")) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			threads[n] = true
+		}
+	}
+	return threads
 }
 
 // socketInode reads the target of a link to a socket: "socket:[12345]".

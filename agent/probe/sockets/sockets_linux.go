@@ -37,9 +37,13 @@ func eachLink(h *probe.Host, folder string, visit func(target []byte)) error {
 		}
 		_, _, names = unix.ParseDirent(entries[:n], -1, names[:0])
 		for _, name := range names {
-			if size, err := unix.Readlinkat(dir, name, target[:]); err == nil { // else it was closed meanwhile
+			switch size, err := unix.Readlinkat(dir, name, target[:]); err {
+			case nil:
 				visit(target[:size])
+			case unix.EACCES, unix.EPERM: // of one link as of all
+				return &fs.PathError{Op: "readlink", Path: folder, Err: err}
 			}
+			// Any other error: it was closed meanwhile.
 		}
 	}
 }

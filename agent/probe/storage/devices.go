@@ -32,14 +32,11 @@ func collectDevices(ctx context.Context, h *probe.Host, r *probe.Report, t mount
 		if ctx.Err() != nil {
 			return
 		}
-		d := device{host: h, name: e.Name(), dir: path.Join(blockFolder, e.Name())}
-		if d.hidden() {
+		d := openDevice(h, path.Join(blockFolder, e.Name()))
+		if d.gone() || d.hidden() {
 			continue
 		}
 		disk := d.row()
-		if disk == nil {
-			continue // it vanished
-		}
 		content.fill(disk)
 		r.Add(facts.BlockDevices, disk)
 		for _, part := range d.partitions(disk) {
@@ -49,47 +46,66 @@ func collectDevices(ctx context.Context, h *probe.Host, r *probe.Report, t mount
 	}
 }
 
-// device is one folder of /sys/block.
+// device is one folder of /sys/block, or of a partition in it.
 type device struct {
-	host *probe.Host
-	name string
-	dir  string
+	host   *probe.Host
+	name   string
+	dir    string
+	number string // major:minor
+	size   int64  // bytes
+	known  bool   // it has a size, be it 0
+}
+
+func openDevice(h *probe.Host, dir string) device {
+	d := device{host: h, name: path.Base(dir), dir: dir}
+	n, err := strconv.ParseInt(d.text("size"), 10, 64)
+	d.known = err == nil && n >= 0 && n < 1<<53
+	if d.known {
+		d.size = n * sectorBytes
+	}
+	if d.size > 0 || !strings.HasPrefix(d.name, "loop") { // a host may have hundreds of empty loop devices
+		d.number = d.text("dev")
+	}
+	return d
 }
 
 func (d device) text(file string) string { return d.host.ReadString(d.dir + "/" + file) }
 
 func (d device) flag(file string) bool { return d.text(file) == "1" }
 
-func (d device) size() int64 {
-	n, err := strconv.ParseInt(d.text("size"), 10, 64)
-	if err != nil || n < 0 || n > 1<<53 {
-		return 0
-	}
-	return n * sectorBytes
-}
+// gone tells a device that vanished after its folder was listed.
+func (d device) gone() bool { return !d.known && d.number == "" }
 
 // hidden tells what lsblk leaves out: RAM disks, loop devices without a file, paths
 // of a multipath NVMe disk.
 func (d device) hidden() bool {
-	return d.flag("hidden") || strings.HasPrefix(d.text("dev"), ramMajor) ||
-		strings.HasPrefix(d.name, "loop") && d.size() == 0
+	return strings.HasPrefix(d.number, ramMajor) ||
+		strings.HasPrefix(d.name, "loop") && d.size == 0 ||
+		strings.HasPrefix(d.name, "nvme") && d.flag("hidden")
 }
 
-// row reads a whole device; nil when it is gone.
+// virtual are prefixes of devices that are made of software: they have no model.
+var virtual = []string{"dm-", "md", "loop", "zram", "nbd", "rbd", "drbd", "zd"}
+
+// row reads a whole device.
 func (d device) row() *facts.BlockDeviceRow {
-	dev := d.text("dev")
-	if dev == "" && d.text("size") == "" {
-		return nil
-	}
-	link, _ := d.host.Readlink(d.dir) // a plain folder on kernels before 2.6.27 and in copies
 	sector, _ := strconv.ParseInt(d.text("queue/logical_block_size"), 10, 64)
-	return &facts.BlockDeviceRow{
+	row := &facts.BlockDeviceRow{
 		Name: strings.ReplaceAll(d.name, "!", "/"), // sysfs' way to write cciss/c0d0
-		Type: d.kind(), SizeBytes: d.size(), MajorMinor: dev,
-		Model: d.model(), Vendor: d.vendor(), Serial: d.serial(), WWN: d.wwn(), Firmware: d.firmware(),
-		Transport: transport(d.name, link), Rotational: d.flag("queue/rotational"), Removable: d.flag("removable"),
-		ReadOnly: d.flag("ro"), MapperName: d.text("dm/name"), Holders: d.holders(), SectorBytes: sector,
+		Type: d.kind(), SizeBytes: d.size, MajorMinor: d.number,
+		Rotational: d.flag("queue/rotational"), Removable: d.flag("removable"), ReadOnly: d.flag("ro"),
+		Holders: d.holders(), SectorBytes: sector,
 	}
+	switch {
+	case strings.HasPrefix(d.name, "dm-"):
+		row.MapperName = d.text("dm/name")
+	case !hasPrefix(d.name, virtual):
+		link, _ := d.host.Readlink(d.dir) // a plain folder on kernels before 2.6.27 and in copies
+		row.Transport = transport(d.name, link)
+		row.Model, row.Vendor, row.Serial = d.model(), d.vendor(), d.serial()
+		row.WWN, row.Firmware = d.wwn(), d.firmware()
+	}
+	return row
 }
 
 // kind is the TYPE of lsblk.
@@ -106,6 +122,9 @@ func (d device) kind() string {
 		return "md"
 	case strings.HasPrefix(d.name, "sr"):
 		return "rom"
+	}
+	if hasPrefix(d.name, virtual) {
+		return "disk"
 	}
 	return scsiKind(d.text("device/type"))
 }
@@ -251,14 +270,13 @@ func (d device) partitions(disk *facts.BlockDeviceRow) []*facts.BlockDeviceRow {
 		if !strings.HasPrefix(e.Name(), d.name) || e.Type()&fs.ModeSymlink != 0 {
 			continue
 		}
-		p := device{host: d.host, name: e.Name(), dir: path.Join(d.dir, e.Name())}
-		dev := p.text("dev")
-		if dev == "" && p.text("size") == "" {
+		p := openDevice(d.host, path.Join(d.dir, e.Name()))
+		if p.gone() {
 			continue
 		}
 		rows = append(rows, &facts.BlockDeviceRow{
-			Name: strings.ReplaceAll(e.Name(), "!", "/"), Parent: disk.Name, Type: "part", SizeBytes: p.size(),
-			MajorMinor: dev, Rotational: disk.Rotational, Removable: disk.Removable, ReadOnly: p.flag("ro"),
+			Name: strings.ReplaceAll(e.Name(), "!", "/"), Parent: disk.Name, Type: "part", SizeBytes: p.size,
+			MajorMinor: p.number, Rotational: disk.Rotational, Removable: disk.Removable, ReadOnly: p.flag("ro"),
 			Holders: p.holders(), SectorBytes: disk.SectorBytes,
 		})
 	}
@@ -297,7 +315,7 @@ func readContent(h *probe.Host, t mountTable) *content {
 // fill completes a row from udev's database, which is best, then the links of
 // /dev/disk, then the table of mounts.
 func (c *content) fill(row *facts.BlockDeviceRow) {
-	v := parseUdev(c.host.ReadString("/run/udev/data/b" + row.MajorMinor))
+	v := parseUdev(c.host.ReadString("/run/udev/data/b" + row.MajorMinor)) // none in containers and small systems
 	set(&row.FSType, v["ID_FS_TYPE"])
 	set(&row.UUID, v["ID_FS_UUID"])
 	set(&row.Label, unhex(v["ID_FS_LABEL_ENC"]))

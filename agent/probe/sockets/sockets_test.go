@@ -1,0 +1,255 @@
+package sockets
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+func TestRecordedHost(t *testing.T) {
+	probetest.Golden(t, "debian-12-sockets", New())
+}
+
+// TestOwnSocketIsFoundWithItsProcess listens and looks for itself.
+func TestOwnSocketIsFoundWithItsProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sockets are read on Linux only")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	want := map[string]bool{
+		fmt.Sprint("tcp ", l.Addr()): true, fmt.Sprint("udp ", u.LocalAddr()): true,
+	}
+	for _, row := range probetest.Sections(probe.LiveHost(), New())["listening_sockets"].Rows {
+		r := row.(*facts.ListeningSocketRow)
+		name := fmt.Sprintf("%s %s:%d", r.Protocol, r.Address, r.Port)
+		if !want[name] {
+			continue
+		}
+		delete(want, name)
+		if r.PID != os.Getpid() || r.UID != os.Getuid() || !strings.HasSuffix(r.Exe, ".test") {
+			t.Errorf("%s: got process %d %q of %d, want %d", name, r.PID, r.Exe, r.UID, os.Getpid())
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not found: %v", want)
+	}
+}
+
+// TestSameAsSS compares with iproute2 on the machine of the test. ss(8) writes a
+// socket for both families as "*".
+func TestSameAsSS(t *testing.T) {
+	ss, err := exec.LookPath("ss")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("ss(8) is not installed")
+	}
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := exec.Command(ss, "-Hlntu", "-p").Output()
+	if err != nil {
+		t.Skipf("ss: %v", err)
+	}
+	user := regexp.MustCompile(`"([^"]*)",pid=(\d+)`)
+	endpoint := regexp.MustCompile(`^(.*?)(%[^:]*)?:(\d+)$`)
+	want, got := make(map[string]string), make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		m := endpoint.FindStringSubmatch(f[4])
+		address := strings.Trim(m[1], "[]")
+		if address == "*" {
+			address = "::"
+		}
+		protocol := f[0]
+		if strings.Contains(address, ":") {
+			protocol += "6"
+		}
+		owner := ""
+		if u := user.FindStringSubmatch(line); u != nil {
+			owner = u[1]
+		}
+		want[protocol+" "+address+" "+m[3]] = owner
+	}
+	for _, row := range probetest.Sections(probe.LiveHost(), New())["listening_sockets"].Rows {
+		r := row.(*facts.ListeningSocketRow)
+		got[fmt.Sprint(r.Protocol, " ", r.Address, " ", r.Port)] = r.Process
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("ss (-) and we (+) differ:\n%s", d)
+	}
+}
+
+const tables = `
+-- proc/net/tcp --
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 100 1 0 100 0 0 10 0
+   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 101 1 0 100 0 0 10 0
+   2: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000    33        0 102 1 0 100 0 0 10 0
+   3: 00000000:0801 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 103 1 0 100 0 0 10 0
+   4: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 104 1 0 100 0 0 10 0
+   5: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 105 1 0 100 0 0 10 0
+damaged line
+   6: 0100007F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 106
+-- proc/net/udp6 --
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  10: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 110 2 0 0
+  11: 0000000000000000FFFF00000100007F:1111 0000000000000000FFFF00000100007F:2222 01 00000000:00000000 00:00000000 00000000   101        0 111 2 0 0
+-- proc/1/comm --
+systemd
+-- proc/20/comm --
+sshd
+-- proc/20/cgroup --
+0::/system.slice/ssh.service
+-- proc/30/comm --
+nginx
+-- proc/30/cgroup --
+12:cpu:/x.service
+1:name=systemd:/system.slice/nginx.service
+-- proc/31/comm --
+nginx
+-- proc/40/comm --
+dnsmasq
+-- proc/99/ --
+-- links --
+proc/1/fd/5 -> socket:[101]
+proc/1/exe -> /usr/lib/systemd/systemd
+proc/20/fd/3 -> socket:[101]
+proc/20/fd/0 -> /dev/null
+proc/20/exe -> /usr/sbin/sshd (deleted)
+proc/30/fd/7 -> socket:[104]
+proc/30/fd/8 -> socket:[105]
+proc/30/fd/9 -> socket:[100]
+proc/31/fd/8 -> socket:[105]
+proc/40/fd/4 -> socket:[110]
+`
+
+func TestSocketsMeetTheirProcesses(t *testing.T) {
+	s := probetest.Sections(probetest.Unpack(t, []byte(tables)), New())["listening_sockets"]
+	want := []facts.Row{
+		&facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 2049}, // of the kernel
+		&facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 22, Process: "sshd", PID: 20, Exe: "/usr/sbin/sshd", Unit: "ssh"},
+		&facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 80, Process: "nginx", PID: 30, UID: 33, Unit: "nginx"},
+		&facts.ListeningSocketRow{Protocol: "tcp", Address: "127.0.0.1", Port: 8080, Process: "nginx", PID: 30, UID: 33, Unit: "nginx"},
+		&facts.ListeningSocketRow{Protocol: "udp6", Address: "::", Port: 53, Process: "dnsmasq", PID: 40, UID: 101},
+	}
+	if d := cmp.Diff(want, s.Rows); d != "" || s.Status != facts.StatusOK {
+		t.Errorf("status %v %s, -want +got:\n%s", s.Status, s.Reason, d)
+	}
+}
+
+func TestUnreadableProcessesMakeItPartial(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read every folder")
+	}
+	h := probetest.Unpack(t, []byte(tables))
+	fd, err := h.Path("/proc/40/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(fd, 0o755)
+	s := probetest.Sections(h, New())["listening_sockets"]
+	if s.Status != facts.StatusPartial || len(s.Rows) != 5 || !strings.Contains(s.Reason, "processes may not be read") {
+		t.Errorf("got %v with %d rows, %q", s.Status, len(s.Rows), s.Reason)
+	}
+}
+
+func TestNoTablesIsUnsupported(t *testing.T) {
+	if s := probetest.Sections(probe.RootHost(t.TempDir()), New())["listening_sockets"]; s.Status != facts.StatusUnsupported {
+		t.Errorf("got %v %q, want unsupported", s.Status, s.Reason)
+	}
+	h := probetest.Unpack(t, []byte("-- proc/net/tcp --\n  sl  local_address\n"))
+	if s := probetest.Sections(h, New())["listening_sockets"]; s.Status != facts.StatusEmpty {
+		t.Errorf("got %v %q, want empty", s.Status, s.Reason)
+	}
+}
+
+func TestUnit(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := unit(in); got != want {
+			t.Errorf("unit(%q) = %q, want %q", in, got, want)
+		}
+	}
+	f("0::/system.slice/ssh.service\n", "ssh")
+	f("0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n", "web")
+	f("0::/system.slice/docker-0123.scope\n", "")
+	f("0::/system.slice/getty.slice/getty@tty1.service/sub\n", "getty@tty1")
+	f("3:cpu:/a.service\n1:name=systemd:/system.slice/b.service\n", "b")
+	f("", "")
+	f("::", "")
+}
+
+func TestSocketInode(t *testing.T) {
+	f := func(in string, want uint64) {
+		t.Helper()
+		if got, ok := socketInode([]byte(in)); got != want || ok != (want != 0) {
+			t.Errorf("socketInode(%q) = %d, %v", in, got, ok)
+		}
+	}
+	f("socket:[123]", 123)
+	f("socket:[0]", 0)
+	f("socket:[]", 0)
+	f("socket:[12", 0)
+	f("pipe:[12]", 0)
+	f("/dev/null", 0)
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add("tcp", []byte("   0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 33 0 100 1\n"))
+	f.Add("udp6", []byte("  10: 00000000000000000000000000000000:0035 0:0 07 0:0 0:0 0 101 0 110 2"))
+	f.Fuzz(func(t *testing.T, protocol string, b []byte) {
+		if protocol == "" {
+			return
+		}
+		for _, s := range parseTable(nil, protocol, b) {
+			if !s.address.IsValid() || s.port < 0 || s.port > 65535 || s.uid < 0 {
+				t.Errorf("got %+v", s)
+			}
+		}
+		unit(string(b))
+		socketInode(b)
+	})
+}
+
+func BenchmarkCollect(b *testing.B) {
+	h, p := probe.LiveHost(), New()
+	b.ReportAllocs()
+	for b.Loop() {
+		probe.RunOnce(context.Background(), h, p)
+	}
+}
+
+func BenchmarkParseTable(b *testing.B) {
+	line := "   0: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000    33        0 102 1 0000000000000000 100 0 0 10 0\n"
+	text := []byte(strings.Repeat(line, 10_000))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		parseTable(nil, "tcp", text)
+	}
+}
