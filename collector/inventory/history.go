@@ -53,7 +53,7 @@ func (v *View) History(ref string, q HistoryQuery) (events []Event, err error) {
 	}
 	events = []Event{}
 	err = v.store.View(func(tx *store.Tx) error {
-		h, err := lookup(tx, ref)
+		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (v *View) Diff(ref string, from, to time.Time) (d HostDiff, err error) {
 		if from.Before(horizon) {
 			return fmt.Errorf("%w: it begins at %s", ErrHistory, stamp(horizon))
 		}
-		h, err := lookup(tx, ref)
+		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func contains(s, part string) bool {
 func (v *View) Host(ref string) (h Host, err error) {
 	now := v.store.Now()
 	err = v.store.View(func(tx *store.Tx) error {
-		sh, err := lookup(tx, ref)
+		sh, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (v *View) Host(ref string) (h Host, err error) {
 // Lookup finds the host that a person means; see Host.
 func (v *View) Lookup(ref string) (r HostRef, err error) {
 	err = v.store.View(func(tx *store.Tx) error {
-		h, err := lookup(tx, ref)
+		h, err := FindHost(tx, ref)
 		r = HostRef{h.ID, h.Name}
 		return err
 	})
@@ -127,7 +127,9 @@ func (v *View) Lookup(ref string) (r HostRef, err error) {
 // maxMatches is how many hosts an ambiguous name lists.
 const maxMatches = 10
 
-func lookup(tx *store.Tx, ref string) (store.Host, error) {
+// FindHost finds the host that a person means by an id, a name, or the beginning of
+// either where only one host fits. The errors are ErrNotFound and *AmbiguousError.
+func FindHost(tx *store.Tx, ref string) (store.Host, error) {
 	if id, err := identity.ParseHostID(ref); err == nil {
 		if h, ok, err := tx.Host(id); ok || err != nil {
 			return h, err
@@ -238,7 +240,7 @@ func (v *View) Section(ref, name string) (SectionRows, error) {
 	}
 	out := SectionRows{Section: Section{ID: sec.ID, Name: sec.Name}, Rows: []facts.Row{}}
 	err := v.store.View(func(tx *store.Tx) error {
-		h, err := lookup(tx, ref)
+		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}

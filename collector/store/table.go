@@ -214,6 +214,9 @@ func (t Table) ScanFrom(prefix, from []byte, fn func(key, value []byte) error) e
 	if t.bucket == nil {
 		return t.err
 	}
+	if bytes.Compare(from, prefix) < 0 {
+		from = prefix
+	}
 	c := t.bucket.Cursor()
 	return t.walk(prefix, func() ([]byte, []byte) { return c.Seek(from) }, c.Next, fn)
 }
