@@ -26,21 +26,29 @@ type envelope struct {
 }
 
 // AppendBatch appends the payload of a Batch message. The frames are encoded
-// relative to what enc has sent before; after an error enc is unchanged.
+// relative to what enc has sent before; enc may be nil on a stream without metrics.
+// After ErrMalformed enc is unchanged; after ErrTooLarge it is of no more use. Either
+// way the batch can never be sent.
 func AppendBatch(dst []byte, b *Batch, enc *MetricEncoder) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return dst, err
 	}
 	e := b.envelope()
-	var err error
-	if e.Metrics, err = enc.append(nil, b); err != nil {
-		return dst, err
+	if len(b.Frames) > 0 {
+		if enc == nil {
+			return dst, fmt.Errorf("%w: metrics on a stream without them", ErrMalformed)
+		}
+		var err error
+		if e.Metrics, err = enc.append(nil, b); err != nil {
+			return dst, err
+		}
 	}
 	return e.append(dst)
 }
 
-// DecodeBatch is the inverse of AppendBatch. The batch shares no memory with the
-// payload. After an error dec is of no more use: the connection must end.
+// DecodeBatch is the inverse of AppendBatch; with a nil dec it refuses metrics. The
+// batch shares no memory with the payload. After an error dec is of no more use: the
+// connection must end.
 func DecodeBatch(payload []byte, dec *MetricDecoder) (*Batch, error) {
 	b, e, err := decodeEnvelope(payload)
 	if err != nil {
@@ -48,6 +56,12 @@ func DecodeBatch(payload []byte, dec *MetricDecoder) (*Batch, error) {
 	}
 	if len(e.Stored) > 0 {
 		return nil, fmt.Errorf("%w: a spool's frames in a batch", ErrMalformed)
+	}
+	if len(e.Metrics) == 0 {
+		return b, nil
+	}
+	if dec == nil {
+		return nil, fmt.Errorf("%w: metrics on a stream without them", ErrMalformed)
 	}
 	if b.Frames, err = dec.decode(e.Metrics, b.At); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -309,6 +310,18 @@ func TestBatchesThatCannotTravelAreRefused(t *testing.T) {
 	if len(enc.entries) != 0 {
 		t.Error("a refused batch changed the encoder")
 	}
+	metrics, series := goldenMetrics()
+	if _, err := AppendBatch(nil, metrics, nil); !errors.Is(err, ErrMalformed) {
+		t.Errorf("metrics without encoder: %v", err)
+	}
+	enc.SetSeries(series)
+	data, err := AppendBatch(nil, metrics, enc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeBatch(data, nil); !errors.Is(err, ErrMalformed) {
+		t.Errorf("metrics without decoder: %v", err)
+	}
 	large := &Batch{Kind: KindInventory, Updates: []SectionUpdate{{Put: make([][]byte, 300)}}}
 	for i := range large.Updates[0].Put {
 		large.Updates[0].Put[i] = make([]byte, MaxRow)
@@ -465,5 +478,60 @@ func sameBatch(t *testing.T, b *Batch, encode func() ([]byte, error), decode fun
 	}
 	if got.Sum() != b.Sum() {
 		t.Error("another sum")
+	}
+}
+
+// packageRows is a plausible software section of n packages.
+func packageRows(n int) []facts.Row {
+	rows := make([]facts.Row, n)
+	for i := range rows {
+		rows[i] = &facts.PackageRow{
+			Name: fmt.Sprintf("lib%x", i*7919), Version: fmt.Sprintf("%d.%d-%d", i%9, i%31, i%4), Arch: "amd64", Source: "dpkg",
+			Vendor: "Debian Team <team@example.org>", SizeBytes: int64(i) * 4096, Category: "libs", Auto: i%3 > 0,
+		}
+	}
+	return rows
+}
+
+// TestLargeInventoryTravelsCompressed follows a whole software section through
+// framing, compression and both codecs.
+func TestLargeInventoryTravelsCompressed(t *testing.T) {
+	items, err := Items(facts.Sort(packageRows(1500)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := SectionUpdate{Section: facts.Packages, Status: facts.StatusOK, At: goldenTime, Digest: facts.DigestOf(items), Full: true}
+	for _, it := range items {
+		u.Put = append(u.Put, it.Data)
+	}
+	b := &Batch{Epoch: 1, Seq: 1, Kind: KindInventory, At: goldenTime, Updates: []SectionUpdate{u}}
+	b.Checksum = b.Sum()
+	payload, err := AppendBatch(nil, b, NewMetricEncoder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := AppendMessage(nil, TypeBatch, payload)
+	t.Logf("%d rows: %d B, %d B compressed", len(items), len(payload), len(message))
+	if len(message) > len(payload)/3 {
+		t.Errorf("%d B became %d", len(payload), len(message))
+	}
+	_, received, err := NewReader(bytes.NewReader(message), BatchLimits()).Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeBatch(received, NewMetricDecoder(nil))
+	if err != nil || !got.Verify() {
+		t.Fatalf("%v", err)
+	}
+	var again []facts.Item
+	for _, data := range got.Updates[0].Put {
+		row, err := DecodeRow(facts.Packages, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = append(again, facts.Item{Key: row.Key(), Data: data})
+	}
+	if facts.DigestOf(again) != u.Digest {
+		t.Error("another digest")
 	}
 }
