@@ -200,17 +200,22 @@ func decodeEnvelope(data []byte) (*Batch, *envelope, error) {
 	if err := b.check(); err != nil {
 		return nil, nil, err
 	}
-	for _, u := range b.Updates {
-		if len(u.Reason) > MaxText {
-			return nil, nil, fmt.Errorf("%w: reason of %d bytes, limit %d", ErrTooLarge, len(u.Reason), MaxText)
-		}
-	}
-	for _, l := range b.Losses {
-		if len(l.Reason) > MaxText {
-			return nil, nil, fmt.Errorf("%w: reason of %d bytes, limit %d", ErrTooLarge, len(l.Reason), MaxText)
-		}
+	if err := b.checkReasons(); err != nil {
+		return nil, nil, err
 	}
 	return b, &e, nil
+}
+
+// checkReasons is for decoded batches alone: encoders cut reasons.
+func (b *Batch) checkReasons() error {
+	longest := 0
+	for _, u := range b.Updates {
+		longest = max(longest, len(u.Reason))
+	}
+	for _, l := range b.Losses {
+		longest = max(longest, len(l.Reason))
+	}
+	return within("batch", field{"reason", longest, MaxText})
 }
 
 // unmarshalList decodes an array of structs after checking how many there are: an
@@ -219,7 +224,11 @@ func unmarshalList[E any](raw cbor.RawMessage, into *[]E, limit int, what string
 	if len(raw) == 0 {
 		return nil
 	}
-	if major, count, _ := cborHead(raw); major != majorArray || count > uint64(limit) {
+	major, count, _ := cborHead(raw)
+	if major != majorArray {
+		return fmt.Errorf("%w: %s are no array", ErrMalformed, what)
+	}
+	if count > uint64(limit) {
 		return fmt.Errorf("%w: %d %s, limit %d", ErrTooLarge, count, what, limit)
 	}
 	if err := decMode.Unmarshal(raw, into); err != nil {
