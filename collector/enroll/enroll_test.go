@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -354,10 +355,10 @@ func TestVerifyRefusesWhatItDoesNotKnow(t *testing.T) {
 // faultyStore is a store whose process dies at a chosen step of the next Update.
 type faultyStore struct {
 	Store
-	at step
+	at atomic.Int32 // a step
 }
 
-type step int
+type step = int32
 
 const (
 	healthy step = iota
@@ -371,8 +372,7 @@ var errKilled = errors.New("killed")
 
 // Update implements Store.
 func (f *faultyStore) Update(fn func(*store.Tx) error) error {
-	at := f.at
-	f.at = healthy
+	at := f.at.Swap(healthy)
 	switch at {
 	case beforeBegin:
 		return errKilled
@@ -398,7 +398,7 @@ func TestEnrolmentSurvivesAKillAtEveryStep(t *testing.T) {
 	} {
 		s := newSite(t)
 		secret, key := s.secret(TokenOptions{}), newKey(t)
-		s.fault.at = at
+		s.fault.at.Store(at)
 		wantCode(t, s.ask(secret, key), want, "try again")
 		recorded := at == afterCommit
 		if got := s.hosts() == 1; got != recorded {
@@ -425,7 +425,7 @@ func TestRevocationSurvivesAKillAtEveryStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.fault.at = at
+		s.fault.at.Store(at)
 		if err := s.RevokeHost(context.Background(), id); err == nil {
 			t.Errorf("step %d: no error", at)
 		}
