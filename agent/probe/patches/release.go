@@ -182,6 +182,16 @@ type fileTimes struct {
 	inode   uint64
 }
 
+// evidence is what the times of apt's files say about one Release file. A zero time is
+// not known.
+type evidence struct {
+	date     time.Time // the file's own Date field
+	modified time.Time // its modification time, which is the server's
+	changed  time.Time // its change time
+	partial  time.Time // modification time of lists/partial
+	lock     time.Time // change time of lists/lock
+}
+
 // confirmed is when apt last learned from the server that the Release file is the
 // newest, or a time before that.
 //
@@ -198,32 +208,36 @@ type fileTimes struct {
 //     itself is taken, unless it is not older than that of apt's lock file, which apt
 //     never touches again: then it only shows when the files were put here.
 //
-// Copies of another machine's files (not live) have only new change times. There, and
-// where nothing else is known, the later of the Release file's date and modification
-// time is a safe lower bound: the index was current then.
+// Where that is not known, and in copies of another machine's files, whose change times
+// are those of the copy, the later of the Release file's date and modification time is
+// a safe lower bound: the index was current then.
+func (e evidence) confirmed() time.Time {
+	bound := later(e.date, e.modified)
+	switch {
+	case e.changed.IsZero() || e.partial.IsZero():
+		return bound
+	case !e.partial.After(e.changed):
+		return later(bound, e.partial)
+	case !e.lock.IsZero() && e.changed.After(e.lock.Add(time.Minute)):
+		return later(bound, e.changed)
+	}
+	return bound
+}
+
+// confirmed gathers the evidence about this file.
 func (r *release) confirmed(h *probe.Host) time.Time {
 	info, err := h.Stat(r.file)
 	if err != nil {
 		return time.Time{}
 	}
-	bound := later(r.date, info.ModTime())
-	changed := times(info).changed
-	if !h.Live() || changed.IsZero() {
-		return bound
+	e := evidence{date: r.date, modified: info.ModTime()}
+	if h.Live() {
+		e.changed, e.partial = times(info).changed, modTime(h.Stat(listsDir+"/partial"))
+		if info, err := h.Stat(listsDir + "/lock"); err == nil {
+			e.lock = times(info).changed
+		}
 	}
-	partial, lock := modTime(h.Stat(listsDir+"/partial")), time.Time{}
-	if info, err := h.Stat(listsDir + "/lock"); err == nil {
-		lock = times(info).changed
-	}
-	switch {
-	case partial.IsZero():
-		return bound
-	case !partial.After(changed):
-		return later(bound, partial)
-	case changed.After(lock.Add(time.Minute)) && !lock.IsZero():
-		return later(bound, changed)
-	}
-	return bound
+	return e.confirmed()
 }
 
 func modTime(info fs.FileInfo, err error) time.Time {
