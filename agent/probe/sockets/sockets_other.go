@@ -17,6 +17,8 @@ func filesTell(h *probe.Host) error {
 	return nil
 }
 
+func listeners(list []socket, _ string) ([]socket, error) { return list, errors.ErrUnsupported }
+
 // eachLink calls visit with the target of each link in a folder.
 func eachLink(h *probe.Host, folder string, visit func(target []byte)) error {
 	entries, err := h.ReadDir(folder)

@@ -2,8 +2,10 @@ package sockets
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -98,6 +100,41 @@ func TestSameAsSS(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("ss (-) and we (+) differ:\n%s", d)
+	}
+}
+
+// TestBothSourcesAgree reads the same sockets by sock_diag and from /proc/net.
+func TestBothSourcesAgree(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	defer u.Close()
+	h := probe.LiveHost()
+	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		diag, err := listeners(nil, protocol)
+		if err != nil {
+			t.Skipf("no sock_diag here: %v", err)
+		}
+		b, err := h.ReadFile("/proc/net/" + protocol)
+		if err != nil {
+			t.Skip(err)
+		}
+		set := func(list []socket) map[string]bool {
+			m := make(map[string]bool)
+			for _, s := range list {
+				m[fmt.Sprint(s)] = true
+			}
+			return m
+		}
+		if d := cmp.Diff(set(parseTable(nil, protocol, b)), set(diag)); d != "" {
+			t.Errorf("%s: /proc/net (-) and sock_diag (+) differ:\n%s", protocol, d)
+		}
 	}
 }
 
@@ -233,6 +270,48 @@ func FuzzTable(f *testing.F) {
 		}
 		unit(string(b))
 		socketInode(b)
+	})
+}
+
+func TestDiagAnswers(t *testing.T) {
+	message := func(kind uint16, body ...byte) []byte {
+		b := binary.NativeEndian.AppendUint32(nil, uint32(16+len(body)))
+		b = binary.NativeEndian.AppendUint16(b, kind)
+		return append(append(b, make([]byte, 10)...), body...)
+	}
+	body := make([]byte, 72)
+	copy(body, []byte{2, 10, 0, 0, 0x1f, 0x90, 0, 0, 127, 0, 0, 1})
+	binary.NativeEndian.PutUint32(body[64:], 33)
+	binary.NativeEndian.PutUint32(body[68:], 4711)
+	want := socket{"tcp", netip.MustParseAddr("127.0.0.1"), 8080, 33, 4711}
+	f := func(name string, in []byte, sockets int, wantDone, fail bool) {
+		t.Helper()
+		list, done, err := parseDiag(nil, "tcp", in)
+		if len(list) != sockets || done != wantDone || (err != nil) != fail {
+			t.Errorf("%s: got %d sockets, done %v, error %v", name, len(list), done, err)
+		}
+		if sockets > 0 && list[0] != want {
+			t.Errorf("%s: got %+v, want %+v", name, list[0], want)
+		}
+	}
+	f("empty", nil, 0, false, false)
+	f("one", message(20, body...), 1, false, false)
+	f("one and done", append(message(20, body...), message(3, 0, 0, 0, 0)...), 1, true, false)
+	f("error", message(2, 0, 0, 0, 0), 0, false, true)
+	f("short", message(20, body[:40]...), 0, false, true)
+	f("cut", message(20, body...)[:50], 0, false, true)
+	f("rest", append(message(20, body...), 1), 1, false, true)
+}
+
+func FuzzDiag(f *testing.F) {
+	f.Add([]byte{20, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, _, _ := parseDiag(nil, "tcp6", b)
+		for _, s := range list {
+			if !s.address.IsValid() {
+				t.Errorf("got %+v", s)
+			}
+		}
 	})
 }
 

@@ -1,0 +1,79 @@
+package probetest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/netinfo"
+	"atalaya/agent/probe/osinfo"
+	"atalaya/agent/probe/sockets"
+	"atalaya/agent/probe/storage"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+// machine is the inventory of the machine itself, without its software.
+func machine() []probe.Probe {
+	return []probe.Probe{osinfo.New(), hardware.New(), storage.New(), netinfo.New(), sockets.New()}
+}
+
+// TestNothingChangesBetweenTwoReadings would fail on clocks, counters and random
+// order in facts.
+func TestNothingChangesBetweenTwoReadings(t *testing.T) {
+	for _, p := range machine() {
+		if p.Info().Name == "sockets" {
+			continue // other tests open and close sockets meanwhile
+		}
+		first, second := probetest.Sections(probe.LiveHost(), p), probetest.Sections(probe.LiveHost(), p)
+		for name, a := range first {
+			b := second[name]
+			if a.Status != b.Status || len(a.Rows) != len(b.Rows) {
+				t.Errorf("%s: %v with %d rows, then %v with %d", name, a.Status, len(a.Rows), b.Status, len(b.Rows))
+				continue
+			}
+			for i := range a.Rows {
+				if x, y := a.Rows[i], b.Rows[i]; x.Key() != y.Key() {
+					t.Errorf("%s: row %d is %q, then %q", name, i, x.Key(), y.Key())
+				}
+			}
+		}
+	}
+}
+
+func TestEverySectionOfAProbeIsReported(t *testing.T) {
+	h := probe.RootHost(t.TempDir()) // an empty root: no file of any kind
+	for _, p := range machine() {
+		got := probetest.Sections(h, p)
+		for _, id := range p.Info().Sections {
+			s, ok := got[id.String()]
+			if !ok || s.Status == facts.StatusUnknown || s.Status == facts.StatusFailed {
+				t.Errorf("%s: %v %q", id, s.Status, s.Reason)
+			}
+		}
+	}
+}
+
+func TestCancelledReadingEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	res := probe.RunOnce(ctx, probe.LiveHost(), storage.New())
+	for _, r := range res.Readings {
+		if r.Status.Complete() {
+			t.Errorf("%s is %v although the reading was cancelled", r.Section, r.Status)
+		}
+	}
+	if res.Err != nil && !errors.Is(res.Err, context.Canceled) && !errors.Is(res.Err, errors.ErrUnsupported) {
+		t.Errorf("error %v", res.Err)
+	}
+}
+
+func BenchmarkMachine(b *testing.B) {
+	h, probes := probe.LiveHost(), machine()
+	b.ReportAllocs()
+	for b.Loop() {
+		probe.RunOnce(context.Background(), h, probes...)
+	}
+}
