@@ -32,7 +32,7 @@ func (a *API) checkRules(ctx context.Context, in *struct {
 }
 
 func (a *API) listAlerts(ctx context.Context, in *struct {
-	State string `query:"state" enum:"pending,firing,resolved,all" doc:"pending and firing when absent"`
+	State string `query:"state" enum:"pending,firing" doc:"both when absent"`
 	PageParams
 }) (*body[v1.AlertPage], error) {
 	page, err := in.page()

@@ -57,12 +57,18 @@ type Alerts interface {
 
 // Metrics answers metric queries. Selector and query errors are ErrInvalid.
 type Metrics interface {
-	Query(ctx context.Context, expr string, at time.Time) (v1.QueryData, []string, error)
-	QueryRange(ctx context.Context, expr string, r Range) (v1.QueryData, []string, error)
+	Query(ctx context.Context, expr string, at time.Time) (Result, error)
+	QueryRange(ctx context.Context, expr string, r Range) (Result, error)
 	LabelNames(ctx context.Context, s Selection) ([]string, error)
 	LabelValues(ctx context.Context, label string, s Selection) ([]string, error)
 	Series(ctx context.Context, s Selection) ([]map[string]string, error)
 	Metadata(ctx context.Context) (map[string]v1.Metadata, error)
+}
+
+// Result is the answer to a metric query in Prometheus' form.
+type Result struct {
+	Data            []byte // JSON of the member data
+	Warnings, Infos []string
 }
 
 // Range is the moments From, From+Step ... up to To.

@@ -21,7 +21,7 @@ type CIParam struct {
 
 func (a *API) cis(ctx context.Context, in *struct {
 	Class string `query:"class" maxLength:"64"`
-	Name  string `query:"name" maxLength:"255" doc:"pattern with * and ?"`
+	Name  string `query:"name" maxLength:"255" doc:"part of the name, or a pattern with * and ?"`
 	Gone  bool   `query:"gone" doc:"those that are gone, too"`
 	PageParams
 }) (*body[v1.CIPage], error) {

@@ -23,7 +23,7 @@ func (a *API) hostRoutes(routes huma.API) {
 }
 
 func (a *API) hosts(ctx context.Context, in *struct {
-	Name    string `query:"name" maxLength:"255" doc:"pattern with * and ?"`
+	Name    string `query:"name" maxLength:"255" doc:"part of the name, or a pattern with * and ?"`
 	State   string `query:"state" enum:"online,silent,revoked"`
 	Verdict string `query:"verdict" enum:"current,pending,unknown,unsupported"`
 	PageParams

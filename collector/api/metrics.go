@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -33,8 +34,8 @@ const (
 	mediaForm     = "application/x-www-form-urlencoded"
 )
 
-// promHandler answers with data and warnings.
-type promHandler func(ctx context.Context, p promParams) (data any, warnings []string, err error)
+// promHandler answers one request.
+type promHandler func(ctx context.Context, p promParams) (Result, error)
 
 func (a *API) metricRoutes(routes huma.API) {
 	a.prom("GET /api/v1/query", a.query)
@@ -81,17 +82,12 @@ func (a *API) prom(pattern string, handler promHandler) {
 			return
 		}
 		defer cancel()
-		data, warnings, err := handler(ctx, p)
+		result, err := handler(ctx, p)
 		if err != nil {
 			a.promError(w, r, err)
 			return
 		}
-		raw, err := json.Marshal(data)
-		if err != nil {
-			a.promError(w, r, err)
-			return
-		}
-		writeProm(w, http.StatusOK, v1.PromResponse{Status: "success", Data: raw, Warnings: warnings})
+		writeProm(w, http.StatusOK, v1.PromResponse{Status: "success", Warnings: result.Warnings, Infos: result.Infos}, result.Data)
 	})
 }
 
@@ -116,25 +112,42 @@ var ErrExecution = errors.New("query failed")
 func (a *API) promError(w http.ResponseWriter, r *http.Request, err error) {
 	for _, row := range promErrors {
 		if errors.Is(err, row.kind) {
-			writeProm(w, row.status, v1.PromResponse{Status: "error", ErrorType: row.name, Error: err.Error()})
+			writeProm(w, row.status, v1.PromResponse{Status: "error", ErrorType: row.name, Error: err.Error()}, nil)
 			return
 		}
 	}
 	a.Log.Error("metric request failed", "path", r.URL.Path, "err", err)
 	writeProm(w, http.StatusInternalServerError, v1.PromResponse{
 		Status: "error", ErrorType: "internal", Error: "the collector could not answer; its log says why",
-	})
+	}, nil)
 }
 
-func writeProm(w http.ResponseWriter, status int, doc v1.PromResponse) {
-	b, err := v1.Encode(doc, "")
-	if err != nil { // the data was encoded before, the rest is strings
+// writeProm writes the envelope around data, which may be large and is not encoded again.
+func writeProm(w http.ResponseWriter, status int, doc v1.PromResponse, data []byte) {
+	envelope, err := v1.Encode(doc, "")
+	if err != nil { // it holds strings only
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", mediaJSON)
 	w.WriteHeader(status)
-	w.Write(b) // a client that went away needs no answer
+	if data != nil {
+		// The envelope of a success begins with its status; the data goes behind it.
+		const head = `{"status":"success"`
+		io.WriteString(w, head+`,"data":`) // a client that went away needs no answer, here and below
+		w.Write(v1.Escape(data))
+		envelope = envelope[len(head):]
+	}
+	w.Write(envelope)
+}
+
+// encoded is a handler's answer that is not encoded yet.
+func encoded(v any, err error) (Result, error) {
+	if err != nil {
+		return Result{}, err
+	}
+	data, err := json.Marshal(v)
+	return Result{Data: data}, err
 }
 
 // promParams are the parameters of a request, from its query and its form.
@@ -229,62 +242,62 @@ func (p promParams) steps() (r Range, err error) {
 	return r, nil
 }
 
-func (a *API) query(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) query(ctx context.Context, p promParams) (Result, error) {
 	at, err := p.time("time", a.now())
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	return a.Metrics.Query(ctx, p.form.Get("query"), at)
 }
 
-func (a *API) queryRange(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) queryRange(ctx context.Context, p promParams) (Result, error) {
 	steps, err := p.steps()
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	return a.Metrics.QueryRange(ctx, p.form.Get("query"), steps)
 }
 
-func (a *API) labels(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) labels(ctx context.Context, p promParams) (Result, error) {
 	s, err := p.selection()
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	names, err := a.Metrics.LabelNames(ctx, s)
-	return nonNil(names), nil, err
+	return encoded(nonNil(names), err)
 }
 
-func (a *API) labelValues(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) labelValues(ctx context.Context, p promParams) (Result, error) {
 	s, err := p.selection()
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	values, err := a.Metrics.LabelValues(ctx, p.name, s)
-	return nonNil(values), nil, err
+	return encoded(nonNil(values), err)
 }
 
-func (a *API) series(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) series(ctx context.Context, p promParams) (Result, error) {
 	s, err := p.selection()
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	if len(s.Match) == 0 {
-		return nil, nil, fmt.Errorf("%w: no match[] parameter provided", ErrInvalid)
+		return Result{}, fmt.Errorf("%w: no match[] parameter provided", ErrInvalid)
 	}
 	series, err := a.Metrics.Series(ctx, s)
-	return nonNil(series), nil, err
+	return encoded(nonNil(series), err)
 }
 
 // metadata answers with a list for each name, as Prometheus does, whose targets may
 // disagree; our agents do not.
-func (a *API) metadata(ctx context.Context, p promParams) (any, []string, error) {
+func (a *API) metadata(ctx context.Context, p promParams) (Result, error) {
 	limit, err := p.limit()
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	all, err := a.Metrics.Metadata(ctx)
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
 	names := slices.Sorted(maps.Keys(all))
 	if only := p.form.Get("metric"); only != "" {
@@ -297,12 +310,12 @@ func (a *API) metadata(ctx context.Context, p promParams) (any, []string, error)
 	for _, name := range names {
 		out[name] = []v1.Metadata{all[name]}
 	}
-	return out, nil, nil
+	return encoded(out, nil)
 }
 
-func (a *API) buildInfo(context.Context, promParams) (any, []string, error) {
-	return map[string]string{
+func (a *API) buildInfo(context.Context, promParams) (Result, error) {
+	return encoded(map[string]string{
 		"version": engineVersion, "revision": "atalaya " + cmp.Or(a.Version, "unknown"), "branch": "",
 		"buildUser": "", "buildDate": "", "goVersion": runtime.Version(),
-	}, nil, nil
+	}, nil)
 }

@@ -105,7 +105,7 @@ func TestTimeoutParameterShortensAQuery(t *testing.T) {
 // slow answers a query only when its time is up.
 type slow struct{ *apitest.Fleet }
 
-func (slow) Query(ctx context.Context, _ string, _ time.Time) (v1.QueryData, []string, error) {
+func (slow) Query(ctx context.Context, _ string, _ time.Time) (api.Result, error) {
 	<-ctx.Done()
-	return v1.QueryData{}, nil, ctx.Err()
+	return api.Result{}, ctx.Err()
 }

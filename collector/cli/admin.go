@@ -221,7 +221,6 @@ func statusView(s v1.Status) view {
 		alerts.tone = bad
 	}
 	p.add("alerts", alerts)
-	p.add("cis", number(s.CIs))
 	p.add("changes", number(s.Changes))
 	p.add("series", number(s.Series))
 	p.add("state file", size(s.StoreBytes))

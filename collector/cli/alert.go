@@ -123,7 +123,7 @@ func (c *client) alertList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List alerts, firing ones first",
-		Example: "  atalaya alert list\n  atalaya alert list --state all --output json",
+		Example: "  atalaya alert list\n  atalaya alert list --state firing --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
@@ -139,7 +139,7 @@ func (c *client) alertList() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&q.State, "state", "", "only this `state`: pending, firing, resolved or all (default pending and firing)")
+	cmd.Flags().StringVar(&q.State, "state", "", "only this `state`: pending or firing (default both)")
 	return cmd
 }
 

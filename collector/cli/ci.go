@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,17 +82,12 @@ func (c *client) ciShow() *cobra.Command {
 func ciView(doc v1.CIDetail) view {
 	t := table{columns: []column{
 		{title: "RELATION", name: "relation"}, {title: "CLASS", name: "class"}, {title: "NAME", name: "name"},
-		{title: "SEEN", name: "last_seen"}, {title: "ID", name: "id"}, {name: "first_seen", exact: true}, {name: "present", exact: true},
+		{title: "SEEN", name: "last_seen"}, {title: "ID", name: "id"}, {title: "DETAIL", name: "attributes"}, {name: "first_seen", exact: true}, {name: "present", exact: true},
 	}}
 	for _, r := range doc.Relations {
-		t.add(text(r.Relation), text(r.Class), text(r.Name), presence(r.Present, ago(doc.Now, r.LastSeen)), text(r.ID), ago(doc.Now, r.FirstSeen), yesNo(&r.Present))
+		t.add(text(spaced(r.Relation)), text(r.Class), text(r.Name), presence(r.Present, ago(doc.Now, r.LastSeen)), text(r.ID), text(labels(r.Attributes)), ago(doc.Now, r.FirstSeen), yesNo(&r.Present))
 	}
-	heading := ""
-	if doc.RelationsTotal > len(doc.Relations) {
-		heading = fmt.Sprintf("%d of %d relations", len(doc.Relations), doc.RelationsTotal)
-	}
-	p := ciPairs(doc)
-	return view{pairs: p, blocks: []block{{heading: heading, table: t, none: "no relations"}}}
+	return view{pairs: ciPairs(doc), blocks: []block{{table: t, none: "no relations"}}}
 }
 
 func ciPairs(doc v1.CIDetail) *pairs {
@@ -130,10 +125,29 @@ func (c *client) ciImpact() *cobra.Command {
 func impactTable(doc v1.Impact) table {
 	t := table{columns: []column{
 		{title: "DISTANCE", name: "distance", right: true}, {title: "CLASS", name: "class"}, {title: "NAME", name: "name"},
-		{title: "BECAUSE IT", name: "via"}, {title: "ID", name: "id"},
+		{title: "BECAUSE", name: "why"}, {title: "ID", name: "id"},
 	}}
+	names := map[string]string{doc.CI.ID: doc.CI.Name}
 	for _, a := range doc.Affected {
-		t.add(number(a.Distance), text(a.Class), text(a.Name), text(a.Via), text(a.ID))
+		names[a.ID] = a.Name
+	}
+	for _, a := range doc.Affected {
+		t.add(number(a.Distance), text(a.Class), text(a.Name), text(because(a.Why, names)), text(a.ID))
 	}
 	return t
 }
+
+// because tells the last relation on the way to what is hit: the one that reaches it.
+func because(why []v1.Step, names map[string]string) string {
+	if len(why) == 0 {
+		return ""
+	}
+	last := why[len(why)-1]
+	from, ok := names[last.From]
+	if !ok {
+		from = last.From
+	}
+	return from + " " + spaced(last.Relation) + " it"
+}
+
+func spaced(relation string) string { return strings.ReplaceAll(relation, "_", " ") }

@@ -126,7 +126,7 @@ var readCommands = [][]string{
 	{"host", "history", "d0d0d0d0d0d0d0d0"}, {"host", "diff", "d0d0d0d0d0d0d0d0"}, {"package", "find", "*"},
 	{"patch", "status"}, {"patch", "status", "d0d0d0d0d0d0d0d0"}, {"metric", "query", "node_load1"},
 	{"metric", "query", "node_load1", "--range", "1h"}, {"ci", "list"}, {"ci", "show", "CI"}, {"ci", "impact", "CI"},
-	{"rule", "list"}, {"alert", "list", "--state", "all"}, {"alert", "show", "a1"}, {"status"},
+	{"rule", "list"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"},
 	{"host", "show", "nobody\x1b[2J\u202e"},
 }
 

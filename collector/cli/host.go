@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -34,13 +35,14 @@ func (c *client) hostList() *cobra.Command {
 					doc.Now = page.Now
 					return page.Hosts, page.Next, err
 				})
+				slices.SortFunc(hosts, func(a, b v1.Host) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
 				doc.Hosts = notNil(hosts)
 				return c.answer(err, doc, func() view { return list(hostTable(doc), noHosts(q)) })
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.Name, "name", "", "only hosts whose name matches the `pattern`, with * and ?")
+	f.StringVar(&q.Name, "name", "", "only hosts whose name holds this `part`, or matches it where it has * or ?")
 	f.StringVar(&q.State, "state", "", "only hosts that are online, silent or revoked")
 	f.StringVar(&q.Verdict, "verdict", "", "only hosts with the patch `verdict` current, pending, unknown or unsupported")
 	return cmd
@@ -313,7 +315,6 @@ func (c *client) hostDiff() *cobra.Command {
 // diffTable is changeTable without times: a net difference has none of its own.
 func diffTable(doc v1.Diff) table {
 	t := changeTable(doc.Changes)
-	t.columns = slices.Clone(t.columns)
 	t.columns[0].exact = true
 	return t
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"atalaya/collector/api/v1"
-	"atalaya/shared/facts"
 )
 
 // fields decodes a row of facts, numbers kept as they are written.
@@ -77,49 +76,18 @@ func rowTable(columns []string, rows []json.RawMessage) table {
 	return t
 }
 
-var changeColumns = []column{
-	{title: "TIME (UTC)", name: "time"}, {title: "SECTION", name: "section"}, {title: "CHANGE", name: "change"},
-	{title: "ITEM", name: "item"}, {title: "DETAIL", name: "detail"},
-	{name: "old", exact: true}, {name: "new", exact: true}, {name: "seq", exact: true},
-}
-
 // changeTable shows entries of the change log, or of a difference.
 func changeTable(changes []v1.Change) table {
-	t := table{columns: changeColumns}
+	t := table{columns: []column{
+		{title: "TIME (UTC)", name: "time"}, {title: "SECTION", name: "section"}, {title: "CHANGE", name: "change"},
+		{title: "ITEM", name: "item"}, {title: "DETAIL", name: "detail"}, {name: "seq", exact: true},
+	}}
 	for _, ch := range changes {
 		at := ch.ReceivedAt
 		if at.IsZero() {
 			at = ch.ObservedAt
 		}
-		t.add(moment(at), text(ch.Section), word(ch.Kind), text(ch.Item), text(changeDetail(ch)),
-			text(string(ch.Old)), text(string(ch.New)), number(ch.Seq))
+		t.add(moment(at), text(ch.Section), word(ch.Kind), text(ch.Item), text(ch.Text), number(ch.Seq))
 	}
 	return t
-}
-
-// changeDetail tells what became different, in the order of the section's columns.
-func changeDetail(ch v1.Change) string {
-	old, new := fields(ch.Old), fields(ch.New)
-	columns := []string{"status", "reason"}
-	if section, ok := facts.ByName(ch.Section); ok && ch.Kind != v1.ChangeStatus {
-		columns = section.Columns()
-	}
-	var parts []string
-	for _, name := range columns {
-		before, after := fieldCell(name, old[name]).text, fieldCell(name, new[name]).text
-		switch {
-		case before == after:
-		case ch.Kind == v1.ChangeAdded || ch.Kind == v1.ChangeRemoved:
-			if name == "version" {
-				parts = append(parts, "version "+before+after)
-			}
-		case before == "":
-			parts = append(parts, name+" "+after)
-		case after == "":
-			parts = append(parts, name+" "+before+" gone")
-		default:
-			parts = append(parts, name+" "+before+" → "+after)
-		}
-	}
-	return strings.Join(parts, "; ")
 }

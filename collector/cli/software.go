@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,10 +32,13 @@ func (c *client) packageFind() *cobra.Command {
 				found, _, err := all(0, func(p v1.Page) ([]v1.HostPackage, string, error) {
 					q.Page = p
 					page, err := api.Packages(ctx, q)
-					doc.Now = page.Now
+					doc = page
 					return page.Packages, page.Next, err
 				})
-				doc.Packages = notNil(found)
+				doc.Packages, doc.Next = notNil(found), ""
+				if n := len(doc.Uncomparable); n > 0 && c.output != formatJSON {
+					c.say(fmt.Sprintf("%d versions cannot be compared with that and are left out, e.g. %s", n, doc.Uncomparable[0]))
+				}
 				return c.answer(err, doc, func() view { return list(packageTable(doc), "no host has such a package") })
 			})
 		},
@@ -79,6 +85,9 @@ func (c *client) patchStatus() *cobra.Command {
 					doc.Now = page.Now
 					return page.Hosts, page.Next, err
 				})
+				slices.SortFunc(hosts, func(a, b v1.PatchStatus) int {
+					return cmp.Or(strings.Compare(a.Host, b.Host), strings.Compare(a.HostID, b.HostID))
+				})
 				doc.Hosts = notNil(hosts)
 				return c.answer(err, doc, func() view {
 					if q.Host != "" && len(hosts) == 1 {
@@ -96,12 +105,12 @@ func (c *client) patchStatus() *cobra.Command {
 func patchTable(doc v1.PatchPage) table {
 	t := table{columns: []column{
 		{title: "HOST", name: "host"}, {title: "VERDICT", name: "verdict"}, {title: "PENDING", name: "pending", right: true},
-		{title: "SECURITY", name: "security", right: true}, {title: "HELD", name: "held", right: true}, {title: "REBOOT", name: "reboot_required"},
+		{title: "SECURITY", name: "security", right: true}, {title: "REBOOT", name: "reboot_required"},
 		{title: "INDEX", name: "index_time"}, {title: "REASON", name: "reason"}, {name: "host_id", exact: true}, {name: "reboot_reasons", exact: true},
 	}}
 	for _, h := range doc.Hosts {
 		pending, security := patchCounts(h.Verdict)
-		t.add(text(h.Host), word(h.Verdict.Verdict), pending, security, number(h.Held), yesNo(h.RebootRequired, warn),
+		t.add(text(h.Host), word(h.Verdict.Verdict), pending, security, yesNo(h.RebootRequired, warn),
 			ago(doc.Now, h.IndexTime), text(h.Reason), text(h.HostID), text(strings.Join(h.RebootReasons, "; ")))
 	}
 	return t
@@ -117,7 +126,7 @@ func patchView(doc v1.PatchPage) view {
 	pending, security := patchCounts(h.Verdict)
 	p.add("pending", pending)
 	p.add("security", security)
-	p.add("held", number(h.Held))
+	p.add("held", count(h.Held))
 	p.add("index read", ago(doc.Now, h.IndexTime))
 	reboot := yesNo(h.RebootRequired, warn)
 	if len(h.RebootReasons) > 0 {

@@ -24,7 +24,7 @@ import (
 // Its fields may be changed before it is used.
 type Fleet struct {
 	Now       time.Time
-	HostList  []v1.Host                        // sorted by name
+	HostList  []v1.Host
 	Facts     map[string]map[string]v1.Section // by host number and section
 	Changes   map[string][]v1.Change           // by host number, oldest first
 	Installed []v1.HostPackage                 // sorted by host
@@ -77,8 +77,8 @@ func page[T any](all []T, p v1.Page) (part []T, next string, err error) {
 }
 
 func glob(pattern, name string) bool {
-	if pattern == "" {
-		return true
+	if !strings.ContainsAny(pattern, "*?") {
+		return strings.Contains(name, pattern)
 	}
 	ok, err := path.Match(pattern, name)
 	return ok && err == nil
@@ -161,11 +161,12 @@ func (f *Fleet) Diff(_ context.Context, host string, q v1.DiffQuery) (v1.Diff, e
 func (f *Fleet) Packages(_ context.Context, q v1.PackageQuery) (out v1.PackagePage, err error) {
 	var all []v1.HostPackage
 	for _, p := range f.Installed {
-		if glob(q.Name, p.Name) && (q.Version == "" || p.Version == q.Version) &&
+		if (q.Name == p.Name || strings.ContainsAny(q.Name, "*?") && glob(q.Name, p.Name)) && (q.Version == "" || p.Version == q.Version) &&
 			(q.Below == "" || p.Version < q.Below) && (q.Above == "" || p.Version > q.Above) {
 			all = append(all, p)
 		}
 	}
+	out.Total = len(all)
 	out.Packages, out.Next, err = page(all, q.Page)
 	return out, cmp.Or(f.failure(), err)
 }
@@ -183,7 +184,7 @@ func (f *Fleet) Patches(_ context.Context, q v1.PatchQuery) (out v1.PatchPage, e
 			continue
 		}
 		if q.Host == "" {
-			p.Updates = nil
+			p.Updates, p.Held = nil, nil
 		}
 		all = append(all, p)
 	}
@@ -215,8 +216,7 @@ func (f *Fleet) item(id string) (v1.CI, error) {
 // CI implements api.CMDB.
 func (f *Fleet) CI(_ context.Context, id string) (v1.CIDetail, error) {
 	ci, err := f.item(id)
-	rel := f.Relations[ci.ID]
-	return v1.CIDetail{CI: ci, Relations: rel, RelationsTotal: len(rel)}, err
+	return v1.CIDetail{CI: ci, Relations: f.Relations[ci.ID]}, err
 }
 
 // Impact implements api.CMDB.
@@ -241,7 +241,7 @@ func (f *Fleet) CheckRules(_ context.Context, content string) (v1.RuleCheck, err
 func (f *Fleet) Alerts(_ context.Context, q v1.AlertQuery) (out v1.AlertPage, err error) {
 	var all []v1.Alert
 	for _, a := range f.AlertList {
-		if q.State == "all" || q.State == a.State || q.State == "" && a.State != v1.AlertResolved {
+		if a.State != v1.AlertResolved && (q.State == "" || q.State == a.State) {
 			all = append(all, a)
 		}
 	}
@@ -260,32 +260,44 @@ func (f *Fleet) Alert(_ context.Context, id string) (v1.AlertDetail, error) {
 }
 
 // Query implements api.Metrics. An expression is the name of a metric.
-func (f *Fleet) Query(_ context.Context, expr string, at time.Time) (v1.QueryData, []string, error) {
-	data := v1.QueryData{Type: v1.ResultVector}
+func (f *Fleet) Query(_ context.Context, expr string, at time.Time) (api.Result, error) {
+	vector, err := f.vector(expr, at)
+	return result(v1.QueryData{Type: v1.ResultVector, Vector: vector}, err)
+}
+
+func (f *Fleet) vector(expr string, at time.Time) (out []v1.VectorSample, err error) {
 	if expr == "" || strings.ContainsAny(expr, "{}()[] ") {
-		return data, nil, fmt.Errorf("%w: parse error in %q", api.ErrInvalid, expr)
+		return nil, fmt.Errorf("%w: parse error in %q", api.ErrInvalid, expr)
 	}
 	for _, s := range f.Samples {
 		if s.Metric["__name__"] == expr {
 			s.Value.At = at.UnixMilli()
-			data.Vector = append(data.Vector, s)
+			out = append(out, s)
 		}
 	}
-	return data, nil, f.failure()
+	return out, f.failure()
+}
+
+func result(data v1.QueryData, err error) (api.Result, error) {
+	if err != nil {
+		return api.Result{}, err
+	}
+	b, err := json.Marshal(data)
+	return api.Result{Data: b}, err
 }
 
 // QueryRange implements api.Metrics: every series has had its value for ever.
-func (f *Fleet) QueryRange(ctx context.Context, expr string, r api.Range) (v1.QueryData, []string, error) {
-	vector, warnings, err := f.Query(ctx, expr, r.To)
+func (f *Fleet) QueryRange(_ context.Context, expr string, r api.Range) (api.Result, error) {
+	vector, err := f.vector(expr, r.To)
 	data := v1.QueryData{Type: v1.ResultMatrix}
-	for _, s := range vector.Vector {
+	for _, s := range vector {
 		series := v1.MatrixSeries{Metric: s.Metric}
 		for at := r.From; !at.After(r.To); at = at.Add(r.Step) {
 			series.Values = append(series.Values, v1.Point{At: at.UnixMilli(), Value: s.Value.Value})
 		}
 		data.Matrix = append(data.Matrix, series)
 	}
-	return data, warnings, err
+	return result(data, err)
 }
 
 // LabelNames implements api.Metrics.

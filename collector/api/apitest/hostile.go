@@ -30,18 +30,18 @@ func Hostile(value string) *Fleet {
 	row := facts.PackageRow{Name: value, Version: value, Arch: value, Source: value, Vendor: value}
 	f.HostList = f.HostList[:1]
 	h := &f.HostList[0]
-	h.Name, h.OS, h.OSFamily, h.Arch, h.Kernel, h.AgentVersion, h.Machine = value, value, value, value, value, value, value
+	h.Name, h.OS, h.OSID, h.Arch, h.Kernel, h.AgentVersion, h.Machine = value, value, value, value, value, value, value
 	h.Addresses = []string{value}
 	h.Patch.Reason = value
 	section := v1.Section{Status: "partial", Reason: value, ObservedAt: now, KnownAt: now, RowCount: 1, Rows: Rows(row)}
 	f.Facts = map[string]map[string]v1.Section{h.ID: {"packages": section}}
-	f.Changes = map[string][]v1.Change{h.ID: {{Seq: 1, ReceivedAt: now, Section: "packages", Kind: v1.ChangeAdded, Item: value, New: Rows(row)[0]}}}
+	f.Changes = map[string][]v1.Change{h.ID: {{Seq: 1, ReceivedAt: now, Section: "packages", Kind: v1.ChangeAdded, Item: value, Text: value, Columns: []v1.ColumnChange{{Name: value, New: value}}}}}
 	f.Installed = []v1.HostPackage{{HostID: h.ID, Host: value, Name: value, Version: value, Arch: value, Source: value}}
 	f.Patching = []v1.PatchStatus{{HostID: h.ID, Host: value, Verdict: h.Patch, RebootReasons: []string{value},
 		Updates: []v1.Update{{Name: value, Installed: value, Candidate: value, Origin: value, State: value, Source: value, Reason: value}}}}
 	f.Items = []v1.CI{{ID: "host/" + value, Class: "host", Name: value, Host: value, Present: true, Attributes: map[string]string{value: value}}}
 	f.Relations = map[string][]v1.Relation{"host/" + value: {{Relation: value, ID: value, Class: value, Name: value}}}
-	f.Hit = map[string][]v1.Affected{"host/" + value: {{ID: value, Class: value, Name: value, Distance: 1, Via: value}}}
+	f.Hit = map[string][]v1.Affected{"host/" + value: {{ID: value, Class: value, Name: value, Distance: 1, Why: []v1.Step{{From: value, Relation: value, To: value}}}}}
 	f.RuleList = []v1.Rule{{Name: value, Group: value, Expr: value, State: value, Error: value}}
 	f.AlertList = []v1.Alert{{ID: "a1", Name: value, State: "firing", Severity: value, Host: value, Summary: value,
 		Labels: map[string]string{value: value}, Annotations: map[string]string{value: value}}}

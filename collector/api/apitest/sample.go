@@ -18,7 +18,7 @@ func Sample() *Fleet {
 	f.sampleAlerts(now)
 	f.State = v1.Status{
 		Version: "0.1.0", StartedAt: now.Add(-49 * time.Hour), Sessions: 2,
-		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, CIs: 6, Series: 412,
+		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, Series: 412,
 		Alerts: v1.AlertCounts{Pending: 1, Firing: 1}, Changes: 5210, StoreBytes: 6 << 20, SeriesBytes: 37 << 20, LostBatches: 12,
 		Warnings: []string{"1 host is silent: lab"},
 	}
@@ -30,19 +30,19 @@ func sampleHosts(now time.Time) []v1.Host {
 	count := func(n int) *int { return &n }
 	return []v1.Host{
 		{
-			ID: "d0d0d0d0d0d0d0d0", Name: "db1", State: v1.HostOnline, OS: "Debian GNU/Linux 12 (bookworm)", OSFamily: "linux", Arch: "x86_64",
+			ID: "d0d0d0d0d0d0d0d0", Name: "db1", State: v1.HostOnline, OS: "Debian GNU/Linux 12 (bookworm)", OSID: "debian", Arch: "x86_64",
 			Kernel: "6.1.0-18-amd64", AgentVersion: "0.1.0", EnrolledAt: now.Add(-90 * 24 * time.Hour), LastSeen: now.Add(-4 * time.Second),
 			Machine: "Dell Inc. PowerEdge R650", CPUs: 32, MemoryBytes: 128 << 30, Addresses: []string{"10.0.0.20"}, Packages: count(612),
 			Patch: v1.Verdict{Verdict: v1.VerdictPending, IndexTime: now.Add(-3 * time.Hour), Pending: 7, Security: 2, RebootRequired: &yes},
 		},
 		{
-			ID: "1a1a1a1a1a1a1a1a", Name: "lab", State: v1.HostSilent, OS: "Ubuntu 24.04.1 LTS", OSFamily: "linux", Arch: "aarch64",
+			ID: "1a1a1a1a1a1a1a1a", Name: "lab", State: v1.HostSilent, OS: "Ubuntu 24.04.1 LTS", OSID: "ubuntu", Arch: "aarch64",
 			AgentVersion: "0.1.0", EnrolledAt: now.Add(-30 * 24 * time.Hour), LastSeen: now.Add(-26 * time.Hour), CPUs: 4, MemoryBytes: 8 << 30,
 			Packages: count(1556), LostBatches: 12,
 			Patch: v1.Verdict{Verdict: v1.VerdictUnknown, Reason: "the package index is 9 days old", IndexTime: now.Add(-9 * 24 * time.Hour)},
 		},
 		{
-			ID: "3e3e3e3e3e3e3e3e", Name: "web1", State: v1.HostOnline, OS: "Debian GNU/Linux 12 (bookworm)", OSFamily: "linux", Arch: "x86_64",
+			ID: "3e3e3e3e3e3e3e3e", Name: "web1", State: v1.HostOnline, OS: "Debian GNU/Linux 12 (bookworm)", OSID: "debian", Arch: "x86_64",
 			Kernel: "6.1.0-28-amd64", AgentVersion: "0.1.0", EnrolledAt: now.Add(-60 * 24 * time.Hour), LastSeen: now.Add(-9 * time.Second),
 			Machine: "QEMU Standard PC", CPUs: 2, MemoryBytes: 4 << 30, Addresses: []string{"10.0.0.11", "2001:db8::11"}, Packages: count(431),
 			Patch: v1.Verdict{Verdict: v1.VerdictCurrent, IndexTime: now.Add(-40 * time.Minute), RebootRequired: &no},
@@ -67,14 +67,13 @@ func (f *Fleet) sampleFacts(now time.Time) {
 			"filesystems":    section(facts.StatusOK, time.Minute, facts.FilesystemRow{Mount: "/", Device: "/dev/vda1", Type: "ext4", SizeBytes: 41943040000}),
 		},
 	}
-	newer := openssl
-	newer.Version = "3.0.15-1~deb12u1"
-	old, new, added := Rows(openssl)[0], Rows(newer)[0], Rows(curl)[0]
 	f.Changes = map[string][]v1.Change{"3e3e3e3e3e3e3e3e": {
 		{Seq: 17, ObservedAt: now.Add(-50 * time.Hour), ReceivedAt: now.Add(-50 * time.Hour), Section: "memory_modules", Kind: v1.ChangeStatus,
-			Old: []byte(`{"status":"ok"}`), New: []byte(`{"status":"denied"}`)},
-		{Seq: 4810, ObservedAt: now.Add(-3 * time.Hour), ReceivedAt: now.Add(-3 * time.Hour), Section: "packages", Kind: v1.ChangeChanged, Item: "dpkg openssl amd64", Old: old, New: new},
-		{Seq: 5208, ObservedAt: now.Add(-20 * time.Minute), ReceivedAt: now.Add(-20 * time.Minute), Section: "packages", Kind: v1.ChangeAdded, Item: "dpkg curl amd64", New: added},
+			Text: "ok → denied"},
+		{Seq: 4810, ObservedAt: now.Add(-3 * time.Hour), ReceivedAt: now.Add(-3 * time.Hour), Section: "packages", Kind: v1.ChangeChanged, Item: "dpkg openssl amd64",
+			Text: "version 3.0.11-1~deb12u2 → 3.0.15-1~deb12u1", Columns: []v1.ColumnChange{{Name: "version", Old: "3.0.11-1~deb12u2", New: "3.0.15-1~deb12u1"}}},
+		{Seq: 5208, ObservedAt: now.Add(-20 * time.Minute), ReceivedAt: now.Add(-20 * time.Minute), Section: "packages", Kind: v1.ChangeAdded, Item: "dpkg curl amd64",
+			Text: "7.88.1-10+deb12u12", Columns: []v1.ColumnChange{{Name: "version", New: "7.88.1-10+deb12u12"}}},
 	}}
 	f.Installed = []v1.HostPackage{
 		{HostID: "d0d0d0d0d0d0d0d0", Host: "db1", Name: "openssl", Version: "3.0.11-1~deb12u2", Arch: "amd64", Source: "dpkg", KnownAt: now.Add(-2 * time.Minute)},
@@ -84,7 +83,8 @@ func (f *Fleet) sampleFacts(now time.Time) {
 	for _, h := range f.HostList {
 		f.Patching = append(f.Patching, v1.PatchStatus{HostID: h.ID, Host: h.Name, Verdict: h.Patch})
 	}
-	f.Patching[0].Held = 1
+	held := 1
+	f.Patching[0].Held = &held
 	f.Patching[0].RebootReasons = []string{"linux-image-6.1.0-28-amd64 is installed, 6.1.0-18-amd64 runs"}
 	f.Patching[0].Updates = []v1.Update{
 		{Name: "libssl3", Arch: "amd64", Installed: "3.0.11-1~deb12u2", Candidate: "3.0.15-1~deb12u1", Origin: "Debian-Security:12/stable-security", Security: true, State: "pending", Source: "dpkg"},
@@ -109,8 +109,11 @@ func (f *Fleet) sampleItems(now time.Time) {
 		{Relation: "runs", ID: "service/3e3e3e3e3e3e3e3e/nginx", Class: "service", Name: "nginx", Present: true, FirstSeen: first, LastSeen: last},
 	}}
 	f.Hit = map[string][]v1.Affected{"host/3e3e3e3e3e3e3e3e": {
-		{ID: "operating_system/3e3e3e3e3e3e3e3e", Class: "operating_system", Name: "Debian GNU/Linux 12 (bookworm)", Distance: 1, Via: "runs on host web1"},
-		{ID: "service/3e3e3e3e3e3e3e3e/nginx", Class: "service", Name: "nginx", Distance: 2, Via: "runs on operating_system Debian GNU/Linux 12 (bookworm)"},
+		{ID: "operating_system/3e3e3e3e3e3e3e3e", Class: "operating_system", Name: "Debian GNU/Linux 12 (bookworm)", Distance: 1, Why: []v1.Step{{From: "host/3e3e3e3e3e3e3e3e", Relation: "runs", To: "operating_system/3e3e3e3e3e3e3e3e"}}},
+		{ID: "service/3e3e3e3e3e3e3e3e/nginx", Class: "service", Name: "nginx", Distance: 2, Why: []v1.Step{
+			{From: "host/3e3e3e3e3e3e3e3e", Relation: "runs", To: "operating_system/3e3e3e3e3e3e3e3e"},
+			{From: "operating_system/3e3e3e3e3e3e3e3e", Relation: "runs", To: "service/3e3e3e3e3e3e3e3e/nginx"},
+		}},
 	}}
 }
 

@@ -17,22 +17,22 @@ func Encode(v any, indent string) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return escapeUnsafe(buf.Bytes()), nil
+	return Escape(buf.Bytes()), nil
 }
 
-// escapeUnsafe replaces unsafe characters of a JSON document. They can only stand
-// within strings there, where \u escapes are allowed.
-func escapeUnsafe(doc []byte) []byte {
-	first := bytes.IndexFunc(doc, Unsafe)
+// Escape replaces unsafe characters of a JSON document, and those that begin or end
+// markup. They can only stand within strings there, where \u escapes are allowed.
+func Escape(doc []byte) []byte {
+	first := bytes.IndexFunc(doc, escaped)
 	if first < 0 {
 		return doc
 	}
 	out := append(make([]byte, 0, len(doc)+64), doc[:first]...)
 	for rest := doc[first:]; len(rest) > 0; {
 		r, n := utf8.DecodeRune(rest)
-		if Unsafe(r) && r > 0xffff {
+		if escaped(r) && r > 0xffff {
 			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
-		} else if Unsafe(r) {
+		} else if escaped(r) {
 			out = fmt.Appendf(out, `\u%04x`, r)
 		} else {
 			out = append(out, rest[:n]...)
@@ -41,6 +41,8 @@ func escapeUnsafe(doc []byte) []byte {
 	}
 	return out
 }
+
+func escaped(r rune) bool { return r == '<' || r == '>' || r == '&' || Unsafe(r) }
 
 // Unsafe reports whether r must not reach a terminal or a page as it is: control
 // characters but line feed, and the invisible ones that reorder, join or hide text

@@ -28,7 +28,7 @@ type Host struct {
 	Name         string    `json:"name" doc:"host name as the host reports it"`
 	State        string    `json:"state" doc:"online, silent or revoked"`
 	OS           string    `json:"os,omitempty" doc:"operating system, for people"`
-	OSFamily     string    `json:"os_family,omitempty" doc:"linux, windows, darwin, freebsd"`
+	OSID         string    `json:"os_id,omitempty" doc:"as os-release gives it, e.g. debian"`
 	Arch         string    `json:"arch,omitempty"`
 	Kernel       string    `json:"kernel,omitempty" doc:"release of the running kernel"`
 	AgentVersion string    `json:"agent_version,omitempty"`
@@ -38,6 +38,7 @@ type Host struct {
 	CPUs         int       `json:"cpus,omitempty" doc:"hardware threads"`
 	MemoryBytes  int64     `json:"memory_bytes,omitempty"`
 	Addresses    []string  `json:"addresses,omitempty" doc:"addresses of global scope"`
+	Tags         []string  `json:"tags,omitempty"`
 	Packages     *int      `json:"packages,omitempty" doc:"installed packages; absent when they were never read"`
 	Patch        Verdict   `json:"patch"`
 	// ClockOffsetSeconds is the host's clock minus the collector's.
@@ -63,7 +64,7 @@ type Verdict struct {
 	RebootRequired *bool     `json:"reboot_required,omitempty" doc:"absent when it is not known"`
 }
 
-// HostPage is a page of the list of hosts, in order of their names.
+// HostPage is a page of the list of hosts, in order of their numbers.
 type HostPage struct {
 	Now   time.Time `json:"now"`
 	Hosts []Host    `json:"hosts"`
@@ -72,7 +73,7 @@ type HostPage struct {
 
 // HostQuery selects hosts.
 type HostQuery struct {
-	Name    string // a pattern with * and ?; empty means all
+	Name    string // a part of the name, or a pattern with * and ?; empty means all
 	State   string // online, silent, revoked; empty means all
 	Verdict string // empty means all
 	Page
@@ -122,14 +123,22 @@ const (
 
 // Change is one thing that became different on a host.
 type Change struct {
-	Seq        uint64          `json:"seq,omitempty" doc:"number in the change log"`
-	ObservedAt time.Time       `json:"observed_at,omitzero" doc:"by the host's clock"`
-	ReceivedAt time.Time       `json:"received_at,omitzero" doc:"by the collector's clock"`
-	Section    string          `json:"section"`
-	Kind       string          `json:"kind" doc:"added, removed, changed or status"`
-	Item       string          `json:"item,omitempty" doc:"which row, for people"`
-	Old        json.RawMessage `json:"old,omitempty" doc:"the row before; absent when it was added"`
-	New        json.RawMessage `json:"new,omitempty" doc:"the row after; absent when it was removed"`
+	Seq        uint64         `json:"seq,omitempty" doc:"number in the change log"`
+	ObservedAt time.Time      `json:"observed_at,omitzero" doc:"by the host's clock"`
+	ReceivedAt time.Time      `json:"received_at,omitzero" doc:"by the collector's clock"`
+	Section    string         `json:"section"`
+	Kind       string         `json:"kind" doc:"added, removed, changed or status"`
+	Item       string         `json:"item,omitempty" doc:"which row, for people"`
+	Text       string         `json:"text,omitempty" doc:"what changed, in one line"`
+	Columns    []ColumnChange `json:"columns,omitempty"`
+}
+
+// ColumnChange is one column of a row that changed. Old and New are values as the
+// row has them; absent where there is none.
+type ColumnChange struct {
+	Name string `json:"name"`
+	Old  any    `json:"old,omitempty"`
+	New  any    `json:"new,omitempty"`
 }
 
 // History is a page of a host's changes, newest first.
@@ -176,11 +185,15 @@ type HostPackage struct {
 	KnownAt time.Time `json:"known_at,omitzero" doc:"when the host's packages were last read"`
 }
 
-// PackagePage is a page of packages found on the fleet, by host name.
+// PackagePage is a page of packages found on the fleet, by name and version.
 type PackagePage struct {
 	Now      time.Time     `json:"now"`
 	Packages []HostPackage `json:"packages"`
-	Next     string        `json:"next,omitempty"`
+	Total    int           `json:"total" doc:"on the whole fleet"`
+	// Uncomparable are versions that have no order against the bounds: the packages
+	// that have them may match or not.
+	Uncomparable []string `json:"uncomparable,omitempty" doc:"versions that could not be compared; not among the packages"`
+	Next         string   `json:"next,omitempty"`
 }
 
 // PackageQuery finds hosts by what they have installed. Versions are compared in
@@ -199,7 +212,7 @@ type PatchStatus struct {
 	Host   string `json:"host" doc:"host name"`
 	Verdict
 	IndexAgeSeconds *int64   `json:"index_age_seconds,omitempty" doc:"now minus index_time"`
-	Held            int      `json:"held" doc:"updates that an administrator holds back"`
+	Held            *int     `json:"held,omitempty" doc:"updates that an administrator holds back; only when one host is asked for"`
 	RebootReasons   []string `json:"reboot_reasons,omitempty"`
 	// Updates are the offered updates, as rows of the section patches. Only when
 	// one host is asked for.
@@ -219,7 +232,7 @@ type Update struct {
 	Reason    string `json:"reason,omitempty" doc:"why it is held, phased or pinned"`
 }
 
-// PatchPage is a page of patch states, by host name.
+// PatchPage is a page of patch states, in order of the hosts' numbers.
 type PatchPage struct {
 	Now   time.Time     `json:"now"`
 	Hosts []PatchStatus `json:"hosts"`
@@ -228,7 +241,7 @@ type PatchPage struct {
 
 // PatchQuery selects patch states.
 type PatchQuery struct {
-	Host    string // name or number; the answer then lists the updates
+	Host    string // name or number: this host only, and with its updates
 	Verdict string
 	Page
 }
@@ -255,20 +268,21 @@ type CIPage struct {
 // CIQuery selects configuration items.
 type CIQuery struct {
 	Class string
-	Name  string // a pattern with * and ?
+	Name  string // a part of the name, or a pattern with * and ?
 	Gone  bool   // those that are gone, too
 	Page
 }
 
 // Relation is a relation of a configuration item to another.
 type Relation struct {
-	Relation  string    `json:"relation" doc:"as seen from the item asked for, e.g. runs on"`
-	ID        string    `json:"id" doc:"of the other item"`
-	Class     string    `json:"class"`
-	Name      string    `json:"name"`
-	Present   bool      `json:"present"`
-	FirstSeen time.Time `json:"first_seen,omitzero"`
-	LastSeen  time.Time `json:"last_seen,omitzero"`
+	Relation   string            `json:"relation" doc:"as seen from the item asked for, e.g. runs_on"`
+	ID         string            `json:"id" doc:"of the other item"`
+	Class      string            `json:"class"`
+	Name       string            `json:"name"`
+	Present    bool              `json:"present"`
+	FirstSeen  time.Time         `json:"first_seen,omitzero"`
+	LastSeen   time.Time         `json:"last_seen,omitzero"`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"of the relation, e.g. the version of a package there"`
 }
 
 // CIDetail is a configuration item with its relations.
@@ -276,8 +290,6 @@ type CIDetail struct {
 	Now       time.Time  `json:"now"`
 	CI        CI         `json:"ci"`
 	Relations []Relation `json:"relations"`
-	// RelationsTotal counts all; Relations are the first of them.
-	RelationsTotal int `json:"relations_total" doc:"relations known; the list may hold fewer"`
 }
 
 // Impact is what would suffer if a configuration item failed.
@@ -295,7 +307,14 @@ type Affected struct {
 	Class    string `json:"class"`
 	Name     string `json:"name"`
 	Distance int    `json:"distance" doc:"relations between it and the item asked for"`
-	Via      string `json:"via" doc:"relation that leads to it, e.g. runs on host web1"`
+	Why      []Step `json:"why" doc:"a shortest way to it"`
+}
+
+// Step is one relation on the way from what fails to what is hit.
+type Step struct {
+	From     string `json:"from" doc:"id"`
+	Relation string `json:"relation" doc:"read from the one to the other, e.g. runs"`
+	To       string `json:"to" doc:"id"`
 }
 
 // Rule is an alert rule as it stands.
@@ -350,7 +369,7 @@ type Alert struct {
 
 // AlertQuery selects alerts.
 type AlertQuery struct {
-	State string // empty means pending and firing; "all" adds the resolved ones
+	State string // pending or firing; empty means both
 	Page
 }
 
@@ -429,8 +448,7 @@ type Status struct {
 	StartedAt   time.Time   `json:"started_at"`
 	Sessions    int         `json:"sessions" doc:"agents connected"`
 	Hosts       HostCounts  `json:"hosts"`
-	CIs         int         `json:"cis"`
-	Series      int         `json:"series" doc:"in memory"`
+	Series      uint64      `json:"series" doc:"in memory"`
 	Alerts      AlertCounts `json:"alerts"`
 	Changes     uint64      `json:"changes" doc:"entries of the change log"`
 	StoreBytes  int64       `json:"store_bytes" doc:"state file"`
