@@ -51,6 +51,9 @@ func (h *Host) Run(ctx context.Context, program string, args ...string) ([]byte,
 	ownGroup(cmd)
 	err := cmd.Run()
 	h.bytes.Add(int64(out.buf.Len()))
+	if st := cmd.ProcessState; st != nil {
+		h.childCPU.Add(int64(st.UserTime() + st.SystemTime()))
+	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		killGroup(cmd) // what holds the pipe is a child that outlived its parent
 	}

@@ -28,6 +28,8 @@ type Host struct {
 	maxBytes int64
 	// bytes counts what was read of files and programs, for the cost ledger.
 	bytes *atomic.Int64
+	// childCPU is the CPU time of the programs that were run, in nanoseconds.
+	childCPU *atomic.Int64
 }
 
 // defaultMaxBytes bounds a file that a probe reads whole: dpkg status files of
@@ -40,7 +42,7 @@ const maxLinks = 40
 
 // LiveHost is the machine this program runs on.
 func LiveHost() *Host {
-	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64)}
+	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64)}
 }
 
 // RootHost is the machine whose files lie below dir.
@@ -53,7 +55,7 @@ func RootHost(dir string) *Host {
 // forProbe returns a host with the limits of one probe and a byte counter of its own.
 func (h *Host) forProbe(info Info) *Host {
 	own := *h
-	own.bytes = new(atomic.Int64)
+	own.bytes, own.childCPU = new(atomic.Int64), new(atomic.Int64)
 	if info.MaxBytes > 0 {
 		own.maxBytes = info.MaxBytes
 	}

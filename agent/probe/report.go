@@ -4,13 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
 
 	"atalaya/shared/facts"
 	"atalaya/shared/metric"
 )
 
-// Report takes what a probe found. It belongs to one run of one probe.
+// Report takes what a probe found. It belongs to one run of one probe. Once that run
+// was abandoned it takes nothing any more.
 type Report struct {
+	mu       sync.Mutex // guards all that follows
+	closed   bool
 	dict     *metric.Dictionary
 	samples  []metric.Sample
 	rows     map[facts.ID][]facts.Row
@@ -34,6 +42,11 @@ func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 
 // Sample adds one reading of a metric: desc with the values of its labels.
 func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	if r.maxItems > 0 && len(r.samples) >= r.maxItems {
 		r.dropped++
 		return
@@ -45,17 +58,49 @@ func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
 
 // Reset empties the report for another run, keeping the room it has taken for samples.
 func (r *Report) Reset() {
-	*r = Report{
-		dict:     r.dict,
-		samples:  r.samples[:0],
-		rows:     r.rows,
-		problems: r.problems,
-		maxItems: r.maxItems,
-		capped:   r.capped,
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.samples, r.dropped = r.samples[:0], 0
 	clear(r.rows)
 	clear(r.problems)
 	clear(r.capped)
+}
+
+// close ends a run that was abandoned. Its samples are values and stay; its rows may
+// still be in the hands of the probe, and go.
+func (r *Report) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	clear(r.rows)
+}
+
+// items counts samples and rows.
+func (r *Report) items() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.samples)
+	for _, rows := range r.rows {
+		n += len(rows)
+	}
+	return n
+}
+
+// summary is the status of the run as a whole, with its reason.
+func (r *Report) summary(err error) (facts.Status, string) {
+	items := r.items()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(r.problems)) {
+		err = errors.Join(err, r.problems[id])
+	}
+	if r.dropped > 0 {
+		err = errors.Join(err, fmt.Errorf("%d samples left out: limit is %d", r.dropped, r.maxItems))
+	}
+	if err == nil {
+		return status(nil, items), ""
+	}
+	return status(err, items), reason(err)
 }
 
 // Samples returns the samples taken so far, in the order in which they were taken.
@@ -65,6 +110,11 @@ func (r *Report) Samples() []metric.Sample { return r.samples }
 // Add adds rows to a section. Rows beyond the probe's MaxItems are left out and the
 // section becomes partial.
 func (r *Report) Add(section facts.ID, rows ...facts.Row) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	have := len(r.rows[section])
 	if r.maxItems > 0 && have+len(rows) > r.maxItems {
 		keep := max(r.maxItems-have, 0)
@@ -76,11 +126,18 @@ func (r *Report) Add(section facts.ID, rows ...facts.Row) {
 
 // Problem marks one section as not read completely; several problems are joined.
 func (r *Report) Problem(section facts.ID, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	r.problems[section] = errors.Join(r.problems[section], err)
 }
 
 // readings closes the report: one reading for each of the probe's sections.
 func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts.Reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	out := make([]facts.Reading, 0, len(sections))
 	for _, id := range sections {
 		problem := r.problems[id]
@@ -120,9 +177,13 @@ func status(err error, rows int) facts.Status {
 const maxReason = 400
 
 func reason(err error) string {
-	s := err.Error()
-	if len(s) > maxReason {
-		s = s[:maxReason-3] + "..."
+	s := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(s) <= maxReason {
+		return s
 	}
-	return s
+	end := maxReason - len("...")
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "..."
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"time"
 
@@ -35,58 +35,38 @@ type Result struct {
 func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 	var res Result
 	dict := metric.NewDictionary(maxSeries, nil)
+	p := &pass{dict: dict, prepare: lockThread}
+	for _, pr := range probes {
+		p.list = append(p.list, newRunner(pr, h))
+	}
 	res.Frame.At = h.Now().UnixMilli()
-	for _, p := range probes {
-		info := withDefaults(p.Info())
-		r := NewReport(dict, info.MaxItems)
-		at := facts.TimeOf(h.Now())
-		err := collect(ctx, p, info.Timeout, h.forProbe(info), r)
-		if err != nil {
-			res.Err = errors.Join(res.Err, fmt.Errorf("probe %s: %w", info.Name, err))
+	for _, o := range p.run(ctx) {
+		if o.runner == nil { // cancelled before its turn
+			res.Err = errors.Join(res.Err, ctx.Err())
+			continue
 		}
-		res.Readings = append(res.Readings, r.readings(info.Sections, at, err)...)
-		res.Frame.Samples = append(res.Frame.Samples, r.samples...)
+		if o.err != nil {
+			res.Err = errors.Join(res.Err, fmt.Errorf("probe %s: %w", o.runner.info.Name, o.err))
+		}
+		res.Readings = append(res.Readings, o.readings(o.runner.info.Sections)...)
+		res.Frame.Samples = append(res.Frame.Samples, o.report.Samples()...)
 	}
 	res.Frame.Samples = inOrder(res.Frame.Samples)
 	res.Series = dict.Series()
 	return res
 }
 
-func withDefaults(info Info) Info {
-	if info.Timeout <= 0 {
-		info.Timeout = defaultTimeout
-	}
-	if info.MaxItems <= 0 {
-		info.MaxItems = defaultMaxItems
-	}
-	return info
+// lockThread makes the thread's CPU time that of the goroutine.
+func lockThread() (undo func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
 }
-
-// collect runs the probe with its deadline and turns a panic into an error.
-func collect(ctx context.Context, p Probe, timeout time.Duration, h *Host, r *Report) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return p.Collect(ctx, h, r)
-}
-
-// PanicError is a panic of a probe. Its text has the value only; the stack is for the log.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // inOrder sorts samples by series and keeps the first of each.
 func inOrder(samples []metric.Sample) []metric.Sample {
-	byseries := func(a, b metric.Sample) int { return int(a.Series) - int(b.Series) }
-	if !slices.IsSortedFunc(samples, byseries) {
-		slices.SortStableFunc(samples, byseries)
+	bySeries := func(a, b metric.Sample) int { return int(a.Series) - int(b.Series) }
+	if !slices.IsSortedFunc(samples, bySeries) {
+		slices.SortStableFunc(samples, bySeries)
 	}
 	return slices.CompactFunc(samples, func(a, b metric.Sample) bool { return a.Series == b.Series })
 }

@@ -1,0 +1,322 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/metric"
+)
+
+// Sink takes what the scheduler gathers. Each method is called by one goroutine at a
+// time, the two of them by two. What they are given is theirs.
+type Sink interface {
+	Metrics(metric.Frame) error
+	Inventory([]facts.Reading) error
+}
+
+// Config says what a Scheduler runs, and when.
+type Config struct {
+	Host   *Host
+	Probes []Probe
+	Sink   Sink
+	// Dictionary numbers the series; nil: a new one. It belongs to the scheduler while
+	// Run runs; Sink.Metrics may read it during the call.
+	Dictionary *metric.Dictionary
+	// Interval lies between two readings of the metrics; 0: 10 s.
+	Interval time.Duration
+	// InventoryInterval lies between two complete readings of the inventory, give or
+	// take a tenth; 0: 15 min.
+	InventoryInterval time.Duration
+	// Name tells this host from others, so that not all read at the same moment.
+	Name string
+	// Disabled sections are not reported; a probe of no other section is not run.
+	Disabled []facts.ID
+	Log      *slog.Logger // nil: none
+}
+
+const (
+	defaultInterval          = 10 * time.Second
+	defaultInventoryInterval = 15 * time.Minute
+	// inventoryRetry is when readings that the sink did not take are taken again.
+	inventoryRetry = time.Minute
+	// maxAlign is how late a reading may be and still carry the time of its tick:
+	// series with even times take a fifth of the room. Prometheus has the same limit.
+	maxAlign = 2 * time.Millisecond
+)
+
+// Scheduler runs probes and gives what they find to a Sink. Metric probes run
+// together at each tick; inventory probes run together at a longer interval, and
+// each alone when a file it watches has changed or when it is asked for. Run owns
+// two goroutines, and for each pass over the probes another.
+type Scheduler struct {
+	cfg       Config
+	phase     time.Duration // of the ticks within Interval
+	metrics   []*runner     // the watcher is the last of them
+	inventory []*runner
+
+	wake chan struct{} // room for one: there are probes in due
+	mu   sync.Mutex    // guards due
+	due  map[*runner]bool
+
+	problems problems
+}
+
+// NewScheduler prepares a scheduler; nothing runs before Run.
+func NewScheduler(cfg Config) *Scheduler {
+	if cfg.Interval <= 0 {
+		cfg.Interval = defaultInterval
+	}
+	if cfg.InventoryInterval <= 0 {
+		cfg.InventoryInterval = defaultInventoryInterval
+	}
+	if cfg.Dictionary == nil {
+		cfg.Dictionary = metric.NewDictionary(maxSeries, nil)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Scheduler{
+		cfg:      cfg,
+		phase:    phaseOf(cfg.Name, cfg.Interval),
+		wake:     make(chan struct{}, 1),
+		due:      make(map[*runner]bool),
+		problems: problems{log: cfg.Log, last: make(map[string]string)},
+	}
+	for _, p := range cfg.Probes {
+		r := newRunner(p, cfg.Host)
+		switch {
+		case r.info.Metrics:
+			s.metrics = append(s.metrics, r)
+		case len(s.enabled(r)) > 0:
+			s.inventory = append(s.inventory, r)
+		}
+	}
+	s.metrics = append(s.metrics, newRunner(newWatcher(s.inventory, s.request), cfg.Host))
+	return s
+}
+
+// phaseOf spreads hosts over the interval by their names.
+func phaseOf(name string, interval time.Duration) time.Duration {
+	h := fnv.New64a()
+	h.Write([]byte(name)) // never fails
+	return time.Duration(h.Sum64() % uint64(interval))
+}
+
+func (s *Scheduler) enabled(r *runner) []facts.ID {
+	return slices.DeleteFunc(slices.Clone(r.info.Sections), func(id facts.ID) bool {
+		return slices.Contains(s.cfg.Disabled, id)
+	})
+}
+
+// Run reads until ctx ends, and once at its start. It returns within two seconds of
+// that, whatever the probes do.
+func (s *Scheduler) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.runMetrics(ctx) })
+	loops.Go(func() { s.runInventory(ctx) })
+	loops.Wait()
+}
+
+// Request has the probes of these sections run soon; without sections, all of them.
+func (s *Scheduler) Request(sections ...facts.ID) {
+	var runners []*runner
+	for _, r := range s.inventory {
+		if len(sections) == 0 || slices.ContainsFunc(r.info.Sections, func(id facts.ID) bool { return slices.Contains(sections, id) }) {
+			runners = append(runners, r)
+		}
+	}
+	s.request(runners...)
+}
+
+func (s *Scheduler) request(runners ...*runner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range runners {
+		s.due[r] = true
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will be seen with the request before
+	}
+}
+
+// Costs returns the ledger, one entry for each probe, metrics first.
+func (s *Scheduler) Costs() []Cost {
+	var out []Cost
+	for _, r := range slices.Concat(s.metrics, s.inventory) {
+		out = append(out, r.snapshot())
+	}
+	return out
+}
+
+func (s *Scheduler) runMetrics(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for tick := s.cfg.Host.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		s.readMetrics(ctx, tick)
+		now := s.cfg.Host.Now()
+		tick = nextTick(now, tick, s.cfg.Interval, s.phase)
+		timer.Reset(tick.Sub(now))
+	}
+}
+
+// nextTick is the first moment after now that lies in the phase of the interval. The
+// clock on the wall decides, so that a restarted agent keeps its rhythm; however far
+// it was set, and however long the machine slept, there is one tick within one
+// interval. The tick before is not given again when the timer came a little early.
+func nextTick(now, last time.Time, interval, phase time.Duration) time.Time {
+	if ahead := last.Sub(now); ahead > 0 && ahead < interval/2 {
+		now = last
+	}
+	tick := now.Truncate(interval).Add(phase)
+	if !tick.After(now) {
+		tick = tick.Add(interval)
+	}
+	return tick.Round(0) // without the reading of the monotonic clock
+}
+
+func (s *Scheduler) readMetrics(ctx context.Context, tick time.Time) {
+	at := s.cfg.Host.Now()
+	if late := at.Sub(tick).Abs(); late <= maxAlign {
+		at = tick
+	}
+	p := pass{list: s.metrics, dict: s.cfg.Dictionary, prepare: lockThread}
+	frame := metric.Frame{At: at.UnixMilli()}
+	for _, o := range p.run(ctx) {
+		if o.runner == nil {
+			return // the agent stops: what is missing did not vanish
+		}
+		s.problems.note("probe "+o.runner.info.Name, o.err)
+		frame.Samples = append(frame.Samples, o.report.Samples()...)
+		frame.Samples = s.success(frame.Samples, &o)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	frame.Samples = inOrder(frame.Samples)
+	s.problems.note("metrics", s.cfg.Sink.Metrics(frame))
+}
+
+// success tells the collector whether a metric probe worked: otherwise a series that
+// cannot be read would look like one that is gone. A probe that this system does not
+// support says nothing.
+func (s *Scheduler) success(samples []metric.Sample, o *outcome) []metric.Sample {
+	if len(samples) == 0 && errors.Is(o.err, errors.ErrUnsupported) {
+		return samples
+	}
+	id, ok := s.cfg.Dictionary.ID(&metric.ProbeSuccess, o.runner.info.Name)
+	if !ok {
+		return samples
+	}
+	v := 1.0
+	if o.err != nil {
+		v = 0
+	}
+	return append(samples, metric.Sample{Series: id, Value: v})
+}
+
+func (s *Scheduler) runInventory(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		list := s.inventory
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			s.takeDue() // all of them run now
+			timer.Reset(jitter(s.cfg.InventoryInterval))
+		case <-s.wake:
+			list = s.takeDue()
+		}
+		if err := s.readInventory(ctx, list); err != nil {
+			timer.Reset(jitter(min(inventoryRetry, s.cfg.InventoryInterval)))
+		}
+	}
+}
+
+// takeDue returns the probes that were requested, in the order of the configuration.
+func (s *Scheduler) takeDue() []*runner {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*runner
+	for _, r := range s.inventory {
+		if s.due[r] {
+			list = append(list, r)
+		}
+	}
+	clear(s.due)
+	return list
+}
+
+func (s *Scheduler) readInventory(ctx context.Context, list []*runner) error {
+	if len(list) == 0 {
+		return nil
+	}
+	p := pass{list: list, prepare: lowPriority}
+	var readings []facts.Reading
+	for _, o := range p.run(ctx) {
+		if o.runner == nil {
+			break
+		}
+		s.problems.note("probe "+o.runner.info.Name, o.err)
+		readings = append(readings, o.readings(s.enabled(o.runner))...)
+	}
+	if ctx.Err() != nil {
+		return nil // what a stopping agent could not read did not fail
+	}
+	err := s.cfg.Sink.Inventory(readings)
+	s.problems.note("inventory", err)
+	if len(list) == len(s.inventory) {
+		debug.FreeOSMemory() // an inventory needs several times what the agent needs between
+	}
+	return err
+}
+
+// jitter returns d, give or take a tenth.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + time.Duration(rand.Int64N(int64(d)/5+1))
+}
+
+// problems logs the changes of state of probes and sinks.
+type problems struct {
+	log  *slog.Logger
+	mu   sync.Mutex        // guards last
+	last map[string]string // reason by subject; absent: it works
+}
+
+func (p *problems) note(subject string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, was := p.last[subject]
+	switch {
+	case err == nil && was:
+		delete(p.last, subject)
+		p.log.Info("works again", "subject", subject)
+	case err == nil || errors.Is(err, errors.ErrUnsupported):
+	case !was || before != reason(err):
+		p.last[subject] = reason(err)
+		p.log.Warn("not complete", "subject", subject, "err", reason(err), "stack", stackOf(err))
+	}
+}
+
+func stackOf(err error) string {
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		return string(panicked.Stack)
+	}
+	return ""
+}

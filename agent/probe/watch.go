@@ -1,0 +1,70 @@
+package probe
+
+import "context"
+
+// watcher looks at every tick whether the paths that inventory probes watch have
+// changed, and requests those probes. It runs among the metric probes so that the
+// agent wakes once in an interval, and so that a file system that hangs costs this
+// probe alone.
+type watcher struct {
+	watched []watched
+	request func(...*runner)
+}
+
+// watched is one path and what was seen there.
+type watched struct {
+	path    string
+	runners []*runner
+	stamp   stamp
+}
+
+// stamp tells one state of a file or folder from another. The zero stamp is absence.
+type stamp struct {
+	modified int64 // nanoseconds since 1970
+	size     int64
+	inode    uint64 // 0 where there is none
+}
+
+// newWatcher looks at the paths once, so that whatever changes from now on is seen.
+func newWatcher(runners []*runner, request func(...*runner)) *watcher {
+	w := &watcher{request: request}
+	index := make(map[string]int)
+	for _, r := range runners {
+		for _, path := range r.info.Watch {
+			i, ok := index[path]
+			if !ok {
+				i = len(w.watched)
+				index[path] = i
+				w.watched = append(w.watched, watched{path: path, stamp: stampOf(r.host, path)})
+			}
+			w.watched[i].runners = append(w.watched[i].runners, r)
+		}
+	}
+	return w
+}
+
+func stampOf(h *Host, path string) stamp {
+	info, err := h.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
+}
+
+func (*watcher) Info() Info { return Info{Name: "watch", Metrics: true} }
+
+// Collect implements Probe. A file that changes while its probe reads it has another
+// stamp at the next tick, and is read again.
+func (w *watcher) Collect(ctx context.Context, h *Host, _ *Report) error {
+	for i := range w.watched {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x := &w.watched[i]
+		if now := stampOf(h, x.path); now != x.stamp {
+			x.stamp = now
+			w.request(x.runners...)
+		}
+	}
+	return nil
+}
