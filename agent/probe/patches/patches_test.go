@@ -50,10 +50,10 @@ func TestPatchesOfARealHost(t *testing.T) {
 }
 
 // TestPendingEqualsApt asks the apt of the machine that runs the test. The simulation
-// takes no lock.
+// takes no lock, but apt may build its cache for many seconds.
 func TestPendingEqualsApt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads the whole index")
+	if os.Getenv("ATALAYA_TEST_APT") == "" {
+		t.Skip("set ATALAYA_TEST_APT=1 to compare with the apt of this machine")
 	}
 	cmd := exec.Command("/usr/bin/apt-get", "-s", "-o", "Debug::NoLocking=1", "dist-upgrade")
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}

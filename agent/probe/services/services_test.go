@@ -1,0 +1,229 @@
+package services
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+const server = "debian-12-software"
+
+func TestServicesOfARealHost(t *testing.T) {
+	r := readings(t, New(), tree(t, fixture(t, server)))[facts.Services]
+	if r.Status != facts.StatusOK {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+	golden(t, server, r)
+}
+
+// TestEnabledEqualsSystemctl asks the machine that runs the test; systemctl reads the
+// unit files itself, systemd need not run.
+func TestEnabledEqualsSystemctl(t *testing.T) {
+	out, err := exec.Command("/usr/bin/systemctl", "list-unit-files", "--type=service", "--no-legend", "--no-pager", "--full").Output()
+	if err != nil {
+		t.Skipf("no systemctl here: %v", err)
+	}
+	want := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) >= 2 {
+			want[strings.TrimSuffix(f[0], suffix)] = f[1]
+		}
+	}
+	h := probe.LiveHost()
+	units, err := findUnits(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for name := range units.files {
+		row, err := units.row(h, name)
+		if err != nil {
+			t.Skipf("this user may not read it: %v", err)
+		}
+		got[row.Name] = row.Enabled
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("unit files differ (-systemctl +got):\n%s", diff)
+	}
+}
+
+func TestEnabledStates(t *testing.T) {
+	const (
+		etc     = "etc/systemd/system/"
+		lib     = "usr/lib/systemd/system/"
+		install = "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=multi-user.target\n"
+		link    = "-> /usr/lib/systemd/system/"
+	)
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"static":            {map[string]string{lib + "x.service": "[Service]\nExecStart=/bin/x\n"}, "static"},
+		"disabled":          {map[string]string{lib + "x.service": install}, "disabled"},
+		"enabled":           {map[string]string{lib + "x.service": install, etc + "multi-user.target.wants/x.service": link + "x.service"}, "enabled"},
+		"required":          {map[string]string{lib + "x.service": install, etc + "a.target.requires/x.service": link + "x.service"}, "enabled"},
+		"enabled_runtime":   {map[string]string{lib + "x.service": install, "run/systemd/system/a.target.wants/x.service": link + "x.service"}, "enabled-runtime"},
+		"vendor_link":       {map[string]string{lib + "x.service": install, lib + "a.target.wants/x.service": "-> ../x.service"}, "disabled"},
+		"masked":            {map[string]string{lib + "x.service": install, etc + "x.service": "-> /dev/null"}, "masked"},
+		"masked_runtime":    {map[string]string{lib + "x.service": install, "run/systemd/system/x.service": "-> /dev/null"}, "masked-runtime"},
+		"masked_by_empty":   {map[string]string{etc + "x.service": ""}, "masked"},
+		"alias":             {map[string]string{lib + "y.service": install, lib + "x.service": "-> y.service"}, "alias"},
+		"enabled_by_alias":  {map[string]string{lib + "x.service": "[Install]\nAlias=z.service\n", etc + "z.service": link + "x.service"}, "enabled"},
+		"indirect_by_also":  {map[string]string{lib + "x.service": "[Install]\nAlso=x.socket\n"}, "indirect"},
+		"indirect_by_name":  {map[string]string{lib + "x.service": install, etc + "other.service": link + "x.service"}, "indirect"},
+		"linked":            {map[string]string{etc + "x.service": "-> /opt/x/x.service", "opt/x/x.service": install}, "linked"},
+		"generated":         {map[string]string{"run/systemd/generator.late/x.service": "[Service]\nExecStart=/etc/init.d/x start\n"}, "generated"},
+		"etc_before_vendor": {map[string]string{lib + "x.service": install, etc + "x.service": "[Service]\nExecStart=/bin/y\n"}, "static"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := readings(t, New(), tree(t, c.files))[facts.Services]
+			for _, row := range r.Rows {
+				if s := row.(*facts.ServiceRow); s.Name == "x" && s.Enabled != c.want {
+					t.Errorf("enabled %q, want %q", s.Enabled, c.want)
+				}
+			}
+			if r.Status != facts.StatusOK {
+				t.Errorf("status %s, %s", r.Status, r.Reason)
+			}
+		})
+	}
+}
+
+func TestStateComesFromControlGroups(t *testing.T) {
+	files := map[string]string{
+		"proc/1/comm":                                                                   "systemd\n",
+		"usr/lib/systemd/system/web.service":                                            "[Service]\nExecStart=/usr/sbin/web --password x\nUser=www\n",
+		"usr/lib/systemd/system/idle.service":                                           "[Service]\nExecStart=-/usr/sbin/idle\n",
+		"usr/lib/systemd/system/once.service":                                           "[Service]\nType=oneshot\nExecStart=/bin/once\n",
+		"usr/lib/systemd/system/getty@.service":                                         "[Unit]\nDescription=Getty on %I\n[Service]\nExecStart=-/sbin/agetty \\\n  -o x\n",
+		"sys/fs/cgroup/system.slice/web.service/cgroup.procs":                           "12\n",
+		"sys/fs/cgroup/system.slice/idle.service/cgroup.procs":                          "",
+		"sys/fs/cgroup/system.slice/system-getty.slice/getty@tty1.service/cgroup.procs": "13\n",
+	}
+	want := "getty@  /sbin/agetty, getty@tty1 running /sbin/agetty, idle stopped /usr/sbin/idle, once  /bin/once, web running /usr/sbin/web"
+	states := func() string {
+		var got []string
+		for _, row := range readings(t, New(), tree(t, files))[facts.Services].Rows {
+			s := row.(*facts.ServiceRow)
+			got = append(got, fmt.Sprintf("%s %s %s", s.Name, s.State, s.Exec))
+		}
+		return strings.Join(got, ", ")
+	}
+	if got := states(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	files["proc/1/comm"] = "init\n"
+	if got := states(); strings.Contains(got, "running") || strings.Contains(got, "stopped") {
+		t.Errorf("without systemd: %s", got)
+	}
+}
+
+func TestDropInsOverride(t *testing.T) {
+	r := readings(t, New(), tree(t, map[string]string{
+		"usr/lib/systemd/system/x.service":             "[Unit]\nDescription=old\n[Service]\nExecStart=/bin/old\n",
+		"usr/lib/systemd/system/x.service.d/10-a.conf": "[Service]\nUser=vendor\n",
+		"etc/systemd/system/x.service.d/10-a.conf":     "[Service]\nUser=admin\n",
+		"etc/systemd/system/x.service.d/20-b.conf":     "[Service]\nExecStart=\nExecStart=!/bin/new -x\n",
+		"etc/systemd/system/x.service.d/not-a-drop-in": "[Service]\nUser=nobody\n",
+	}))[facts.Services]
+	got := *r.Rows[0].(*facts.ServiceRow)
+	want := facts.ServiceRow{Name: "x", Description: "old", Enabled: "static", Exec: "/bin/new", User: "admin", Path: "/usr/lib/systemd/system/x.service", Manager: "systemd"}
+	if got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestOpenRC(t *testing.T) {
+	r := readings(t, New(), tree(t, map[string]string{
+		"etc/init.d/sshd":            "#!/sbin/openrc-run\n",
+		"etc/init.d/crond":           "#!/sbin/openrc-run\n",
+		"etc/init.d/functions.sh":    "#!/bin/sh\n",
+		"etc/runlevels/default/sshd": "-> /etc/init.d/sshd",
+		"run/openrc/started/sshd":    "-> /etc/init.d/sshd",
+	}))[facts.Services]
+	var got []string
+	for _, row := range r.Rows {
+		s := row.(*facts.ServiceRow)
+		got = append(got, strings.Join([]string{s.Manager, s.Name, s.Enabled, s.State}, " "))
+	}
+	if s := strings.Join(got, ", "); s != "openrc crond disabled stopped, openrc sshd enabled running" {
+		t.Error(s)
+	}
+}
+
+func TestBadUnitsAreNamed(t *testing.T) {
+	const dir = "usr/lib/systemd/system/"
+	root := tree(t, map[string]string{
+		dir + "good.service": "[Service]\nExecStart=/bin/x\n",
+		dir + "nul.service":  "[Service]\nExec\x00Start=/bin/x\n",
+		dir + "long.service": "[Unit]\nDescription=" + strings.Repeat("x", 1<<20) + "\n",
+		dir + "gone.service": "-> /usr/lib/systemd/system/gone.service",
+	})
+	if err := os.Mkdir(filepath.Join(root, dir, "folder.service"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := readings(t, New(), root)[facts.Services]
+	if r.Status != facts.StatusPartial || len(r.Rows) != 5 {
+		t.Errorf("status %s with %d rows", r.Status, len(r.Rows))
+	}
+	for _, name := range []string{"nul", "folder"} {
+		if !strings.Contains(r.Reason, name+suffix) {
+			t.Errorf("%s is not named in %q", name, r.Reason)
+		}
+	}
+}
+
+func TestNoInitSystemIsUnsupported(t *testing.T) {
+	if r := readings(t, New(), t.TempDir())[facts.Services]; r.Status != facts.StatusUnsupported {
+		t.Errorf("status %s, %s", r.Status, r.Reason)
+	}
+}
+
+func TestCutUnitsDoNotPanic(t *testing.T) {
+	for name, text := range fixture(t, server) {
+		if !strings.HasSuffix(name, suffix) {
+			continue
+		}
+		for n := range len(text) {
+			if _, err := parseUnit([]byte(text[:n])); err != nil {
+				t.Fatalf("%s cut at %d: %v", name, n, err)
+			}
+		}
+	}
+}
+
+func FuzzParseUnit(f *testing.F) {
+	for name, text := range fixture(f, server) {
+		if strings.HasSuffix(name, suffix) {
+			f.Add(text)
+		}
+	}
+	f.Add("[Service]\nExecStart=\\\n# c\n\\")
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := parseUnit([]byte(s))
+		if err != nil {
+			return
+		}
+		for _, line := range u.exec {
+			if p := program(line); len(p) > len(line) {
+				t.Errorf("program(%q) = %q", line, p)
+			}
+		}
+	})
+}
+
+func BenchmarkServices(b *testing.B) {
+	root := tree(b, fixture(b, server))
+	b.ReportAllocs()
+	for b.Loop() {
+		readings(b, New(), root)
+	}
+}
