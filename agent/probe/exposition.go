@@ -1,0 +1,121 @@
+package probe
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"atalaya/shared/metric"
+)
+
+// WriteExposition writes the samples of a result in the text format that Prometheus
+// scrapes (version 0.0.4), families and series sorted by name and labels:
+// https://prometheus.io/docs/instrumenting/exposition_formats/
+func WriteExposition(w io.Writer, res Result) error {
+	var b []byte
+	family := ""
+	for _, s := range sorted(res) {
+		if s.Name != family {
+			family = s.Name
+			b = appendHead(b, s.Series)
+		}
+		b = append(b, s.Name...)
+		b = appendLabels(b, s.Labels)
+		b = append(b, ' ')
+		b = appendValue(b, s.value)
+		b = append(b, '\n')
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// reading is a sample with its series.
+type reading struct {
+	metric.Series
+	value float64
+}
+
+func sorted(res Result) []reading {
+	out := make([]reading, 0, len(res.Frame.Samples))
+	for _, s := range res.Frame.Samples {
+		out = append(out, reading{res.Series[s.Series], s.Value})
+	}
+	slices.SortFunc(out, func(a, b reading) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Labels, b.Labels, func(x, y metric.Label) int {
+			return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Value, y.Value))
+		}))
+	})
+	return out
+}
+
+var (
+	helpEscapes  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+	labelEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+)
+
+func appendHead(b []byte, s metric.Series) []byte {
+	i := slices.IndexFunc(metric.Families(), func(d *metric.Desc) bool { return d.Name == s.Name })
+	if i >= 0 {
+		b = append(b, "# HELP "+s.Name+" "+helpEscapes.Replace(metric.Families()[i].Help)+"\n"...)
+	}
+	return append(b, "# TYPE "+s.Name+" "+s.Kind.String()+"\n"...)
+}
+
+func appendLabels(b []byte, labels []metric.Label) []byte {
+	for i, l := range labels {
+		b = append(b, "{,"[min(i, 1)])
+		b = append(b, l.Name+`="`+labelEscapes.Replace(l.Value)+`"`...)
+	}
+	if len(labels) > 0 {
+		b = append(b, '}')
+	}
+	return b
+}
+
+func appendValue(b []byte, v float64) []byte {
+	switch {
+	case math.IsInf(v, 1):
+		return append(b, "+Inf"...)
+	case math.IsInf(v, -1):
+		return append(b, "-Inf"...)
+	case math.IsNaN(v):
+		return append(b, "NaN"...)
+	}
+	return strconv.AppendFloat(b, v, 'g', -1, 64)
+}
+
+// WriteJSON writes the samples of a result as one JSON document, in the order of
+// WriteExposition. Values that JSON cannot hold (NaN, infinities) are null.
+func WriteJSON(w io.Writer, res Result) error {
+	type sample struct {
+		Name   string            `json:"name"`
+		Type   string            `json:"type"`
+		Labels map[string]string `json:"labels,omitempty"`
+		Value  *float64          `json:"value"`
+	}
+	doc := struct {
+		Schema  string   `json:"schema"`
+		AtMilli int64    `json:"at_milliseconds"`
+		Samples []sample `json:"samples"`
+	}{Schema: "atalaya.metrics/1", AtMilli: res.Frame.At, Samples: []sample{}}
+	for _, s := range sorted(res) {
+		out := sample{Name: s.Name, Type: s.Kind.String()}
+		if !math.IsNaN(s.value) && !math.IsInf(s.value, 0) {
+			out.Value = &s.value
+		}
+		for _, l := range s.Labels {
+			if out.Labels == nil {
+				out.Labels = make(map[string]string, len(s.Labels))
+			}
+			out.Labels[l.Name] = l.Value
+		}
+		doc.Samples = append(doc.Samples, out)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(doc)
+}
