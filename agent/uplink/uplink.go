@@ -64,7 +64,8 @@ type Config struct {
 const (
 	minBackoff = time.Second
 	maxBackoff = 60 * time.Second
-	// goodSession is how long a session must have lasted for the back-off to start anew.
+	// goodSession is how long a session without an ack must have lasted for the
+	// back-off to start anew; with one it always does.
 	goodSession = 10 * time.Second
 )
 
@@ -153,7 +154,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if u.cfg.Now().Sub(began) >= goodSession {
+		if u.cfg.Now().Sub(began) >= goodSession || u.Status().LastAck.After(began) {
 			backoff = minBackoff
 		}
 		wait := waitAfter(end, backoff)

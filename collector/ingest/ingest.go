@@ -117,7 +117,7 @@ type Config struct {
 	// be the same each time. TokenKey likewise for validated addresses.
 	ResetKey, TokenKey [32]byte
 
-	Heartbeat      time.Duration // an agent sends something at least this often. Default 15 s
+	Heartbeat      time.Duration // an agent sends something at least this often; below idleTimeout. Default 15 s
 	BytesPerSecond int           // of one host, as it travels. Default 1 MiB, 16 MiB at once
 	BatchesPerMin  int           // of one host. Default 3,000, and as many at once
 	HalfOpen       int           // handshakes from which on addresses are validated first. Default 128
