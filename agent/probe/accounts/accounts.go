@@ -126,7 +126,7 @@ func eachLine(data []byte, fields int, fn func([]string) error) error {
 		number++
 		line, rest, ended := bytes.Cut(data, []byte{'\n'})
 		data = rest
-		if len(bytes.TrimSpace(line)) == 0 || line[0] == '#' || line[0] == '+' || line[0] == '-' {
+		if ended && (len(bytes.TrimSpace(line)) == 0 || strings.IndexByte("#+-", line[0]) >= 0) {
 			continue
 		}
 		f := strings.Split(string(line), ":")

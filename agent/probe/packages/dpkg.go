@@ -171,8 +171,9 @@ func (s *dpkgStanza) row(in interner) (*facts.PackageRow, error) {
 	if len(s.version) == 0 {
 		return nil, fmt.Errorf("package %s: no Version field", s.name)
 	}
+	text := string(s.name) + string(s.version) // one allocation for both
 	row := &facts.PackageRow{
-		Name: string(s.name), Version: string(s.version), Arch: in.string(s.arch), Source: "dpkg",
+		Name: text[:len(s.name)], Version: text[len(s.name):], Arch: in.string(s.arch), Source: "dpkg",
 		Vendor: in.string(s.maintainer), Category: in.string(s.section),
 		Held: string(want) == "hold",
 	}
