@@ -50,24 +50,6 @@ func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error 
 	return err
 }
 
-// Host is what the header of an inventory document says about its host.
-type Host struct {
-	Hostname  string `json:"hostname,omitempty"`
-	MachineID string `json:"machine_id,omitempty"` // hashed, see MachineID
-	OS        string `json:"os,omitempty"`         // name for people, with version
-	Family    string `json:"family"`               // linux, windows, darwin, freebsd
-	Arch      string `json:"arch,omitempty"`       // as the system names it
-}
-
-// Header reads the header of an inventory document.
-func Header(h *probe.Host) (Host, error) {
-	row, _, err := read(h)
-	if row == nil {
-		return Host{}, err
-	}
-	return Host{Hostname: row.Hostname, MachineID: row.MachineID, OS: row.Name, Family: row.Family, Arch: row.Arch}, nil
-}
-
 // fromFiles reads a Linux system by its files. names comes from uname(2) and is
 // empty below a root.
 func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, error) {

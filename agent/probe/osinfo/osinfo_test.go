@@ -180,12 +180,11 @@ func TestWhereItRuns(t *testing.T) {
 	f("-- sbin/openrc --\n-- links --\nsbin/init -> /bin/busybox\n", "", "openrc")
 }
 
-func TestHeaderNamesTheHost(t *testing.T) {
+func TestFilesNameTheHost(t *testing.T) {
 	h := probetest.Unpack(t, []byte("-- etc/hostname --\nweb1\n-- etc/alpine-release --\n3.19.1\n-- proc/sys/kernel/arch --\naarch64\n"))
-	got, err := Header(h)
-	want := Host{Hostname: "web1", OS: "Alpine Linux 3.19.1", Family: "linux", Arch: "aarch64"}
-	if d := cmp.Diff(want, got); d != "" || err != nil {
-		t.Errorf("error %v, -want +got:\n%s", err, d)
+	row := probetest.Sections(h, New())["os"].Rows[0].(*facts.OSRow)
+	if row.Hostname != "web1" || row.Name != "Alpine Linux 3.19.1" || row.Family != "linux" || row.Arch != "aarch64" {
+		t.Errorf("got %+v", row)
 	}
 }
 
