@@ -268,9 +268,11 @@ func (se *session) readControl(stream *quic.Stream) error {
 		}
 		switch t {
 		case wire.TypeHeartbeat:
-			if err := se.echo(payload); err != nil {
+			// The acknowledgement of the packet is the answer.
+			if _, err := wire.DecodeHeartbeat(payload); err != nil {
 				return err
 			}
+			se.server.cfg.Sink.Seen(se.host, se.server.cfg.Now())
 		case wire.TypeGoodbye:
 			if _, err := wire.DecodeGoodbye(payload); err != nil {
 				return err
@@ -281,18 +283,6 @@ func (se *session) readControl(stream *quic.Stream) error {
 			return fmt.Errorf("%w: %s on the control stream", wire.ErrMalformed, t)
 		}
 	}
-}
-
-// echo answers a heartbeat.
-func (se *session) echo(payload []byte) error {
-	h, err := wire.DecodeHeartbeat(payload)
-	if err != nil {
-		return err
-	}
-	now := se.server.cfg.Now()
-	se.server.cfg.Sink.Seen(se.host, now)
-	h.At = now.UnixMilli()
-	return se.send(wire.TypeHeartbeat, wire.AppendHeartbeat(nil, h))
 }
 
 // greet takes the Hello and answers with the Welcome.

@@ -35,6 +35,8 @@ func runChild() {
 		err = runCollector(dir, os.Getenv("SESSION_TEST_ADDRESS"))
 	case "agent":
 		err = runAgent(dir, os.Getenv("SESSION_TEST_ADDRESS"))
+	case "agents":
+		err = runAgents(dir, os.Getenv("SESSION_TEST_ADDRESS"))
 	default:
 		return
 	}
@@ -220,7 +222,7 @@ func runAgent(dir, address string) error {
 
 // child is a process that can be killed and started again.
 type child struct {
-	t    *testing.T
+	t    testing.TB
 	env  []string
 	cmd  *exec.Cmd
 	line func(string)

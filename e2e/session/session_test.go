@@ -127,7 +127,7 @@ func TestHourOfOutageIsReplayedExactly(t *testing.T) {
 
 func TestSilentCollectorIsNoticedWithinFiveSecondsOfAHeartbeat(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		w := newWorld(t, 3, nil)
+		w := newWorld(t, 3, func(c *ingest.Config) { c.Heartbeat = 15 * time.Second })
 		defer w.close()
 		w.agent.start()
 		waitFor(t, 5*time.Second, "session", w.connected)

@@ -114,8 +114,8 @@ type Ack struct {
 	Seqs  []uint64 `cbor:"2,keyasint,omitempty"` // ascending
 }
 
-// Heartbeat is sent by the agent when nothing else was, and echoed by the
-// collector. Its encoding has at least 64 bytes, so that a collector that lost the
+// Heartbeat is sent by the agent when nothing else was. The acknowledgement of its
+// QUIC packet is answer enough: an echo would nearly double the cost. Its encoding has at least 64 bytes, so that a collector that lost the
 // connection answers with a stateless reset (quic-go: none below 43 bytes).
 type Heartbeat struct {
 	Count uint64 `cbor:"1,keyasint,omitempty"`
