@@ -183,6 +183,9 @@ func (a *Appender) appendOne(s *Session, at int64, sample metric.Sample, t *Tall
 		// The engine's own copy of the labels, when the series exists already.
 		if ref, ls := a.app.GetRef(e.labels, e.labels.Hash()); ref != 0 {
 			e.ref, e.labels = ref, ls
+		} else if a.d.hosts.full(s.hostID) {
+			t.OverLimit++
+			return
 		}
 	}
 	ref, err := a.app.Append(e.ref, e.labels, at, sample.Value)
@@ -205,8 +208,6 @@ func (t *Tally) count(err error) {
 		t.Conflicts++
 	case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds):
 		t.TooOld++
-	case errors.Is(err, errHostSeries):
-		t.OverLimit++
 	default:
 		t.Refused++
 	}

@@ -10,53 +10,48 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunks"
 )
 
-// hostLimits counts the series that each host has in the engine's memory and
-// refuses new ones beyond a limit. The engine calls it at each creation and
-// removal, so the count is right also after a restart and after old series left.
-type hostLimits struct {
+// hostSeries counts the series that each host has in the engine's memory. The engine
+// calls it at each creation and removal, so the count is right also after a restart
+// and after old series left. Sessions ask it before they create one; the collector's
+// own series of a host (up) are counted but never refused, or an agent could keep
+// itself from being found silent.
+type hostSeries struct {
 	limit int
 
-	mu       sync.Mutex // guards all below
-	enforced bool       // false while the log is replayed: what was taken stays
-	count    map[string]int
+	mu    sync.Mutex // guards count
+	count map[string]int
 }
 
-func newHostLimits(limit int) *hostLimits {
-	return &hostLimits{limit: limit, count: map[string]int{}}
+func newHostSeries(limit int) *hostSeries {
+	return &hostSeries{limit: limit, count: map[string]int{}}
 }
 
-func (h *hostLimits) restart() {
+// reset forgets all counts, before an engine is opened.
+func (h *hostSeries) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.enforced = false
 	clear(h.count)
 }
 
-func (h *hostLimits) enforce() {
+// full reports whether a host may have no more series.
+func (h *hostSeries) full(hostID string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.enforced = true
+	return h.count[hostID] >= h.limit
 }
 
 // PreCreation implements tsdb.SeriesLifecycleCallback.
-func (h *hostLimits) PreCreation(ls labels.Labels) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.enforced && h.count[ls.Get(hostIDLabel)] >= h.limit {
-		return errHostSeries
-	}
-	return nil
-}
+func (h *hostSeries) PreCreation(labels.Labels) error { return nil }
 
 // PostCreation implements tsdb.SeriesLifecycleCallback.
-func (h *hostLimits) PostCreation(ls labels.Labels) {
+func (h *hostSeries) PostCreation(ls labels.Labels) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.count[strings.Clone(ls.Get(hostIDLabel))]++
 }
 
 // PostDeletion implements tsdb.SeriesLifecycleCallback.
-func (h *hostLimits) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) {
+func (h *hostSeries) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, ls := range gone {

@@ -114,7 +114,7 @@ type DB struct {
 	engine *promql.Engine
 	slots  chan struct{} // one for each query that runs
 
-	limits  *hostLimits
+	hosts   *hostSeries
 	wblLost *failureCounter
 
 	mu         sync.RWMutex // guards db, generation, closed; read-locked while db is used
@@ -158,7 +158,7 @@ func Open(cfg Config) (*DB, error) {
 		lock:    lock,
 		slots:   make(chan struct{}, queriesAtOnce),
 		stop:    make(chan struct{}),
-		limits:  newHostLimits(cfg.HostSeries),
+		hosts:   newHostSeries(cfg.HostSeries),
 		wblLost: &failureCounter{name: wblFailures},
 		wal:     logFiles{dir: filepath.Join(cfg.Dir, "wal")},
 		wbl:     logFiles{dir: filepath.Join(cfg.Dir, wlog.WblDirName)},
@@ -196,20 +196,19 @@ func (d *DB) openEngine() error {
 	opts.HeadChunksWriteBufferSize = headBuffer
 	opts.WALCompression = compression.Snappy
 	opts.EnableMemorySnapshotOnShutdown = true
-	opts.SeriesLifecycleCallback = d.limits
+	opts.SeriesLifecycleCallback = d.hosts
 
 	for _, files := range []*logFiles{&d.wal, &d.wbl} {
 		if err := files.start(); err != nil {
 			return fmt.Errorf("open series: %w", err)
 		}
 	}
-	d.limits.restart()
+	d.hosts.reset()
 	d.wblLost.reset()
 	db, err := tsdb.Open(d.cfg.Dir, d.log, d.wblLost, opts, nil)
 	if err != nil {
 		return fmt.Errorf("open series: %w", err)
 	}
-	d.limits.enforce()
 	d.db = db
 	d.generation++
 	return nil

@@ -334,7 +334,13 @@ func TestHostCannotFillTheDatabase(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	check(open(t, cfg), 1, 3, Tally{OverLimit: 5}) // also after a restart
+	d = open(t, cfg)
+	check(d, 1, 3, Tally{OverLimit: 5}) // also after a restart
+	a := d.Begin(t.Context())
+	got := a.AppendOwn(testNow.UnixMilli(), "up", []metric.Label{{Name: "host_id", Value: identity.HostID{1}.String()}}, 0)
+	if err := a.Commit(); err != nil || got != (Tally{Stored: 1}) {
+		t.Errorf("the collector's own series of a full host: %+v, %v", got, err)
+	}
 }
 
 func TestStaleMarkerEndsASeries(t *testing.T) {
@@ -506,4 +512,28 @@ func TestSyncCoversEverySegmentWrittenSince(t *testing.T) {
 	}
 	write(4, 1)
 	check(4, 1)
+}
+
+// FuzzDefine: whatever an agent calls its series, it is refused or stored under the
+// host's own labels, which have a form in JSON.
+func FuzzDefine(f *testing.F) {
+	f.Add("node_load1", "host", "other", "exported_host", "x")
+	f.Add("", "a-b", "\xff", "__name__", "up")
+	f.Add("up", "host_id", "", "le", "\u2028<>&")
+	d := &DB{cfg: Config{HostSeries: 10}} // naming needs no engine
+	f.Fuzz(func(t *testing.T, name, k1, v1, k2, v2 string) {
+		s := d.Session(testHost, "web1")
+		if s.Define(0, gauge(name, k1, v1, k2, v2)) != nil {
+			return
+		}
+		ls := s.entries[0].labels
+		if ls.Get("host") != "web1" || ls.Get("host_id") != testHost.String() || ls.Get("__name__") != name {
+			t.Errorf("labels %s", ls)
+		}
+		b := appendLabels(nil, ls)
+		var back map[string]string
+		if err := json.Unmarshal(b, &back); err != nil || !cmp.Equal(back, ls.Map()) {
+			t.Errorf("%s: %v", b, err)
+		}
+	})
 }

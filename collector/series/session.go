@@ -1,7 +1,6 @@
 package series
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -141,6 +140,3 @@ func checkLabel(l metric.Label) error {
 	}
 	return nil
 }
-
-// errHostSeries: the host has as many series as it may.
-var errHostSeries = errors.New("host has too many series")
