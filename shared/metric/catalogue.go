@@ -168,7 +168,7 @@ var (
 
 // The agent itself.
 var (
-	AgentCPUSeconds = Desc{Name: "atalaya_agent_cpu_seconds_total", Help: "CPU time of the agent.", Kind: Counter, Decimals: 2}
+	AgentCPUSeconds = Desc{Name: "atalaya_agent_cpu_seconds_total", Help: "CPU time of the agent.", Kind: Counter, Decimals: 6}
 	AgentResident   = Desc{Name: "atalaya_agent_resident_memory_bytes", Help: "Memory of the agent, program text included, in bytes."}
 	AgentAnonymous  = Desc{Name: "atalaya_agent_anonymous_memory_bytes", Help: "Memory of the agent that no file holds, in bytes."}
 	AgentHeap       = Desc{Name: "atalaya_agent_heap_bytes", Help: "Memory of living and dead objects, in bytes."}
