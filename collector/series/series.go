@@ -53,8 +53,8 @@ const (
 )
 
 const (
-	// stripes of the engine's series table. Each costs about 250 bytes in an empty
-	// database; the default of 16,384 serves tens of concurrent scrapers, here one
+	// stripes of the engine's series table. Each holds a lock and maps, also in an
+	// empty database; the default of 16,384 serves tens of concurrent scrapers, here one
 	// committer writes.
 	stripes = 1 << 10
 	// headBuffer is the write buffer of head chunk files, the engine's least; its
