@@ -14,6 +14,7 @@ import (
 	"atalaya/agent/spool"
 	"atalaya/agent/uplink"
 	"atalaya/collector/ingest"
+	"atalaya/shared/metric"
 )
 
 // ipUDP is what IPv4 and UDP add to each packet.
@@ -123,8 +124,9 @@ func runAgents(dir, address string) error {
 		if err != nil {
 			return err
 		}
-		g := &agent{spool: s, sent: map[batchName]uint32{}}
-		g.append(time.Now().UnixMilli(), 100)
+		if err := s.AppendMetrics([]metric.Frame{testFrame(s, time.Now().UnixMilli(), 100)}); err != nil {
+			return err
+		}
 		go uplink.New(uplink.Config{Address: address, Dir: path, Spool: s}).Run(context.Background())
 	}
 	select {}

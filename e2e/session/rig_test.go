@@ -386,17 +386,23 @@ func (g *agent) close() {
 // append gives the spool a frame of n samples, and notes its name.
 func (g *agent) append(at int64, n int) {
 	g.t.Helper()
-	f := metric.Frame{At: at}
-	for i := range n {
-		id, _ := g.spool.Dictionary().ID(&desc, fmt.Sprint(i))
-		f.Samples = append(f.Samples, metric.Sample{Series: id, Value: float64((at/1000+int64(i)*7)%100000) / 100})
-	}
+	f := testFrame(g.spool, at, n)
 	epoch, next := g.spool.Position()
 	if err := g.spool.AppendMetrics([]metric.Frame{f}); err != nil {
 		g.t.Fatalf("AppendMetrics: %v", err)
 	}
 	b := wire.Batch{Kind: wire.KindMetrics, At: at, Frames: []metric.Frame{f}}
 	g.sent[batchName{g.host, epoch, next}] = b.Sum()
+}
+
+// testFrame makes a frame of n samples that change slowly, in hundredths.
+func testFrame(s *spool.Spool, at int64, n int) metric.Frame {
+	f := metric.Frame{At: at}
+	for i := range n {
+		id, _ := s.Dictionary().ID(&desc, fmt.Sprint(i))
+		f.Samples = append(f.Samples, metric.Sample{Series: id, Value: float64((at/1000+int64(i)*7)%100000) / 100})
+	}
+	return f
 }
 
 // inventory gives the spool a reading of n users with long names.
