@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -243,6 +244,7 @@ func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error 
 // storedItems reads a section. Damaged rows are thrown away: the section that is about
 // to replace them brings them again.
 func (a *applier) storedItems(h *applying, section facts.ID) ([]facts.Item, error) {
+	var last []byte
 	for {
 		var items []facts.Item
 		err := a.tx.rows(h.rec.Index, section, func(key string, data []byte) error {
@@ -250,9 +252,11 @@ func (a *applier) storedItems(h *applying, section facts.ID) ([]facts.Item, erro
 			return nil
 		})
 		var damage *CorruptError
-		if !errors.As(err, &damage) || damage.Table != tableRows || len(damage.Key) <= len(sectionKey(0, 0)) {
-			return items, err
+		if !errors.As(err, &damage) || damage.Table != tableRows || bytes.Equal(damage.Key, last) ||
+			!bytes.HasPrefix(damage.Key, sectionKey(h.rec.Index, section)) {
+			return items, err // sound, or a damage that deleting a row does not mend
 		}
+		last = damage.Key
 		a.tx.store.log.Error("damaged row thrown away, its section was sent again", "section", section, "err", err)
 		if err := a.tx.Table(tableRows).Delete(damage.Key); err != nil {
 			return nil, err

@@ -39,6 +39,7 @@ type Report struct {
 	Version uint64 // of the layout, see formatVersion
 	TxID    uint64 // of the newest transaction that the file shows
 	Pages   uint64 // in use
+	Bytes   uint64 // up to the last page in use; what is behind it is not read
 	Records uint64
 	Damage  []Damage // the first hundred
 	Count   int      // of all findings
@@ -158,6 +159,7 @@ func (c *checker) readMeta() bool {
 	case c.pageSize < 1<<10 || c.pages > uint64(c.size)/c.pageSize:
 		c.damage("", nil, 0, "the file is cut: it has %d bytes, %d pages of %d are in use", c.size, c.pages, c.pageSize)
 	default:
+		c.report.Bytes = c.pages * c.pageSize
 		return true
 	}
 	return false

@@ -15,6 +15,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // sumSize is the length of the checksum behind each value.
 const sumSize = 4
 
+// fillPercent is how full pages are left when they are split. Keys mostly come in
+// ascending runs (the rows of a section, the change log), which half-full pages, the
+// default of bbolt, would spread over twice the space.
+const fillPercent = 0.9
+
 // catalogue is the bucket with the number and the sum of the records of each table.
 const catalogue = "store.tables"
 
@@ -288,6 +293,7 @@ func (t *table) open() (err error) {
 	if t.bucket, err = t.tx.b.CreateBucketIfNotExists([]byte(t.name)); err != nil {
 		return fmt.Errorf("write table %q: %w", t.name, err)
 	}
+	t.bucket.FillPercent = fillPercent
 	t.dirty = true
 	return nil
 }

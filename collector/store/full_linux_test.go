@@ -1,0 +1,83 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := Open(Config{Path: filepath.Join(dir, FileName)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	id := identity.HostID{1}
+	addHost(t, s, id)
+	var base []facts.Item
+	next := func(seq uint64) ([]facts.Item, []Delivery) {
+		now := append([]facts.Item{}, base...)
+		for i := range 200 {
+			now = append(now, user(t, fmt.Sprintf("user%04d-%04d", seq, i), int64(seq)))
+		}
+		return now, []Delivery{{id, batch(seq, update(facts.Users, base, now)), t0}}
+	}
+	seq := uint64(1)
+	for ; ; seq++ {
+		now, ds := next(seq)
+		if _, err = s.Apply(ds); err != nil {
+			break
+		}
+		base = now
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Fatalf("batch %d: got %v, want ErrFull", seq, err)
+	}
+	want := state{}
+	for _, it := range base {
+		want[rowName(id, facts.Users, it.Key)] = it.Data
+	}
+	if d := cmp.Diff(want, rowsOf(t, s)); d != "" {
+		t.Errorf("rows on the full disk (-want +got):\n%s", d)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
+		t.Fatal(err)
+	}
+	now, ds := next(seq)
+	if out, err := s.Apply(ds); err != nil || out[0].Duplicate || len(out[0].Resync) > 0 {
+		t.Fatalf("with space again: %+v, %v", out, err)
+	}
+	for _, it := range now {
+		want[rowName(id, facts.Users, it.Key)] = it.Data
+	}
+	if d := cmp.Diff(want, rowsOf(t, s)); d != "" {
+		t.Errorf("rows with space again (-want +got):\n%s", d)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Check(s.path)
+	if err = errors.Join(err, report.Err()); err != nil {
+		t.Error(err)
+	}
+}
