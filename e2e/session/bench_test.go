@@ -39,14 +39,15 @@ func TestWireBytesOfADay(t *testing.T) {
 				waitFor(t, 5*time.Second, "session", w.connected)
 				w.agent.append(time.Now().UnixMilli(), 100)
 				w.agent.waitDrained(time.Minute)
-				packets, bytes := w.net.packets, w.net.bytes
+				packets, bytes := w.net.carried()
 				const hours = 2
 				n := int(hours * time.Hour / c.interval)
 				for range n {
 					w.agent.append(time.Now().UnixMilli(), 100)
 					time.Sleep(c.interval)
 				}
-				packets, bytes = w.net.packets-packets, w.net.bytes-bytes
+				packetsEnd, bytesEnd := w.net.carried()
+				packets, bytes = packetsEnd-packets, bytesEnd-bytes
 				day := (bytes + packets*ipUDP) * 24 / hours
 				t.Logf("%.2f MB a day with headers; %d B UDP payload and %.1f packets per reading of 100 series", float64(day)/1e6, bytes/n, float64(packets)/float64(n))
 				if day > c.limit {

@@ -38,6 +38,13 @@ func (n *network) set(fn func()) {
 	fn()
 }
 
+// carried returns what was sent so far.
+func (n *network) carried() (packets, bytes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.packets, n.bytes
+}
+
 // listen opens a socket; port 0 picks one.
 func (n *network) listen(port uint16) *socket {
 	n.mu.Lock()

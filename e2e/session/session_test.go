@@ -87,9 +87,11 @@ func TestMetricsAndInventoryArrive(t *testing.T) {
 		}
 		w.agent.waitDrained(time.Minute)
 		checkLedger(t, w.store, w.agent)
-		if w.store.twice != 0 || len(w.store.values) != 100 {
-			t.Errorf("%d duplicates, %d series; want 0, 100", w.store.twice, len(w.store.values))
-		}
+		w.store.set(func() {
+			if w.store.twice != 0 || len(w.store.values) != 100 {
+				t.Errorf("%d duplicates, %d series; want 0, 100", w.store.twice, len(w.store.values))
+			}
+		})
 		if st := w.coll.Stats(); st.Sessions != 1 || st.Connected != 1 || len(st.Refused) != 0 {
 			t.Errorf("stats %+v; want one quiet session", st)
 		}
@@ -117,11 +119,13 @@ func TestHourOfOutageIsReplayedExactly(t *testing.T) {
 		gather(3 * time.Minute)
 		w.agent.waitDrained(time.Minute)
 		checkLedger(t, w.store, w.agent)
-		for at, n := range w.store.frames {
-			if n != 1 {
-				t.Errorf("frame %d was appended %d times", at, n)
+		w.store.set(func() {
+			for at, n := range w.store.frames {
+				if n != 1 {
+					t.Errorf("frame %d was appended %d times", at, n)
+				}
 			}
-		}
+		})
 	})
 }
 
@@ -132,8 +136,10 @@ func TestSilentCollectorIsNoticedWithinFiveSecondsOfAHeartbeat(t *testing.T) {
 		w.agent.start()
 		waitFor(t, 5*time.Second, "session", w.connected)
 		time.Sleep(time.Minute) // heartbeats alone
-		if !w.connected() || w.store.seen < 3 {
-			t.Fatalf("connected %v, %d heartbeats in a minute", w.connected(), w.store.seen)
+		var seen int
+		w.store.set(func() { seen = w.store.seen })
+		if !w.connected() || seen < 3 {
+			t.Fatalf("connected %v, %d heartbeats in a minute", w.connected(), seen)
 		}
 		w.net.set(func() { w.net.down = true })
 		// The next heartbeat is at most 15 s away.
@@ -161,11 +167,13 @@ func TestLossyNetworkLosesNothing(t *testing.T) {
 				}
 				w.agent.waitDrained(30 * time.Minute)
 				checkLedger(t, w.store, w.agent)
-				if w.net.dropped < 100 {
-					t.Errorf("only %d packets dropped", w.net.dropped)
-				}
-				t.Logf("%d packets, %d dropped, %d sessions, %d batches delivered twice", w.net.packets, w.net.dropped, w.coll.Stats().Sessions, w.store.twice)
-				w.net.set(func() { w.net.drop = 0 })
+				w.net.set(func() {
+					if w.net.dropped < 100 {
+						t.Errorf("only %d packets dropped", w.net.dropped)
+					}
+					t.Logf("%d packets, %d dropped, %d sessions", w.net.packets, w.net.dropped, w.coll.Stats().Sessions)
+					w.net.drop = 0
+				})
 			})
 		})
 	}
