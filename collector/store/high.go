@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"sync"
 )
 
 // highMark is the file that remembers the last transaction beside the database: when
@@ -18,7 +19,10 @@ type highMark struct {
 	f          *os.File
 	txid       uint64 // as found at open
 	lastChange uint64
-	buf        [28]byte // magic, txid, last change, CRC-32C
+
+	mu      sync.Mutex // guards what follows: commits are over before they are noted here
+	written uint64     // newest transaction noted since open
+	buf     [28]byte   // magic, txid, last change, CRC-32C
 }
 
 const highMagic = "ATALHIGH"
@@ -43,9 +47,13 @@ func openHighMark(path string) (*highMark, error) {
 
 // write records a commit. lastChange 0 leaves that part as it was.
 func (h *highMark) write(txid, lastChange uint64) error {
-	if lastChange != 0 {
-		h.lastChange = lastChange
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lastChange = max(h.lastChange, lastChange)
+	if txid <= h.written {
+		return nil // a later commit was quicker
 	}
+	h.written = txid
 	copy(h.buf[:], highMagic)
 	binary.LittleEndian.PutUint64(h.buf[8:], txid)
 	binary.LittleEndian.PutUint64(h.buf[16:], h.lastChange)
