@@ -162,7 +162,7 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := os.OpenFile(p, os.O_RDONLY|openFlags, 0)
+	f, err := openFile(p)
 	if err != nil {
 		return nil, 0, err
 	}

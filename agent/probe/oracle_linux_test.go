@@ -15,25 +15,6 @@ import (
 	"atalaya/agent/probe"
 )
 
-// readings returns what the raw readers say of this machine, by name and labels:
-// node_cpu_seconds_total/0/user.
-func readings(t *testing.T, h *probe.Host, probes ...probe.Probe) map[string]float64 {
-	t.Helper()
-	res := probe.RunOnce(t.Context(), h, probes...)
-	if res.Err != nil {
-		t.Fatal(res.Err)
-	}
-	out := make(map[string]float64)
-	for _, s := range res.Frame.Samples {
-		name := res.Series[s.Series].Name
-		for _, l := range res.Series[s.Series].Labels {
-			name += "/" + l.Value
-		}
-		out[name] = s.Value
-	}
-	return out
-}
-
 // TestRawReadersAgreeWithGopsutil holds the two ways of reading this machine to each
 // other. Ours reads first, so that counters may only be higher in gopsutil's reading.
 func TestRawReadersAgreeWithGopsutil(t *testing.T) {

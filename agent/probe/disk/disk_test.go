@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/metric"
+)
+
+// text gives what a parser reports as lines of name, labels and value.
+func text(t testing.TB, parse func(*probe.Report, []byte) error, in string) (string, error) {
+	t.Helper()
+	dict := metric.NewDictionary(1000, nil)
+	r := probe.NewReport(dict, 1000)
+	err := parse(r, []byte(in))
+	var b strings.Builder
+	for _, s := range r.Samples() {
+		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.Value < 0 {
+			t.Errorf("%s is %v", dict.Series()[s.Series].Name, s.Value)
+		}
+		fmt.Fprint(&b, strings.TrimPrefix(dict.Series()[s.Series].Name, "node_"))
+		for _, l := range dict.Series()[s.Series].Labels {
+			fmt.Fprint(&b, " ", l.Value)
+		}
+		fmt.Fprintf(&b, " %v\n", s.Value)
+	}
+	return b.String(), err
+}
+
+func check(t *testing.T, parse func(*probe.Report, []byte) error, in, want string, ok bool) {
+	t.Helper()
+	got, err := text(t, parse, in)
+	if got != want || (err == nil) != ok {
+		t.Errorf("%q gives\n%swith error %v, want\n%swith error: %v", in, got, err, want, !ok)
+	}
+}
+
+func TestParseDiskstats(t *testing.T) {
+	f := func(in, want string, ok bool) {
+		t.Helper()
+		var s diskstats
+		check(t, s.parse, in, want, ok)
+	}
+	old := `disk_reads_completed_total sda 1
+disk_reads_merged_total sda 2
+disk_read_bytes_total sda 1536
+disk_read_time_seconds_total sda 0.004
+disk_writes_completed_total sda 5
+disk_writes_merged_total sda 6
+disk_written_bytes_total sda 3584
+disk_write_time_seconds_total sda 0.008
+disk_io_now sda 9
+disk_io_time_seconds_total sda 0.01
+disk_io_time_weighted_seconds_total sda 0.011
+`
+	f("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n   8       1 sda1 1 2 3 4 5 6 7 8 9 10 11\n", old, true)
+	f("8 0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19", old+`disk_discards_completed_total sda 12
+disk_discards_merged_total sda 13
+disk_discarded_sectors_total sda 14
+disk_discard_time_seconds_total sda 0.015
+disk_flush_requests_total sda 16
+disk_flush_requests_time_seconds_total sda 0.017
+`, true)
+	f("8 0 sda x\n7 0 loop0 x\n", "", false)
+	f("8 0\n", "", false)
+	f("", "", true)
+}
+
+func TestIgnoredDevices(t *testing.T) {
+	f := func(want bool, names ...string) {
+		t.Helper()
+		for _, n := range names {
+			if ignored(n) != want {
+				t.Errorf("ignored(%q) is %v", n, !want)
+			}
+		}
+	}
+	f(true, "ram0", "zram1", "loop12", "fd0", "sda1", "hdb12", "vdz3", "xvda1", "nvme0n1p2", "nvme10n12p1")
+	f(false, "sda", "vda", "nvme0n1", "dm-0", "md127", "sr0", "mmcblk0", "xvda", "nbd0", "n1p2", "nvmen1p1", "p1", "d1", "1", "")
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n7 0 loop0 1\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		var s diskstats
+		text(t, s.parse, in)
+	})
+}

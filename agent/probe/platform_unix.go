@@ -1,0 +1,41 @@
+//go:build unix
+
+package probe
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// openFile opens a file to be read, without waiting for the writer of a pipe and out
+// of reach of the runtime's poller: that one would take the kernel's announcement of
+// a changed table of mounts before File.Changed asks for it.
+func openFile(name string) (*os.File, error) {
+	const flags = syscall.O_RDONLY | syscall.O_CLOEXEC | syscall.O_NONBLOCK
+	fd, err := syscall.Open(name, flags, 0)
+	for errors.Is(err, syscall.EINTR) {
+		fd, err = syscall.Open(name, flags, 0)
+	}
+	if err == nil {
+		err = syscall.SetNonblock(fd, false) // os.NewFile polls what does not block
+		if err != nil {
+			syscall.Close(fd)
+		}
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// ownGroup gives the program a process group, so that its children end with it.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Dir = "/"
+	cmd.Cancel = func() error { return killGroup(cmd) }
+}
+
+func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
