@@ -1,0 +1,247 @@
+// Package agent wires the agent together: probes and their scheduler, the spool, and
+// the uplink to the collector.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probe/osinfo"
+	"atalaya/agent/spool"
+	"atalaya/agent/uplink"
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/metric"
+	"atalaya/shared/wire"
+)
+
+// addressFile holds the collector's address, in the state folder.
+const addressFile = "collector"
+
+// Options are what the program around the agent gives it.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Ready is called once the agent works, Alive at each reading of the metrics, so that
+	// a service manager restarts one that hangs; nil: nobody asks.
+	Ready, Alive func() error
+}
+
+// Run gathers and reports until ctx ends. It returns early only for what cannot heal
+// by itself: a host that is not enrolled, a state folder that is in use or cannot be
+// written.
+//
+// Order at the end: the probes stop, the session says goodbye, the spool closes.
+func Run(ctx context.Context, cfg Config, opt Options) (err error) {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	address, err := collectorAddress(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	sp, err := spool.Open(cfg.StateDir, spool.Config{MaxBytes: cfg.SpoolMaxBytes, MaxAge: cfg.SpoolMaxAge, Log: opt.Log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sp.Close()) }()
+
+	host := probe.LiveHost()
+	hello := helloOf(ctx, host, cfg, opt.Version)
+	up := uplink.New(uplink.Config{
+		Address: address,
+		Dir:     cfg.StateDir,
+		Spool:   sp,
+		Hello:   hello,
+		Log:     opt.Log,
+		Resync: func(sections []facts.ID) {
+			if err := sp.Resync(sections); err != nil {
+				opt.Log.Warn("sections not sent again", "err", err)
+			}
+		},
+	})
+	sched := probe.NewScheduler(probe.Config{
+		Host:              host,
+		Probes:            append(MetricProbes(opt.Version), InventoryProbes(cfg)...),
+		Sink:              sink{spool: sp, alive: opt.Alive},
+		Dictionary:        sp.Dictionary(),
+		Interval:          cfg.Interval,
+		InventoryInterval: cfg.InventoryInterval,
+		Name:              hello.Hostname + hello.MachineID,
+		Disabled:          cfg.disabled(),
+		Log:               opt.Log,
+	})
+	local, err := listenStatus(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	status := func() Status {
+		return Status{
+			Version: opt.Version, PID: os.Getpid(), StartedAt: started, Now: time.Now(),
+			Uplink: up.Status(), Spool: sp.Stats(), Costs: sched.Costs(), Process: processUse(),
+		}
+	}
+	if opt.Ready != nil {
+		if err := opt.Ready(); err != nil {
+			opt.Log.Warn("service manager does not know that the agent is ready", "err", err)
+		}
+	}
+	return runAll(ctx, sched.Run, up.Run, func(ctx context.Context) { local.serve(ctx, status) })
+}
+
+// runAll runs the agent's loops until ctx ends, or until the session gives up for good.
+func runAll(ctx context.Context, gather func(context.Context), report func(context.Context) error, answer func(context.Context)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var loops sync.WaitGroup
+	loops.Go(func() { gather(ctx) })
+	loops.Go(func() { answer(ctx) })
+	err := report(ctx)
+	cancel()
+	loops.Wait()
+	return err
+}
+
+// helloOf is what the agent says of its host when it connects.
+func helloOf(ctx context.Context, host *probe.Host, cfg Config, version string) wire.Hello {
+	hello := wire.Hello{
+		AgentVersion:   version,
+		OS:             runtime.GOOS,
+		Arch:           runtime.GOARCH,
+		MachineID:      osinfo.MachineID(host),
+		IntervalMillis: cfg.Interval.Milliseconds(),
+	}
+	for _, r := range probe.RunOnce(ctx, host, osinfo.New()).Readings {
+		for _, row := range r.Rows {
+			if os, ok := row.(*facts.OSRow); ok {
+				hello.Hostname = os.Hostname
+			}
+		}
+	}
+	if hello.Hostname == "" {
+		hello.Hostname, _ = os.Hostname() // a host without a name is shown by its number
+	}
+	return hello
+}
+
+// sink puts what the scheduler gathers into the spool.
+type sink struct {
+	spool *spool.Spool
+	alive func() error
+}
+
+func (s sink) Metrics(f metric.Frame) error {
+	var alive error
+	if s.alive != nil {
+		alive = s.alive()
+	}
+	return errors.Join(s.spool.AppendMetrics([]metric.Frame{f}), alive)
+}
+
+func (s sink) Inventory(readings []facts.Reading) error { return s.spool.AppendInventory(readings) }
+
+func (c Config) disabled() []facts.ID {
+	var ids []facts.ID
+	for _, name := range c.DisabledSections {
+		if s, ok := facts.ByName(name); ok { // Check saw to it
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+// Enrolled is the outcome of Enroll.
+type Enrolled struct {
+	ID        string // the host's number
+	Collector string // its address
+}
+
+// Enroll makes this host known to a collector by a token, read from a file ("-" is
+// standard input). Address replaces the one in the token when it is not empty.
+func Enroll(ctx context.Context, cfg Config, tokenFile, address string) (Enrolled, error) {
+	token, err := readToken(tokenFile)
+	if err != nil {
+		return Enrolled{}, err
+	}
+	if address == "" {
+		address = token.Address
+	}
+	if err := identity.CheckAddress(address); err != nil {
+		return Enrolled{}, err
+	}
+	if _, err := identity.LoadCredentials(cfg.StateDir); err == nil {
+		return Enrolled{}, fmt.Errorf("this host is enrolled already (state in %s): to give it to another collector, stop the agent and remove that folder", cfg.StateDir)
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return Enrolled{}, fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return Enrolled{}, fmt.Errorf("host name: %w", err)
+	}
+	// The address goes first: a host counts as enrolled once it has its certificate.
+	if err := identity.WriteFile(filepath.Join(cfg.StateDir, addressFile), []byte(address+"\n")); err != nil {
+		return Enrolled{}, fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+	}
+	cred, err := uplink.Enroll(ctx, uplink.Enrolment{Dir: cfg.StateDir, Token: &token, Address: address, Hostname: hostname})
+	if err != nil {
+		return Enrolled{}, err
+	}
+	id, err := cred.HostID()
+	if err != nil {
+		return Enrolled{}, err
+	}
+	return Enrolled{ID: id.String(), Collector: address}, nil
+}
+
+// maxToken is more than any token has, in bytes.
+const maxToken = 4096
+
+func readToken(file string) (identity.Token, error) {
+	in := io.Reader(os.Stdin)
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return identity.Token{}, fmt.Errorf("token: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxToken))
+	if err != nil {
+		return identity.Token{}, fmt.Errorf("token: %w", err)
+	}
+	return identity.ParseToken(string(text))
+}
+
+func collectorAddress(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("this host is not enrolled (no state in %s): get a token with `atalaya token create` at the collector, then run `atalaya-agent enroll --token-file FILE`", dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// NewLog returns a logger of lines for people and journals; level is one of Config's.
+func NewLog(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/agent"
+	"atalaya/installers"
+)
+
+func newEnroll() *cobra.Command {
+	var s settings
+	var tokenFile, collector string
+	cmd := &cobra.Command{
+		Use:   "enroll --token-file FILE",
+		Short: "Make this machine known to a collector",
+		Long: "Make a key on this machine and let the collector certify it. The token comes from\n" +
+			"`atalaya token create` at the collector; it holds the collector's address and the hash\n" +
+			"of its CA, lives for a day and works once. It is read from a file so that it does not\n" +
+			"show in the list of processes; - reads standard input.",
+		Example: "  atalaya-agent enroll --token-file token.txt\n" +
+			"  ssh collector atalaya token create | atalaya-agent enroll --token-file -",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.load()
+			if err != nil {
+				return err
+			}
+			host, err := agent.Enroll(cmd.Context(), c, tokenFile, collector)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "enrolled at %s as host %s; now: atalaya-agent install && atalaya-agent start\n", host.Collector, host.ID)
+			return nil
+		},
+	}
+	s.register(cmd)
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` that holds the token, - for standard input")
+	cmd.Flags().StringVar(&collector, "collector", "", "`host:port` of the collector, where the token's own does not reach it from here")
+	cobra.CheckErr(cmd.MarkFlagRequired("token-file"))
+	return cmd
+}
+
+func newRun() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent in the foreground, as the service does",
+		Long: "Run the agent until it is told to stop. It needs to be enrolled. While the collector\n" +
+			"cannot be reached it keeps what it gathers and tries again.",
+		Example: "  atalaya-agent run --state ./state",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := s.load()
+			if err != nil {
+				return err
+			}
+			return service.Run(func(ctx context.Context) error {
+				return agent.Run(ctx, c, agent.Options{
+					Version: version,
+					Log:     agent.NewLog(os.Stderr, c.LogLevel),
+					Ready:   func() error { return installers.Notify(installers.Ready) },
+					Alive:   func() error { return installers.Notify(installers.Alive) },
+				})
+			})
+		},
+	}
+	s.register(cmd)
+	return cmd
+}

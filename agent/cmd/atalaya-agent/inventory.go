@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/agent"
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+func newInventory() *cobra.Command {
+	var root, format string
+	var names []string
+	cmd := &cobra.Command{
+		Use:   "inventory",
+		Short: "Take an inventory now and print it; no collector is needed",
+		Long: "Take an inventory of this machine, or of the one whose files lie below --root, and\n" +
+			"print it. Each section says how its reading went: ok, partial, empty, unsupported,\n" +
+			"denied or failed. Run as root to see what only root may read.",
+		Example: "  atalaya-agent inventory\n" +
+			"  atalaya-agent inventory --section packages --section patches --format json\n" +
+			"  atalaya-agent inventory --root /mnt/disk-of-another-machine",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sections, err := sectionIDs(names)
+			if err != nil {
+				return err
+			}
+			host := hostAt(root)
+			res := probe.RunOnce(cmd.Context(), host, agent.InventoryProbes(agent.DefaultConfig(), probed(sections)...)...)
+			doc := agent.NewDocument(res.Readings, host.Now())
+			doc.Keep(sections)
+			switch format {
+			case "json":
+				return doc.WriteJSON(cmd.OutOrStdout())
+			case "table":
+				return writeTables(cmd.OutOrStdout(), doc, time.Now(), len(sections) == 0)
+			}
+			return usageError{fmt.Errorf("--format %q: want json or table", format)}
+		},
+	}
+	cmd.Flags().StringVar(&root, "root", "", "read the machine whose files lie below this `folder`; nothing asks this machine")
+	cmd.Flags().StringArrayVar(&names, "section", nil, "only this `section`; repeat for several")
+	cmd.Flags().StringVar(&format, "format", "table", "table or json")
+	return cmd
+}
+
+func hostAt(root string) *probe.Host {
+	if root == "" {
+		return probe.LiveHost()
+	}
+	return probe.RootHost(root)
+}
+
+// sectionIDs translates names; patches brings its verdict along.
+func sectionIDs(names []string) ([]facts.ID, error) {
+	var ids []facts.ID
+	for _, n := range names {
+		s, ok := facts.ByName(n)
+		if !ok {
+			return nil, usageError{fmt.Errorf("no section is called %q; the sections are: %s", n, sectionNames())}
+		}
+		ids = append(ids, s.ID)
+		if s.ID == facts.Patches && !slices.Contains(names, facts.PatchState.String()) {
+			ids = append(ids, facts.PatchState)
+		}
+	}
+	return ids, nil
+}
+
+func sectionNames() string {
+	names := ""
+	for _, s := range facts.Sections() {
+		names += s.Name + " "
+	}
+	return names[:len(names)-1]
+}
+
+// probed are the sections to read for those asked for: the head of the document names
+// the host, which section os knows.
+func probed(sections []facts.ID) []facts.ID {
+	if len(sections) == 0 {
+		return nil
+	}
+	return append(slices.Clone(sections), facts.OS)
+}
+
+func newMetrics() *cobra.Command {
+	var root, format, compat string
+	cmd := &cobra.Command{
+		Use:   "metrics",
+		Short: "Take one reading of the metrics and print it; no collector is needed",
+		Long: "Take one reading of the metrics of this machine, or of the one whose files lie below\n" +
+			"--root, and print it. Names, labels and units are node_exporter's.",
+		Example: "  atalaya-agent metrics\n" +
+			"  atalaya-agent metrics --format json\n" +
+			"  atalaya-agent metrics --compat node > /var/lib/node_exporter/atalaya.prom",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if compat != "" && compat != "node" {
+				return usageError{fmt.Errorf("--compat %q: only node is known", compat)}
+			}
+			probes := agent.MetricProbes(version)
+			if compat == "node" {
+				probes = agent.NodeProbes()
+			}
+			res := probe.RunOnce(cmd.Context(), hostAt(root), probes...)
+			if len(res.Frame.Samples) == 0 {
+				return fmt.Errorf("no metric could be read: %w", errors.Join(res.Err, errors.ErrUnsupported))
+			}
+			switch format {
+			case "prometheus":
+				return probe.WriteExposition(cmd.OutOrStdout(), res)
+			case "json":
+				return probe.WriteJSON(cmd.OutOrStdout(), res)
+			}
+			return usageError{fmt.Errorf("--format %q: want prometheus or json", format)}
+		},
+	}
+	cmd.Flags().StringVar(&root, "root", "", "read the machine whose files lie below this `folder`; nothing asks this machine")
+	cmd.Flags().StringVar(&format, "format", "prometheus", "prometheus or json")
+	cmd.Flags().StringVar(&compat, "compat", "", "node: only what node_exporter gives too")
+	return cmd
+}

@@ -1,0 +1,114 @@
+// Command atalaya-agent gathers inventory, metrics and patch state of this machine
+// and streams them to a collector.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/agent"
+	"atalaya/installers"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// Exit statuses, a contract with scripts.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnsupported = 3
+)
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)
+	var usage usageError
+	switch {
+	case errors.As(err, &usage) || isCobraUsage(err):
+		fmt.Fprintf(os.Stderr, "See: %s --help\n", cmd.CommandPath())
+		return exitUsage
+	case errors.Is(err, errors.ErrUnsupported):
+		return exitUnsupported
+	}
+	return exitFailed
+}
+
+// isCobraUsage recognises the errors cobra makes itself, which have no type.
+func isCobraUsage(err error) bool {
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "required flag", "invalid argument", "flag needs an argument"} {
+		if strings.HasPrefix(err.Error(), p) {
+			return true
+		}
+	}
+	return false
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "atalaya-agent",
+		Short: "Gather inventory, metrics and patch state of this machine",
+		Long: "The Atalaya agent gathers hardware and software inventory, metrics and patch state\n" +
+			"of this machine, keeps them while the collector cannot be reached, and streams them\n" +
+			"to it over QUIC. It listens on no port.",
+		Example: "  atalaya-agent inventory --section packages --format json\n" +
+			"  atalaya-agent enroll --token-file token.txt && atalaya-agent install && atalaya-agent start",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newEnroll(), newRun(), newInventory(), newMetrics(), newVercmp(), newCost(), newStatus())
+	root.AddCommand(service.Verbs(func(config string) error {
+		_, err := agent.LoadConfig(config, false)
+		return err
+	})...)
+	return root
+}
+
+// settings are the flags that choose state and configuration.
+type settings struct{ state, config string }
+
+func (s *settings) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.state, "state", "", "state `folder` (default from the configuration, else "+agent.DefaultStateDir+")")
+	cmd.Flags().StringVar(&s.config, "config", "", "configuration `file` (default "+agent.DefaultConfigFile+" if it exists)")
+}
+
+// load reads the configuration; flags win over the file.
+func (s *settings) load() (agent.Config, error) {
+	path, mayMiss := s.config, false
+	if path == "" {
+		path, mayMiss = agent.DefaultConfigFile, true
+	}
+	c, err := agent.LoadConfig(path, mayMiss)
+	if s.state != "" {
+		c.StateDir = s.state
+	}
+	return c, err
+}
+
+// service describes the agent to the service manager.
+var service = installers.Service{
+	Name:        "atalaya-agent",
+	Title:       "Atalaya agent",
+	Description: "Inventory, metrics and patch state of this machine",
+	Args:        []string{"run"},
+	Unit:        installers.AgentUnit,
+}

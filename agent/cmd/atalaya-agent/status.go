@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/agent"
+	"atalaya/installers"
+)
+
+// asked is what `status` and `cost` share: whom to ask and how to answer.
+type asked struct {
+	settings
+	format string
+}
+
+func (a *asked) command(use, short, long, example string, table func(w io.Writer, st agent.Status)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.format != "table" && a.format != "json" {
+				return usageError{fmt.Errorf("--format %q: want table or json", a.format)}
+			}
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			st, err := agent.ReadStatus(c.StateDir)
+			if errors.Is(err, agent.ErrNotRunning) {
+				return fmt.Errorf("%w%s", err, managerSays())
+			}
+			if err != nil {
+				return err
+			}
+			if a.format == "json" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", " ")
+				return enc.Encode(st)
+			}
+			table(cmd.OutOrStdout(), st)
+			return nil
+		},
+	}
+	a.register(cmd)
+	cmd.Flags().StringVar(&a.format, "format", "table", "table or json")
+	return cmd
+}
+
+// managerSays is what the service manager thinks of an agent that does not answer.
+func managerSays() string {
+	st, err := service.Status()
+	switch {
+	case errors.Is(err, installers.ErrNotInstalled), err != nil:
+		return ": the service is not installed; run: atalaya-agent install && atalaya-agent start"
+	case st == "running":
+		return ", although the service manager says it runs: it is starting, or it crashes; see its log (journalctl -u atalaya-agent)"
+	}
+	return ": the service is stopped; run: atalaya-agent start"
+}
+
+func newStatus() *cobra.Command {
+	return new(asked).command("status", "Say how the running agent is", "Ask the running agent how it is: its session, what waits for the collector, what it used.",
+		"  sudo atalaya-agent status\n  sudo atalaya-agent status --format json", writeStatus)
+}
+
+func writeStatus(w io.Writer, st agent.Status) {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	defer tw.Flush()
+	up, sp := st.Uplink, st.Spool
+	fmt.Fprintf(tw, "agent\t%s, process %d, running for %s\n", st.Version, st.PID, span(st.Now.Sub(st.StartedAt)))
+	fmt.Fprintf(tw, "collector\t%s, %s for %s\n", up.Address, up.State, span(st.Now.Sub(up.Since)))
+	if up.LastError != "" {
+		fmt.Fprintf(tw, "last error\t%s\n", plain(up.LastError))
+	}
+	if !up.NextTry.IsZero() && up.NextTry.After(st.Now) {
+		fmt.Fprintf(tw, "next try\tin %s\n", span(up.NextTry.Sub(st.Now)))
+	}
+	if up.LastAck.IsZero() {
+		fmt.Fprintf(tw, "acknowledged\tnothing yet\n")
+	} else {
+		fmt.Fprintf(tw, "acknowledged\t%s\n", age(st.Now.Sub(up.LastAck)))
+	}
+	fmt.Fprintf(tw, "waiting\t%s, %s in the spool", count(sp.Batches, "batch", "batches"), size(sp.Bytes))
+	if sp.Batches > 0 && !sp.Oldest.IsZero() {
+		fmt.Fprintf(tw, ", oldest %s", age(st.Now.Sub(sp.Oldest)))
+	}
+	fmt.Fprintln(tw)
+	if sp.Lost > 0 || sp.HeldFrames > 0 || sp.Refused > 0 {
+		fmt.Fprintf(tw, "lost\t%s dropped; %d readings in memory because the disk is full; %d of too many series\n",
+			count(int(sp.Lost), "batch", "batches"), sp.HeldFrames, sp.Refused)
+	}
+	if !up.CertUntil.IsZero() {
+		fmt.Fprintf(tw, "certificate\tends in %s, renewed before that\n", span(up.CertUntil.Sub(st.Now)))
+	}
+	fmt.Fprintf(tw, "sent\t%s out, %s in, %d packets, %s\n", size(int64(up.BytesOut)), size(int64(up.BytesIn)), up.Packets, count(int(up.Sessions), "session", "sessions"))
+	fmt.Fprintf(tw, "used\t%.2f s of CPU\n", st.Process.CPUSeconds)
+	for _, c := range st.Costs {
+		if c.Reason != "" {
+			fmt.Fprintf(tw, "probe %s\t%s: %s\n", c.Probe, c.Status, plain(c.Reason))
+		}
+	}
+}
+
+func newCost() *cobra.Command {
+	return new(asked).command("cost", "Say what each probe costs", "Ask the running agent what each of its probes has cost since it started.",
+		"  sudo atalaya-agent cost\n  sudo atalaya-agent cost --format json", writeCost)
+}
+
+func writeCost(w io.Writer, st agent.Status) {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	defer tw.Flush()
+	fmt.Fprintln(tw, "PROBE\tRUNS\tCPU/RUN\tCPU\tLAST TOOK\tREAD\tITEMS\tLAST RUN\tSTATUS")
+	for _, c := range st.Costs {
+		last, perRun := "never", "-"
+		if c.Runs > 0 {
+			last, perRun = age(st.Now.Sub(c.LastRun.Time())), millis(c.CPUSeconds/float64(c.Runs))
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s", c.Probe, c.Runs, perRun, millis(c.CPUSeconds),
+			millis(c.LastWallSeconds), size(c.LastReadBytes), c.LastItems, last, c.Status)
+		if c.Reason != "" {
+			fmt.Fprintf(tw, ": %s", plain(c.Reason))
+		}
+		fmt.Fprintln(tw)
+	}
+	fmt.Fprintf(tw, "the whole agent\t\t\t%s\n", millis(st.Process.CPUSeconds))
+}
+
+func millis(seconds float64) string { return fmt.Sprintf("%.2f ms", seconds*1000) }
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// span formats a duration roughly: "3 min".
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}

@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"slices"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probe/accounts"
+	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/netinfo"
+	"atalaya/agent/probe/osinfo"
+	"atalaya/agent/probe/packages"
+	"atalaya/agent/probe/patches"
+	"atalaya/agent/probe/self"
+	"atalaya/agent/probe/services"
+	"atalaya/agent/probe/sockets"
+	"atalaya/agent/probe/storage"
+	"atalaya/shared/facts"
+)
+
+// InventoryProbes returns the probes that fill the given sections, all of them when
+// none is given.
+func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
+	all := []probe.Probe{
+		osinfo.New(),
+		hardware.New(),
+		storage.New(),
+		netinfo.New(),
+		sockets.New(),
+		packages.New(),
+		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
+		services.New(),
+		accounts.New(),
+	}
+	if len(sections) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(p probe.Probe) bool {
+		return !slices.ContainsFunc(p.Info().Sections, func(id facts.ID) bool { return slices.Contains(sections, id) })
+	})
+}
+
+// MetricProbes returns all metric probes: those of node_exporter's readings and the
+// agent's own.
+func MetricProbes(version string) []probe.Probe {
+	return append(NodeProbes(), self.New(version))
+}

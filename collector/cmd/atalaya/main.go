@@ -1,0 +1,86 @@
+// Command atalaya is the collector and the administrator's command line.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/collector"
+	"atalaya/collector/cli"
+	"atalaya/installers"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	os.Exit(cli.Execute(newRoot(), os.Args[1:]))
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "atalaya",
+		Short: "Keep and question the inventory, CMDB, metrics and alerts of a fleet",
+		Long: "Atalaya's collector and command line. `atalaya serve` takes what agents report;\n" +
+			"every other command asks a running collector, by default the one on this machine.",
+		Example: "  atalaya serve --data /var/lib/atalaya\n" +
+			"  atalaya host list\n" +
+			"  atalaya package find openssl --below 3.0.11",
+		Version: version,
+	}
+	root.AddCommand(newServe())
+	root.AddCommand(service.Verbs(func(config string) error {
+		_, err := load(config)
+		return err
+	})...)
+	return root
+}
+
+func newServe() *cobra.Command {
+	var data, config string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the collector",
+		Long: "Run the collector until it is told to stop. All state lies in the data folder; a\n" +
+			"second collector on the same folder is refused.",
+		Example: "  atalaya serve\n  atalaya serve --data ./var/collector --config ./collector.yml",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := load(config)
+			if err != nil {
+				return err
+			}
+			if data != "" {
+				c.DataDir = data
+			}
+			return service.Run(func(ctx context.Context) error {
+				return collector.Run(ctx, c, collector.Options{
+					Version: version,
+					Log:     collector.NewLog(os.Stderr, c.LogLevel),
+					Ready:   func() error { return installers.Notify(installers.Ready) },
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "data `folder` (default from the configuration, else "+collector.DefaultDataDir+")")
+	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default "+collector.DefaultConfigFile+" if it exists)")
+	return cmd
+}
+
+func load(config string) (collector.Config, error) {
+	if config == "" {
+		return collector.LoadConfig(collector.DefaultConfigFile, true)
+	}
+	return collector.LoadConfig(config, false)
+}
+
+// service describes the collector to the service manager.
+var service = installers.Service{
+	Name:        "atalaya",
+	Title:       "Atalaya collector",
+	Description: "Asset inventory, CMDB, metrics and alerts",
+	Args:        []string{"serve"},
+	Unit:        installers.CollectorUnit,
+}
