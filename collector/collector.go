@@ -130,7 +130,7 @@ func (c *collector) openViews(ctx context.Context) error {
 	c.alerts, err = alert.Open(alert.Config{
 		Store:       c.store,
 		Query:       c.series,
-		Record:      recorder{c.series},
+		Record:      c.series,
 		Files:       files,
 		NoDefaults:  len(files) > 0,
 		Webhook:     c.cfg.Webhook.receiver(),
@@ -206,7 +206,7 @@ func (c *collector) listenAPI() error {
 	}
 	l, err := auth.Listen(c.cfg.API.Listen, config)
 	if err != nil {
-		return fmt.Errorf("listen for the API: %w", err)
+		return err
 	}
 	c.listeners = append(c.listeners, l)
 	return nil
@@ -276,25 +276,6 @@ func (w *Webhook) receiver() *alert.Webhook {
 		Timeout:    w.Timeout,
 		NoResolved: w.SendResolved != nil && !*w.SendResolved,
 	}
-}
-
-// recorder stores what recording rules give.
-type recorder struct{ *series.DB }
-
-func (r recorder) Record(ctx context.Context, vector series.Vector) error {
-	app := r.Begin(ctx)
-	for _, s := range vector {
-		name, labels := "", make([]metric.Label, 0, len(s.Labels))
-		for _, l := range s.Labels {
-			if l.Name == "__name__" {
-				name = l.Value
-			} else {
-				labels = append(labels, l)
-			}
-		}
-		app.AppendOwn(s.At, name, labels, s.Value)
-	}
-	return app.Commit()
 }
 
 // NewLog returns a logger of lines for people and journals; level is one of Config's.

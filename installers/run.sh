@@ -42,7 +42,8 @@ until bin/atalaya status >/dev/null 2>&1; do
 done
 
 if [ ! -e "$var/agent/host.pem" ]; then
-	(umask 077 && bin/atalaya token create --ttl 10m --note "make run" >"$var/token")
+	(umask 077 && bin/atalaya token create --ttl 10m --note "make run" >"$var/token" 2>"$var/agent.log") ||
+		fail "$var/agent.log" "the collector gave no token"
 	bin/atalaya-agent enroll --token-file "$var/token" --state "$var/agent" >"$var/agent.log" 2>&1 ||
 		fail "$var/agent.log" "the agent could not enrol"
 	rm -f "$var/token"

@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"atalaya/collector/api/v1"
+)
+
+// overviewDoc is one host on one page: what is known of it and how it does.
+type overviewDoc struct {
+	v1.HostDetail
+	Patches v1.PatchStatus `json:"patches"`
+	// Metrics are the newest readings by the name of the question.
+	Metrics map[string]float64 `json:"metrics"`
+	// CIs are the host itself and what fails with it.
+	CIs    int        `json:"cis"`
+	Alerts []v1.Alert `json:"alerts"`
+}
+
+// questions are the metrics of the overview; %s is the selector of the host.
+var questions = map[string]string{
+	"load1":         `node_load1{%s}`,
+	"load5":         `node_load5{%s}`,
+	"load15":        `node_load15{%s}`,
+	"cpu_busy":      `1 - sum(rate(node_cpu_seconds_total{mode=~"idle|iowait",%[1]s}[2m])) / sum(rate(node_cpu_seconds_total{%[1]s}[2m]))`,
+	"memory_used":   `node_memory_MemTotal_bytes{%[1]s} - node_memory_MemAvailable_bytes{%[1]s}`,
+	"memory_total":  `node_memory_MemTotal_bytes{%s}`,
+	"root_used":     `node_filesystem_size_bytes{mountpoint="/",%[1]s} - node_filesystem_free_bytes{mountpoint="/",%[1]s}`,
+	"root_total":    `node_filesystem_size_bytes{mountpoint="/",%s}`,
+	"tcp_in_use":    `node_sockstat_TCP_inuse{%s}`,
+	"running":       `node_procs_running{%s}`,
+	"uptime":        `node_time_seconds{%[1]s} - node_boot_time_seconds{%[1]s}`,
+	"network_bytes": `sum(rate(node_network_receive_bytes_total{device!="lo",%[1]s}[2m])) + sum(rate(node_network_transmit_bytes_total{device!="lo",%[1]s}[2m]))`,
+}
+
+// wholeReport are sections that every agent reports, whatever their status.
+var wholeReport = []string{"os", "packages", "patch_state", "users", "listening_sockets"}
+
+// pollEvery lies between two looks while --wait runs.
+const pollEvery = 250 * time.Millisecond
+
+func (c *client) overviewCommand() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "overview [HOST]",
+		Short: "Show one host on one page: system, patches, metrics, CIs, alerts",
+		Long: "Show one host on one page. HOST may be left out when there is only one. With --wait\n" +
+			"the command waits for the host's first complete report.",
+		Example: "  atalaya overview web1\n  atalaya overview --wait 60s",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host := ""
+			if len(args) > 0 {
+				host = args[0]
+			}
+			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				doc, err := awaitOverview(ctx, api, host, wait)
+				return c.answer(err, doc, func() view { return overviewView(doc) })
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how `long` to wait for a complete report, e.g. 60s")
+	return cmd
+}
+
+// errIncomplete: the host has not reported everything yet.
+var errIncomplete = errors.New("no complete report yet")
+
+func awaitOverview(ctx context.Context, api *v1.Client, host string, wait time.Duration) (overviewDoc, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		doc, err := readOverview(ctx, api, host)
+		if err == nil && wait > 0 {
+			err = doc.complete()
+		}
+		if err == nil || wait == 0 || !time.Now().Before(deadline) {
+			return doc, err
+		}
+		select {
+		case <-ctx.Done():
+			return doc, ctx.Err()
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// complete says what is missing from a first report.
+func (d overviewDoc) complete() error {
+	var missing []string
+	for _, name := range wholeReport {
+		if _, ok := d.Sections[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	if _, ok := d.Metrics["memory_total"]; !ok {
+		missing = append(missing, "metrics")
+	}
+	if d.Host.OS == "" || d.CIs <= 1 { // the views follow the facts by some milliseconds
+		missing = append(missing, "what is derived of it")
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w of %s: missing %s", errIncomplete, d.Host.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func readOverview(ctx context.Context, api *v1.Client, host string) (doc overviewDoc, err error) {
+	if host == "" {
+		if host, err = onlyHost(ctx, api); err != nil {
+			return doc, err
+		}
+	}
+	if doc.HostDetail, err = api.Host(ctx, host, false); err != nil {
+		return doc, err
+	}
+	patches, err := api.Patches(ctx, v1.PatchQuery{Host: doc.Host.ID})
+	if err != nil {
+		return doc, err
+	}
+	if len(patches.Hosts) > 0 {
+		doc.Patches = patches.Hosts[0]
+		doc.Patches.Updates = nil
+	}
+	doc.Metrics = map[string]float64{}
+	for name, expr := range questions {
+		v, ok, err := scalar(ctx, api, fmt.Sprintf(expr, fmt.Sprintf("host_id=%q", doc.Host.ID)))
+		if err != nil {
+			return doc, err
+		}
+		if ok {
+			doc.Metrics[name] = v
+		}
+	}
+	impact, err := api.Impact(ctx, "host/"+doc.Host.ID)
+	if err != nil {
+		return doc, err
+	}
+	doc.CIs = 1 + len(impact.Affected)
+	doc.Alerts, _, err = all(0, func(p v1.Page) ([]v1.Alert, string, error) {
+		page, err := api.Alerts(ctx, v1.AlertQuery{Page: p})
+		return page.Alerts, page.Next, err
+	})
+	doc.Alerts = notNil(ofHost(doc.Alerts, doc.Host.Name))
+	return doc, err
+}
+
+func onlyHost(ctx context.Context, api *v1.Client) (string, error) {
+	page, err := api.Hosts(ctx, v1.HostQuery{Page: v1.Page{Limit: 2}})
+	switch {
+	case err != nil:
+		return "", err
+	case len(page.Hosts) == 0:
+		return "", errors.New(noHosts(v1.HostQuery{}))
+	case len(page.Hosts) > 1:
+		return "", usagef("there are several hosts: name one of `atalaya host list`")
+	}
+	return page.Hosts[0].ID, nil
+}
+
+// scalar evaluates an expression that gives one sample; ok is false when it gives none.
+func scalar(ctx context.Context, api *v1.Client, expr string) (v float64, ok bool, err error) {
+	resp, err := api.Query(ctx, expr, time.Time{})
+	if err != nil {
+		return 0, false, err
+	}
+	var data v1.QueryData
+	if err := json.Unmarshal(resp.Data, &data); err != nil {
+		return 0, false, fmt.Errorf("answer to %s: %w", expr, err)
+	}
+	if len(data.Vector) != 1 {
+		return 0, false, nil
+	}
+	v = data.Vector[0].Value.Value
+	return v, v == v, nil // NaN: nothing to divide yet
+}
+
+func ofHost(alerts []v1.Alert, host string) []v1.Alert {
+	var mine []v1.Alert
+	for _, a := range alerts {
+		if a.Host == host {
+			mine = append(mine, a)
+		}
+	}
+	return mine
+}
+
+func overviewView(d overviewDoc) view {
+	p := &pairs{}
+	h := d.Host
+	state := word(h.State)
+	state.text = fmt.Sprintf("%s  %s, seen %s (%s)", h.Name, h.State, ago(d.Now, h.LastSeen).text, h.ID)
+	p.add("host", state)
+	p.add("system", text(h.OS))
+	p.add("kernel", text(strings.TrimSpace(h.Kernel+" "+h.Arch)))
+	p.add("inventory", text(inventoryLine(d)))
+	p.add("packages", count(h.Packages))
+	p.add("patches", verdictCell(d.Now, h.Patch))
+	if h.Patch.RebootRequired != nil {
+		reboot := yesNo(h.Patch.RebootRequired, warn)
+		if len(d.Patches.RebootReasons) > 0 {
+			reboot.text += ": " + strings.Join(d.Patches.RebootReasons, ", ")
+		}
+		p.add("reboot", reboot)
+	} else {
+		p.add("reboot", text("not known"))
+	}
+	for _, m := range metricLines(d.Metrics) {
+		p.add(m[0], text(m[1]))
+	}
+	p.add("cis", number(d.CIs))
+	p.add("alerts", alertsCell(d.Alerts))
+	return view{pairs: p}
+}
+
+// inventoryLine counts the sections by how their reading went.
+func inventoryLine(d overviewDoc) string {
+	if len(d.Sections) == 0 {
+		return "nothing yet"
+	}
+	n := map[string]int{}
+	oldest := d.Now
+	for _, s := range d.Sections {
+		n[s.Status]++
+		if s.ObservedAt.Before(oldest) {
+			oldest = s.ObservedAt
+		}
+	}
+	var parts []part
+	for _, status := range []string{"ok", "partial", "empty", "unsupported", "denied", "failed", "stale"} {
+		parts = append(parts, part{n[status], status})
+	}
+	return "sections " + joined(len(d.Sections), parts...) + ", read " + ago(d.Now, oldest).text
+}
+
+// metricLines are the metrics in words; what is not known is left out.
+func metricLines(m map[string]float64) [][2]string {
+	var out [][2]string
+	add := func(name, format string, keys ...string) {
+		var args []any
+		for _, k := range keys {
+			v, ok := m[k]
+			if !ok {
+				return
+			}
+			args = append(args, v)
+		}
+		out = append(out, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	used := func(name, part, whole string) {
+		a, ok := m[part]
+		b, ok2 := m[whole]
+		if ok && ok2 && b > 0 {
+			out = append(out, [2]string{name, fmt.Sprintf("%s of %s used (%.0f %%)", human(int64(a)), human(int64(b)), 100*a/b)})
+		}
+	}
+	add("load", "%.2f  %.2f  %.2f  (1, 5, 15 min)", "load1", "load5", "load15")
+	if busy, ok := m["cpu_busy"]; ok {
+		out = append(out, [2]string{"cpu", fmt.Sprintf("%.0f %% busy", 100*busy)})
+	}
+	used("memory", "memory_used", "memory_total")
+	used("disk /", "root_used", "root_total")
+	if rate, ok := m["network_bytes"]; ok {
+		out = append(out, [2]string{"network", human(int64(rate)) + "/s both ways"})
+	}
+	add("tcp", "%.0f connections in use", "tcp_in_use")
+	add("threads", "%.0f ready to run", "running")
+	if up, ok := m["uptime"]; ok {
+		out = append(out, [2]string{"up", "for " + span(time.Duration(up)*time.Second)})
+	}
+	return out
+}
+
+func alertsCell(alerts []v1.Alert) cell {
+	if len(alerts) == 0 {
+		return text("none")
+	}
+	firing := 0
+	var names []string
+	for _, a := range alerts {
+		if a.State == v1.AlertFiring {
+			firing++
+		}
+		names = append(names, a.Name)
+	}
+	c := text(fmt.Sprintf("%d firing, %d pending: %s", firing, len(alerts)-firing, strings.Join(names, ", ")))
+	if firing > 0 {
+		c.tone = bad
+	}
+	return c
+}
