@@ -166,7 +166,7 @@ func TestPackagesImportOnlyDownwards(t *testing.T) {
 	for _, f := range goFiles(t) {
 		for _, im := range f.imports {
 			to, ok := strings.CutPrefix(im, module+"/")
-			if !ok || f.dir == "." || f.test && crossSideTest(f) {
+			if !ok || f.dir == "." || crossSideTest(f) {
 				continue
 			}
 			for _, rule := range forbidden {
@@ -189,10 +189,8 @@ func TestPackagesImportOnlyDownwards(t *testing.T) {
 }
 
 // crossSideTest reports whether the test drives both ends of the wire, which only
-// tests in uplink and ingest may do.
-func crossSideTest(f goFile) bool {
-	return f.dir == "agent/uplink" || f.dir == "collector/ingest"
-}
+// those in one folder may do.
+func crossSideTest(f goFile) bool { return f.test && f.dir == "collector/ingest/session" }
 
 // family returns the probe family a folder belongs to, "" for none.
 func family(dir string) string {
