@@ -44,6 +44,7 @@ var doors = map[string][]string{
 	"github.com/spf13/":                {"agent/cmd", "collector/cmd", "collector/cli", "installers"},
 	"github.com/kardianos/service":     {"installers"},
 	"go.yaml.in/yaml/v3":               {"agent.", "collector.", "collector/alert"},
+	"golang.org/x/sync":                {"collector."},
 	"golang.org/x/sys":                 {"agent", "collector"},
 	"golang.org/x/term":                {"collector/cli"},
 	"github.com/google/go-cmp":         {"test"},

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -71,10 +72,11 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 			}
 		},
 	})
+	gathered := make(chan struct{}, 1)
 	sched := probe.NewScheduler(probe.Config{
 		Host:              host,
 		Probes:            append(MetricProbes(opt.Version), InventoryProbes(cfg)...),
-		Sink:              sink{spool: sp, alive: opt.Alive},
+		Sink:              sink{spool: sp, alive: opt.Alive, gathered: gathered},
 		Dictionary:        sp.Dictionary(),
 		Interval:          cfg.Interval,
 		InventoryInterval: cfg.InventoryInterval,
@@ -98,20 +100,46 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 			opt.Log.Warn("service manager does not know that the agent is ready", "err", err)
 		}
 	}
-	return runAll(ctx, sched.Run, up.Run, func(ctx context.Context) { local.serve(ctx, status) })
+	return runAll(ctx, up.Run, sched.Run,
+		func(ctx context.Context) { local.serve(ctx, status) },
+		func(ctx context.Context) { releaseMemory(ctx, gathered) })
 }
 
 // runAll runs the agent's loops until ctx ends, or until the session gives up for good.
-func runAll(ctx context.Context, gather func(context.Context), report func(context.Context) error, answer func(context.Context)) error {
+func runAll(ctx context.Context, session func(context.Context) error, others ...func(context.Context)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var loops sync.WaitGroup
-	loops.Go(func() { gather(ctx) })
-	loops.Go(func() { answer(ctx) })
-	err := report(ctx)
+	for _, loop := range others {
+		loops.Go(func() { loop(ctx) })
+	}
+	err := session(ctx)
 	cancel()
 	loops.Wait()
 	return err
+}
+
+// releaseDelay is when the memory of an inventory goes back to the system: by then it
+// is usually on its way to the collector, too.
+const releaseDelay = 20 * time.Second
+
+// releaseMemory gives back what an inventory and its packing took. The heap of an
+// agent at rest grows so slowly that the runtime alone would do so after minutes.
+func releaseMemory(ctx context.Context, gathered <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-gathered:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(releaseDelay):
+		}
+		runtime.GC() // pools let go of their content in two collections
+		debug.FreeOSMemory()
+	}
 }
 
 // helloOf is what the agent says of its host when it connects.
@@ -138,8 +166,9 @@ func helloOf(ctx context.Context, host *probe.Host, cfg Config, version string) 
 
 // sink puts what the scheduler gathers into the spool.
 type sink struct {
-	spool *spool.Spool
-	alive func() error
+	spool    *spool.Spool
+	alive    func() error
+	gathered chan<- struct{} // told of each inventory; room for one
 }
 
 func (s sink) Metrics(f metric.Frame) error {
@@ -150,7 +179,13 @@ func (s sink) Metrics(f metric.Frame) error {
 	return errors.Join(s.spool.AppendMetrics([]metric.Frame{f}), alive)
 }
 
-func (s sink) Inventory(readings []facts.Reading) error { return s.spool.AppendInventory(readings) }
+func (s sink) Inventory(readings []facts.Reading) error {
+	select {
+	case s.gathered <- struct{}{}:
+	default:
+	}
+	return s.spool.AppendInventory(readings)
+}
 
 func (c Config) disabled() []facts.ID {
 	var ids []facts.ID

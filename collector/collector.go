@@ -111,7 +111,11 @@ func (c *collector) seriesDir() string { return filepath.Join(c.cfg.DataDir, "me
 
 // catalogue describes all metrics: the agents' and the collector's own.
 func catalogue() []metric.Desc {
-	out := []metric.Desc{{Name: "up", Help: "1 while something comes from the host, else 0."}}
+	out := []metric.Desc{
+		{Name: "up", Help: "1 while something comes from the host, else 0."},
+		{Name: "atalaya_agent_clock_offset_seconds", Help: "The host's clock less the collector's."},
+		{Name: "atalaya_agent_lost_batches_total", Help: "Batches the host had to drop, by its own count.", Kind: metric.Counter},
+	}
 	for _, d := range metric.Families() {
 		out = append(out, *d)
 	}

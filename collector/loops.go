@@ -11,24 +11,28 @@ import (
 // upInterval lies between two samples of the series up, well under PromQL's look-back of 5 min.
 const upInterval = 15 * time.Second
 
-// watchHosts records in the series up which hosts report.
+// watchHosts records what the collector itself knows of each host: whether it reports,
+// how wrong its clock is, and what it lost.
 func (c *collector) watchHosts(ctx context.Context) error {
 	return every(ctx, upInterval, func(now time.Time) {
-		if err := c.recordUp(ctx, now); err != nil {
-			c.opt.Log.Warn("series up not written", "err", err)
+		if err := c.recordHosts(ctx, now); err != nil {
+			c.opt.Log.Warn("series of the hosts not written", "err", err)
 		}
 	})
 }
 
-func (c *collector) recordUp(ctx context.Context, now time.Time) error {
+func (c *collector) recordHosts(ctx context.Context, now time.Time) error {
+	revoked := c.authority.RevokedHosts()
 	app := c.series.Begin(ctx)
 	err := c.store.View(func(tx *store.Tx) error {
 		return tx.Hosts(func(h store.Host) error {
-			up := 0.0
-			if now.Sub(h.LastSeen) <= c.cfg.SilentAfter {
-				up = 1
+			if _, gone := revoked[h.ID]; gone {
+				return nil
 			}
-			app.AppendOwn(now.UnixMilli(), "up", []metric.Label{{Name: "host", Value: h.Name}, {Name: "host_id", Value: h.ID.String()}}, up)
+			labels := []metric.Label{{Name: "host", Value: h.Name}, {Name: "host_id", Value: h.ID.String()}}
+			app.AppendOwn(now.UnixMilli(), "up", labels, c.up(h, now))
+			app.AppendOwn(now.UnixMilli(), "atalaya_agent_clock_offset_seconds", labels, h.ClockOffset.Seconds())
+			app.AppendOwn(now.UnixMilli(), "atalaya_agent_lost_batches_total", labels, float64(h.LossBatches))
 			return nil
 		})
 	})
@@ -37,6 +41,19 @@ func (c *collector) recordUp(ctx context.Context, now time.Time) error {
 		return err
 	}
 	return app.Commit()
+}
+
+// up is 1 while something comes from the host. While the collector was down nothing
+// could come: silence counts from its start.
+func (c *collector) up(h store.Host, now time.Time) float64 {
+	since := h.LastSeen
+	if since.Before(c.started) {
+		since = c.started
+	}
+	if now.Sub(since) <= c.cfg.SilentAfter {
+		return 1
+	}
+	return 0
 }
 
 // prune takes changes out of the log that are older than the retention.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"atalaya/shared/facts"
 	"atalaya/shared/metric"
@@ -176,14 +175,17 @@ func status(err error, rows int) facts.Status {
 // maxReason bounds the reason of a status on the wire, in bytes.
 const maxReason = 400
 
+// reason is an error in one line, in which nothing stands twice.
 func reason(err error) string {
-	s := strings.ToValidUTF8(err.Error(), "\uFFFD")
-	if len(s) <= maxReason {
-		return s
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) {
+			parts = append(parts, line)
+		}
 	}
-	end := maxReason - len("...")
-	for !utf8.RuneStart(s[end]) {
-		end--
+	s := strings.Join(parts, "; ")
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason-3], "") + "..."
 	}
-	return s[:end] + "..."
+	return s
 }

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -280,9 +279,6 @@ func (s *Scheduler) readInventory(ctx context.Context, list []*runner) error {
 	}
 	err := s.cfg.Sink.Inventory(readings)
 	s.problems.note("inventory", err)
-	if len(list) == len(s.inventory) {
-		debug.FreeOSMemory() // an inventory needs several times what the agent needs between
-	}
 	return err
 }
 
@@ -309,14 +305,10 @@ func (p *problems) note(subject string, err error) {
 	case err == nil || errors.Is(err, errors.ErrUnsupported):
 	case !was || before != reason(err):
 		p.last[subject] = reason(err)
-		p.log.Warn("not complete", "subject", subject, "err", reason(err), "stack", stackOf(err))
+		attrs := []any{"subject", subject, "err", reason(err)}
+		if panicked := (*PanicError)(nil); errors.As(err, &panicked) {
+			attrs = append(attrs, "stack", string(panicked.Stack))
+		}
+		p.log.Warn("not complete", attrs...)
 	}
-}
-
-func stackOf(err error) string {
-	var panicked *PanicError
-	if errors.As(err, &panicked) {
-		return string(panicked.Stack)
-	}
-	return ""
 }

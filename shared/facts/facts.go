@@ -12,7 +12,6 @@
 package facts
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -118,15 +117,22 @@ type Reading struct {
 }
 
 // Sort brings rows into canonical order (by key) and drops all but the last of
-// rows with equal keys.
+// rows with equal keys. It may change the order of the slice it is given.
 func Sort(rows []Row) []Row {
-	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.Key(), b.Key()) })
-	out := rows[:0]
+	type keyed struct {
+		key string
+		row Row
+	}
+	list := make([]keyed, len(rows)) // keys are made once: making one may allocate
 	for i, r := range rows {
-		if i+1 < len(rows) && rows[i+1].Key() == r.Key() {
-			continue
+		list[i] = keyed{r.Key(), r}
+	}
+	slices.SortStableFunc(list, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
+	out := rows[:0]
+	for i, k := range list {
+		if i+1 == len(list) || list[i+1].key != k.key {
+			out = append(out, k.row)
 		}
-		out = append(out, r)
 	}
 	return out
 }

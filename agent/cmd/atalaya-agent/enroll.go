@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,10 @@ func newEnroll() *cobra.Command {
 	return cmd
 }
 
+// gcPercent trades processor time for memory: measured, 1.6 MB less resident memory at
+// rest and 2 MB less at the peak than with Go's 100, for some 20 ms at an inventory.
+const gcPercent = 30
+
 func newRun() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
@@ -57,6 +62,9 @@ func newRun() *cobra.Command {
 			c, err := s.load()
 			if err != nil {
 				return err
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
 			}
 			return service.Run(func(ctx context.Context) error {
 				return agent.Run(ctx, c, agent.Options{

@@ -111,4 +111,5 @@ var service = installers.Service{
 	Description: "Inventory, metrics and patch state of this machine",
 	Args:        []string{"run"},
 	Unit:        installers.AgentUnit,
+	Hint:        "is this host enrolled? see: atalaya-agent enroll --help",
 }
