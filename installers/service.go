@@ -20,9 +20,10 @@ type Service struct {
 	Description string                      // one line
 	Args        []string                    // that make the program do its work
 	Unit        func(command string) string // systemd unit for a command line
+	Hint        string                      // what to look at when it does not start; may be empty
 }
 
-// ErrNotInstalled is returned by Status, Start and Stop for an unknown service.
+// ErrNotInstalled is returned by Status, Start, Stop and Uninstall for an unknown service.
 var ErrNotInstalled = errors.New("the service is not installed")
 
 // program adapts a blocking function to the library's Start and Stop.
@@ -81,18 +82,36 @@ func (s Service) do(verb string, f func(service.Service) error) error {
 		return fmt.Errorf("%s service %s: %w", verb, s.Name, err)
 	}
 	err = f(svc)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, service.ErrNotInstalled):
-		return fmt.Errorf("%s %s: %w (run the install command first)", verb, s.Name, ErrNotInstalled)
-	case errors.Is(err, fs.ErrPermission) || os.Geteuid() > 0:
-		return fmt.Errorf("%s service %s: %w (run as root)", verb, s.Name, err)
-	case strings.Contains(err.Error(), "already exists"):
+	}
+	if errors.Is(err, fs.ErrPermission) || os.Geteuid() > 0 {
+		return fmt.Errorf("%s service %s: permission denied (run as root)", verb, s.Name)
+	}
+	// The library does not pass on what systemctl says, only its exit status.
+	if _, st := svc.Status(); errors.Is(err, service.ErrNotInstalled) || errors.Is(st, service.ErrNotInstalled) && verb != "install" {
+		return fmt.Errorf("%s service %s: %w (run the install command first)", verb, s.Name, ErrNotInstalled)
+	}
+	if strings.Contains(err.Error(), "already exists") {
 		return fmt.Errorf("%s service %s: it is installed already (run the uninstall command first to replace it)", verb, s.Name)
 	}
-	return fmt.Errorf("%s service %s through %s: %w", verb, s.Name, svc.Platform(), err)
+	return fmt.Errorf("%s service %s: %w (%s)", verb, s.Name, err, s.advice(verb, svc))
 }
+
+// advice names the next step when the service manager refuses.
+func (s Service) advice(verb string, svc service.Service) string {
+	words := []string{"the service manager is " + svc.Platform()}
+	if svc.Platform() == systemd {
+		words = []string{"the reason is in the log: journalctl -u " + s.Name}
+	}
+	if verb == "start" && s.Hint != "" {
+		words = append(words, s.Hint)
+	}
+	return strings.Join(words, "; ")
+}
+
+// systemd is the library's name of that service manager.
+const systemd = "linux-systemd"
 
 // Install registers the service, enabled at boot, and does not start it.
 func (s Service) Install() error { return s.do("install", service.Service.Install) }
@@ -100,8 +119,9 @@ func (s Service) Install() error { return s.do("install", service.Service.Instal
 // Uninstall stops the service and removes it; the state folder stays.
 func (s Service) Uninstall() error {
 	return s.do("uninstall", func(svc service.Service) error {
-		if st, err := svc.Status(); err == nil && st == service.StatusRunning {
-			if err := svc.Stop(); err != nil {
+		// Also where the status is stopped: it may be stopping, or waiting for a restart.
+		if err := svc.Stop(); err != nil {
+			if st, why := svc.Status(); why == nil && st == service.StatusRunning {
 				return err
 			}
 		}
@@ -109,8 +129,21 @@ func (s Service) Uninstall() error {
 	})
 }
 
+// errNotStarted: systemd skips a unit whose conditions are not met, and calls that success.
+var errNotStarted = errors.New("it was not started")
+
 // Start starts the installed service.
-func (s Service) Start() error { return s.do("start", service.Service.Start) }
+func (s Service) Start() error {
+	return s.do("start", func(svc service.Service) error {
+		if err := svc.Start(); err != nil {
+			return err
+		}
+		if st, err := svc.Status(); svc.Platform() == systemd && err == nil && st == service.StatusStopped {
+			return errNotStarted
+		}
+		return nil
+	})
+}
 
 // Stop stops it.
 func (s Service) Stop() error { return s.do("stop", service.Service.Stop) }
