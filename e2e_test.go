@@ -26,6 +26,7 @@ import (
 	"atalaya/agent/spool"
 	"atalaya/agent/uplink"
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 	"atalaya/shared/metric"
 	"atalaya/shared/wire"
 )
@@ -87,6 +88,7 @@ type site struct {
 	agents string // UDP address
 	api    string // TCP address
 	proc   *process
+	tokens int // made so far
 }
 
 func newSite(t *testing.T) *site {
@@ -177,7 +179,8 @@ func (s *site) answer(into any, args ...string) {
 // token writes a fresh enrolment token to a file.
 func (s *site) token() string {
 	s.t.Helper()
-	return s.write("token", s.mustAsk("token", "create"))
+	s.tokens++
+	return s.write(fmt.Sprintf("token%d", s.tokens), s.mustAsk("token", "create"))
 }
 
 // agent runs the agent's program to its end.
@@ -316,24 +319,20 @@ type hostDoc struct {
 	} `json:"sections"`
 }
 
-// reported waits until the site's only host has reported everything, and returns it.
-func (s *site) reported() hostDoc {
+// reported waits until a host has reported everything, and returns it.
+func (s *site) reported(state string) hostDoc {
 	s.t.Helper()
+	cred, err := identity.LoadCredentials(state)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id, err := cred.HostID()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mustAsk("overview", id.String(), "--wait", "60s")
 	var doc hostDoc
-	waitFor(s.t, 60*time.Second, "a complete report", func() error {
-		out, err := s.ask("overview", "--output", "json")
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal([]byte(out), &doc); err != nil {
-			return err
-		}
-		if _, ok := doc.Sections["packages"]; !ok {
-			return errors.New("no packages yet")
-		}
-		return nil
-	})
-	s.answer(&doc, "host", "show", doc.Host.Name)
+	s.answer(&doc, "host", "show", id.String())
 	return doc
 }
 
@@ -343,7 +342,7 @@ func TestMainJob(t *testing.T) {
 	s.serve()
 	state := s.enrolled("agent")
 	agent := s.runAgent(state)
-	doc := s.reported()
+	doc := s.reported(state)
 	host := doc.Host.Name
 
 	t.Run("packages", func(t *testing.T) {
@@ -516,8 +515,8 @@ func TestBadInputGetsOneLineWithTheNextStep(t *testing.T) {
 	})
 	t.Run("revoked", func(t *testing.T) {
 		agent := s.runAgent(state)
-		doc := s.reported()
-		s.mustAsk("agent", "revoke", doc.Host.Name)
+		doc := s.reported(state)
+		s.mustAsk("agent", "revoke", doc.Host.ID)
 		waitFor(t, 10*time.Second, "the agent to say that it is revoked", func() error {
 			if !strings.Contains(agent.log(), "revoked") {
 				return errors.New(agent.log())
@@ -775,8 +774,9 @@ func TestOutageLeavesNoGap(t *testing.T) {
 	}
 	s := newSite(t)
 	s.serve()
-	s.runAgent(s.enrolled("agent"))
-	s.reported()
+	state := s.enrolled("agent")
+	s.runAgent(state)
+	s.reported(state)
 	if err := s.proc.stop(); err != nil {
 		t.Fatal(err)
 	}

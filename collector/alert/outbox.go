@@ -124,7 +124,7 @@ func dropFirst(t store.Table) error {
 	var first []byte
 	err := t.Scan(nil, func(k, _ []byte) error {
 		first = append(first, k...)
-		return store.Stop
+		return store.ErrStop
 	})
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func lastSeq(t store.Table) (uint64, error) {
 			return fmt.Errorf("key %x is not a number", k)
 		}
 		last = binary.BigEndian.Uint64(k)
-		return store.Stop
+		return store.ErrStop
 	})
 	return last, err
 }

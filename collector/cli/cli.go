@@ -181,9 +181,8 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 // connection is the collector as the flags name it.
 type connection struct {
 	*v1.Client
-	place  string // for messages
-	local  bool
-	socket string
+	place string // for messages
+	local bool
 }
 
 func (c *client) connect() (*connection, error) {

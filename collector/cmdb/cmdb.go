@@ -281,7 +281,7 @@ func (f folding) withdraw(o observation) error {
 	present := false
 	err = eachSupport(f.tx, key, nil, func(uint32, support) error {
 		present = true
-		return store.Stop
+		return store.ErrStop
 	})
 	if err != nil || present {
 		return err

@@ -254,7 +254,7 @@ func (r *reader) describeLocal(out *Item, key []byte) error {
 	}
 	err := eachSupport(r.tx, key, nil, func(_ uint32, s support) error {
 		out.Attributes = s.attributes
-		return store.Stop
+		return store.ErrStop
 	})
 	if out.Class == OperatingSystem {
 		out.Name = out.Attributes["name"]
@@ -462,7 +462,7 @@ func (l *lister) add(it item, present bool) error {
 	}
 	if l.query.Limit > 0 && len(l.out) == l.query.Limit {
 		l.more = true
-		return store.Stop
+		return store.ErrStop
 	}
 	l.out = append(l.out, d)
 	return nil

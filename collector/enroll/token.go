@@ -215,7 +215,7 @@ func findToken(tx *store.Tx, id string) (hash []byte, rec tokenRecord, err error
 	err = scanJSON(tx, tableTokens, func(h []byte, r tokenRecord) error {
 		if tokenID(h) == id {
 			hash, rec = slices.Clone(h), r
-			return store.Stop
+			return store.ErrStop
 		}
 		return nil
 	})

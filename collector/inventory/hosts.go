@@ -79,7 +79,7 @@ func (v *View) Hosts(q HostQuery) (hosts []Host, more bool, err error) {
 			}
 			if q.Limit > 0 && len(hosts) == q.Limit {
 				more = true
-				return store.Stop
+				return store.ErrStop
 			}
 			hosts = append(hosts, h)
 			return nil

@@ -231,7 +231,7 @@ func matchingNames(tx *store.Tx, pattern string) ([]string, error) {
 				return err
 			}
 			name, found = p.name, true
-			return store.Stop
+			return store.ErrStop
 		})
 		if err != nil {
 			return nil, err

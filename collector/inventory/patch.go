@@ -119,7 +119,7 @@ func (v *View) Patches(q PatchQuery) (out []PatchHost, more bool, err error) {
 			}
 			if q.Limit > 0 && len(out) == q.Limit {
 				more = true
-				return store.Stop
+				return store.ErrStop
 			}
 			out = append(out, PatchHost{HostRef{h.ID, h.Name}, h.OSName, h.LastSeen, h.Patch})
 			return nil

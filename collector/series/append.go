@@ -311,9 +311,9 @@ func (a *Appender) AppendOwn(at int64, name string, ls []metric.Label, value flo
 		return t
 	}
 	b := labels.NewScratchBuilder(len(ls) + 1)
-	b.Add(labels.MetricName, name)
+	b.Add(nameLabel, name)
 	for _, l := range ls {
-		if l.Name != labels.MetricName && l.Value != "" {
+		if l.Name != nameLabel && l.Value != "" {
 			b.Add(l.Name, l.Value)
 		}
 	}
@@ -398,7 +398,7 @@ func (d *DB) Record(ctx context.Context, samples Vector) error {
 	for _, s := range samples {
 		name := ""
 		for _, l := range s.Labels {
-			if l.Name == labels.MetricName {
+			if l.Name == nameLabel {
 				name = l.Value
 			}
 		}

@@ -16,6 +16,8 @@ import (
 
 // The labels that the collector adds.
 const (
+	// nameLabel holds the name of a series.
+	nameLabel   = "__name__"
 	hostLabel   = "host"
 	hostIDLabel = "host_id"
 	// exportedPrefix marks an agent's own label of a name that the collector sets.
@@ -101,7 +103,7 @@ func (s *Session) labels(desc metric.Series) (labels.Labels, error) {
 		}
 		b.Set(name, l.Value)
 	}
-	b.Set(labels.MetricName, desc.Name)
+	b.Set(nameLabel, desc.Name)
 	b.Set(hostLabel, s.name)
 	b.Set(hostIDLabel, s.hostID)
 	return b.Labels(), nil

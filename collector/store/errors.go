@@ -25,8 +25,8 @@ var (
 	// ErrReused: a batch number came back with other content. The host was set back to
 	// an earlier state, or two machines share its key.
 	ErrReused = errors.New("batch number reused with other content")
-	// Stop ends a scan early; the scan returns nil.
-	Stop = errors.New("stop scanning")
+	// ErrStop ends a scan early; the scan returns nil.
+	ErrStop = errors.New("stop scanning")
 )
 
 // CorruptError names the damaged value.

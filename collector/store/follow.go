@@ -151,7 +151,7 @@ func (tx *Tx) AsOf(id identity.HostID, at time.Time) (seq uint64, err error) {
 			return nil
 		}
 		seq = s.last
-		return Stop
+		return ErrStop
 	})
 	return seq, err
 }

@@ -217,7 +217,7 @@ func (tx *Tx) HostName(id identity.HostID) (string, error) {
 	return rec.Name, err
 }
 
-// Hosts calls fn for all hosts in the order of their ids. Stop ends it early.
+// Hosts calls fn for all hosts in the order of their ids. ErrStop ends it early.
 func (tx *Tx) Hosts(fn func(Host) error) error {
 	return tx.HostsFrom(identity.HostID{}, fn)
 }

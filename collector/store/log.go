@@ -216,7 +216,7 @@ func (tx *Tx) HistoryFrom() (time.Time, error) {
 }
 
 // Changes calls fn for the changes with numbers above after, in order; limit 0 is no
-// limit. Stop ends it early. fn may keep the change.
+// limit. ErrStop ends it early. fn may keep the change.
 func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
 	start, err := tx.blockOf(after + 1)
 	if err != nil {
@@ -233,7 +233,7 @@ func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
 				continue
 			}
 			if limit > 0 && n == limit {
-				return Stop
+				return ErrStop
 			}
 			n++
 			if err := fn(c); err != nil {
@@ -249,7 +249,7 @@ func (tx *Tx) blockOf(seq uint64) (key []byte, err error) {
 	key = binary.BigEndian.AppendUint64(nil, seq)
 	err = tx.Table(tableChanges).ScanReverse(nil, binary.BigEndian.AppendUint64(nil, seq+1), func(k, _ []byte) error {
 		key = append([]byte(nil), k...)
-		return Stop
+		return ErrStop
 	})
 	return key, err
 }
@@ -273,7 +273,7 @@ func (q ChangeQuery) fits(c Change) bool {
 	return c.Seq > q.After && (q.Before == 0 || c.Seq < q.Before) && (q.Section == 0 || c.Section == q.Section)
 }
 
-// HostChanges calls fn for the changes of a host that q selects. Stop ends it early.
+// HostChanges calls fn for the changes of a host that q selects. ErrStop ends it early.
 func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) error) error {
 	rec, ok, err := tx.hostRecord(id)
 	if err != nil || !ok {
@@ -297,7 +297,7 @@ func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) err
 				continue
 			}
 			if q.Limit > 0 && n == q.Limit {
-				return Stop
+				return ErrStop
 			}
 			n++
 			if err := fn(c); err != nil {
@@ -392,11 +392,11 @@ func (tx *Tx) prune(before time.Time, from uint64) (dropped int, next uint64, er
 		}
 		first := binary.BigEndian.Uint64(k)
 		if !b.received.Before(before) || b.changes[len(b.changes)-1].Seq > unread {
-			return Stop
+			return ErrStop
 		}
 		if len(blocks) == pruneBlocks {
 			next = first
-			return Stop
+			return ErrStop
 		}
 		blocks = append(blocks, found{first, b})
 		return nil

@@ -18,7 +18,7 @@ func rowKey(index uint32, section facts.ID, key string) []byte {
 }
 
 // Rows calls fn for the rows of a section of a host, sorted by key. data is valid
-// during the transaction; wire.DecodeRow reads it. Stop ends it early.
+// during the transaction; wire.DecodeRow reads it. ErrStop ends it early.
 func (tx *Tx) Rows(id identity.HostID, section facts.ID, fn func(key string, data []byte) error) error {
 	rec, ok, err := tx.hostRecord(id)
 	if err != nil || !ok {

@@ -209,7 +209,7 @@ func (t Table) Count() (uint64, error) {
 }
 
 // Scan calls fn for the records whose keys begin with prefix, in ascending order. fn
-// must not write to the table. Stop ends the scan without an error.
+// must not write to the table. ErrStop ends the scan without an error.
 func (t Table) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return t.ScanFrom(prefix, prefix, fn)
 }
@@ -262,7 +262,7 @@ func (t *table) walk(prefix []byte, first, next func() ([]byte, []byte), fn func
 		if err != nil || k == nil {
 			return err
 		}
-		if err := fn(k, v); errors.Is(err, Stop) {
+		if err := fn(k, v); errors.Is(err, ErrStop) {
 			return nil
 		} else if err != nil {
 			return err

@@ -56,7 +56,7 @@ func TestTableKeepsOrderedRecords(t *testing.T) {
 		collect := func(k, v []byte) error {
 			got = append(got, string(k)+"="+string(v))
 			if len(got) == 2 {
-				return Stop
+				return ErrStop
 			}
 			return nil
 		}

@@ -76,7 +76,7 @@ func (ca *testCA) issue(t *testing.T, template *x509.Certificate, key *ecdsa.Pri
 
 // handshake connects both sides and returns the error of each and the host that the
 // collector saw.
-func handshake(t *testing.T, host, collector *tls.Config) (hostErr, collectorErr error, seen []*x509.Certificate) {
+func handshake(t *testing.T, host, collector *tls.Config) (seen []*x509.Certificate, hostErr, collectorErr error) {
 	t.Helper()
 	a, b := net.Pipe()
 	defer a.Close()
@@ -99,7 +99,7 @@ func handshake(t *testing.T, host, collector *tls.Config) (hostErr, collectorErr
 		a.Close()
 	}
 	collectorErr = <-done
-	return hostErr, collectorErr, server.ConnectionState().PeerCertificates
+	return server.ConnectionState().PeerCertificates, hostErr, collectorErr
 }
 
 func (ca *testCA) collector(now time.Time) *tls.Config {
@@ -113,7 +113,7 @@ func (ca *testCA) collector(now time.Time) *tls.Config {
 func TestSessionsAreMutual(t *testing.T) {
 	ca, now := newTestCA(t), start.Add(time.Hour)
 	clock := func() time.Time { return now }
-	hostErr, collectorErr, seen := handshake(t, ca.host.TLS("session/1", clock), ca.collector(now))
+	seen, hostErr, collectorErr := handshake(t, ca.host.TLS("session/1", clock), ca.collector(now))
 	if hostErr != nil || collectorErr != nil {
 		t.Fatalf("host: %v, collector: %v", hostErr, collectorErr)
 	}
@@ -123,19 +123,19 @@ func TestSessionsAreMutual(t *testing.T) {
 
 	bare := ca.host.TLS("session/1", clock)
 	bare.Certificates = nil
-	if _, err, _ := handshake(t, bare, ca.collector(now)); err == nil {
+	if _, _, err := handshake(t, bare, ca.collector(now)); err == nil {
 		t.Error("a host without certificate got a session")
 	}
 	both := bare.Clone()
 	both.NextProtos = []string{"enroll/1", "session/1"}
-	if _, err, _ := handshake(t, both, ca.collector(now)); err == nil {
+	if _, _, err := handshake(t, both, ca.collector(now)); err == nil {
 		t.Error("a host without certificate got a session by offering enrolment too")
 	}
 	stranger := newTestCA(t)
-	if _, err, _ := handshake(t, stranger.host.TLS("session/1", clock), ca.collector(now)); err == nil {
+	if _, _, err := handshake(t, stranger.host.TLS("session/1", clock), ca.collector(now)); err == nil {
 		t.Error("a host of another CA got a session")
 	}
-	if err, _, _ := handshake(t, ca.host.TLS("other/1", clock), ca.collector(now)); err == nil {
+	if _, err, _ := handshake(t, ca.host.TLS("other/1", clock), ca.collector(now)); err == nil {
 		t.Error("an unknown protocol was accepted")
 	}
 	// A host's certificate is no server's: hosts cannot pose as the collector.
@@ -144,7 +144,7 @@ func TestSessionsAreMutual(t *testing.T) {
 	posing.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return &tls.Certificate{Certificate: [][]byte{ca.host.Certificate.Raw, ca.cert.Raw}, PrivateKey: ca.host.Key}, nil
 	}
-	if err, _, _ := handshake(t, ca.host.TLS("session/1", clock), posing); err == nil {
+	if _, err, _ := handshake(t, ca.host.TLS("session/1", clock), posing); err == nil {
 		t.Error("a host passed for the collector")
 	}
 }
@@ -156,11 +156,11 @@ func TestEnrolmentTrustsThePinAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hostErr, collectorErr, seen := handshake(t, EnrollTLS(pin, "enroll/1", clock), ca.collector(now)); hostErr != nil || collectorErr != nil || len(seen) != 0 {
+	if seen, hostErr, collectorErr := handshake(t, EnrollTLS(pin, "enroll/1", clock), ca.collector(now)); hostErr != nil || collectorErr != nil || len(seen) != 0 {
 		t.Errorf("host: %v, collector: %v, certificates %d", hostErr, collectorErr, len(seen))
 	}
 	other := newTestCA(t)
-	if err, _, _ := handshake(t, EnrollTLS(pin, "enroll/1", clock), other.collector(now)); err == nil || !strings.Contains(err.Error(), "another than the token says") {
+	if _, err, _ := handshake(t, EnrollTLS(pin, "enroll/1", clock), other.collector(now)); err == nil || !strings.Contains(err.Error(), "another than the token says") {
 		t.Errorf("another collector: %v", err)
 	}
 	// The right CA shown beside a leaf that it did not issue.
@@ -170,7 +170,7 @@ func TestEnrolmentTrustsThePinAlone(t *testing.T) {
 	mixed.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return &tls.Certificate{Certificate: [][]byte{other.server.Certificate[0], ca.cert.Raw}, PrivateKey: other.server.PrivateKey}, nil
 	}
-	if err, _, _ := handshake(t, EnrollTLS(pin, "enroll/1", clock), mixed); err == nil {
+	if _, err, _ := handshake(t, EnrollTLS(pin, "enroll/1", clock), mixed); err == nil {
 		t.Error("a leaf of another CA was trusted")
 	}
 }
@@ -184,7 +184,7 @@ func TestWrongClockIsNamed(t *testing.T) {
 		{start.Add(-3 * time.Hour), "is not valid yet: this clock or the collector's is wrong by at least 3h0m0s"},
 		{start.Add(9 * 24 * time.Hour), "ended 48h0m0s ago"},
 	} {
-		hostErr, _, _ := handshake(t, ca.host.TLS("session/1", func() time.Time { return c.at }), ca.collector(start.Add(time.Hour)))
+		_, hostErr, _ := handshake(t, ca.host.TLS("session/1", func() time.Time { return c.at }), ca.collector(start.Add(time.Hour)))
 		if got := ExplainTLS(hostErr, c.at); got == nil || !strings.Contains(got.Error(), c.want) {
 			t.Errorf("at %s: got %v, want %q", c.at, got, c.want)
 		}

@@ -36,12 +36,6 @@ func (n native) row(rel release) *facts.OSRow {
 	return row
 }
 
-func (n native) kernel() *facts.KernelRow {
-	return &facts.KernelRow{
-		Release: n.names.release, Version: strings.TrimSpace(n.names.version), Arch: n.names.machine, Running: true,
-	}
-}
-
 // windows is what the registry says of a Windows system
 // (HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion).
 type windows struct {

@@ -4,6 +4,7 @@ package osinfo
 
 import (
 	"golang.org/x/sys/unix"
+	"strings"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -47,4 +48,10 @@ func machineID(h *probe.Host) string {
 	}
 	id, _ := unix.Sysctl("kern.hostuuid")
 	return id
+}
+
+func (n native) kernel() *facts.KernelRow {
+	return &facts.KernelRow{
+		Release: n.names.release, Version: strings.TrimSpace(n.names.version), Arch: n.names.machine, Running: true,
+	}
 }

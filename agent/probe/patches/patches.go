@@ -54,7 +54,6 @@ type outcome struct {
 	repos    []*repository
 	rows     []facts.Row
 	problems []error // what is missing for a verdict
-	reason   string  // of waiting updates that are not pending
 	pending  int
 	security int
 	waiting  int // held or pinned
