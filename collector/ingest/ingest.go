@@ -163,6 +163,8 @@ type Server struct {
 	halfOpen  atomic.Int64
 	counters  counters
 
+	controlReaders, batchReaders sync.Pool // of *reader
+
 	mu       sync.Mutex // guards what follows
 	hosts    map[identity.HostID]*hostState
 	closing  bool
@@ -188,6 +190,9 @@ func New(cfg Config) *Server {
 		budget:    newBudget(),
 		enrolling: make(chan struct{}, maxEnrolments),
 		hosts:     make(map[identity.HostID]*hostState),
+
+		controlReaders: sync.Pool{New: newReader(wire.ControlLimits())},
+		batchReaders:   sync.Pool{New: newReader(wire.BatchLimits())},
 	}
 }
 
@@ -247,32 +252,41 @@ func ignoreClosed(err error) error {
 
 type attemptKey struct{}
 
-// handshaking counts handshakes that have begun and neither ended nor failed.
+// handshaking counts handshakes that have begun and neither ended nor failed. Its
+// value in the connection's context ends the count.
 func (s *Server) handshaking(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
 	s.halfOpen.Add(1)
-	done := sync.OnceFunc(func() { s.halfOpen.Add(-1) })
-	ctx = context.WithValue(ctx, attemptKey{}, done)
-	context.AfterFunc(ctx, done)
-	return ctx, nil
+	stop := context.AfterFunc(ctx, func() { s.halfOpen.Add(-1) })
+	return context.WithValue(ctx, attemptKey{}, stop), nil
+}
+
+func (s *Server) handshaken(conn *quic.Conn) {
+	if stop, ok := conn.Context().Value(attemptKey{}).(func() bool); ok && stop() {
+		s.halfOpen.Add(-1)
+	}
 }
 
 // serve is the life of a connection; work outlasts ctx, so that a session ends in
-// order. Whatever an agent sends, a fault in the code
-// that handles it ends this connection and nothing else.
+// order. Whatever an agent sends, a fault in the code that handles it ends this
+// connection and nothing else.
 func (s *Server) serve(ctx, work context.Context, conn *quic.Conn) {
-	if done, ok := conn.Context().Value(attemptKey{}).(func()); ok {
-		done()
-	}
+	s.handshaken(conn)
 	defer s.recovered(conn)
-	switch state := conn.ConnectionState().TLS; state.NegotiatedProtocol {
+	switch protocol(conn) {
 	case wire.ALPNEnroll:
 		s.serveEnrolment(ctx, conn)
 	case wire.ALPN:
-		s.serveSession(work, conn, state.PeerCertificates)
+		s.serveSession(work, conn)
 	default:
 		s.refuse(conn, &Refusal{Code: wire.CodeVersion, Reason: "unknown protocol"})
 	}
 }
+
+// protocol returns the ALPN name. Nothing of the connection's state, a large struct, is
+// to stay on the stack of serve, see stream.go; hence not inlined.
+//
+//go:noinline
+func protocol(conn *quic.Conn) string { return conn.ConnectionState().TLS.NegotiatedProtocol }
 
 func (s *Server) recovered(conn *quic.Conn) {
 	if r := recover(); r != nil {

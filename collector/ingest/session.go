@@ -2,10 +2,8 @@ package ingest
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -15,7 +13,6 @@ import (
 
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
-	"atalaya/shared/metric"
 	"atalaya/shared/wire"
 )
 
@@ -60,13 +57,18 @@ type session struct {
 	bye     chan struct{} // closed when a Goodbye was sent
 }
 
-// serveSession is the life of a session: it takes streams until the connection ends.
-func (s *Server) serveSession(ctx context.Context, conn *quic.Conn, certs []*x509.Certificate) {
+// verify returns the host that the connection's certificate names.
+func (s *Server) verify(conn *quic.Conn) (identity.HostID, error) {
+	certs := conn.ConnectionState().TLS.PeerCertificates
 	if len(certs) == 0 {
-		s.refuse(conn, &Refusal{Code: wire.CodeUnknownHost, Reason: "no certificate"})
-		return
+		return identity.HostID{}, &Refusal{Code: wire.CodeUnknownHost, Reason: "no certificate"}
 	}
-	host, err := s.cfg.Verifier.Verify(certs[0])
+	return s.cfg.Verifier.Verify(certs[0])
+}
+
+// serveSession is the life of a session: it takes streams until the connection ends.
+func (s *Server) serveSession(ctx context.Context, conn *quic.Conn) {
+	host, err := s.verify(conn)
 	if err != nil {
 		s.refuse(conn, s.refusalOf(err, host))
 		return
@@ -77,6 +79,11 @@ func (s *Server) serveSession(ctx context.Context, conn *quic.Conn, certs []*x50
 		return
 	}
 	defer s.leave(se)
+	// A revocation since the first look did not find the session to end it.
+	if _, err := s.verify(conn); err != nil {
+		s.refuse(conn, s.refusalOf(err, host))
+		return
+	}
 	defer se.streams.Wait()
 	timer := time.AfterFunc(helloTimeout, func() {
 		if !se.hello.Load() {
@@ -154,144 +161,9 @@ func (s *Server) leave(se *session) {
 	se.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "")
 }
 
-// serveStream handles one stream; a fault in it ends this stream alone.
-func (se *session) serveStream(stream *quic.Stream) {
-	s := se.server
-	defer func() {
-		if r := recover(); r != nil {
-			s.counters.panics.Add(1)
-			s.cfg.Log.Error("stream failed", "host", se.host.String(), "panic", fmt.Sprint(r))
-			se.breakStream(stream, &Refusal{Code: wire.CodeInternal, Reason: "the collector failed to handle a message"})
-		}
-	}()
-	err := se.readStream(stream)
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
-		stream.Close()
-	case se.conn.Context().Err() != nil:
-	case isTimeout(err):
-		se.breakStream(stream, &Refusal{Code: wire.CodeProtocol, Reason: "a message did not come to its end"})
-	case isCancelled(err):
-		stream.CancelWrite(quic.StreamErrorCode(wire.CodeNone))
-	default:
-		se.breakStream(stream, s.refusalOf(err, se.host))
-	}
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-func isCancelled(err error) bool {
-	var e *quic.StreamError
-	return errors.As(err, &e) && e.Remote
-}
-
-// breakStream ends a stream whose peer broke the rules, and the session when that
-// happens often. What cannot go on without the stream (the Hello) ends at once.
-func (se *session) breakStream(stream *quic.Stream, r *Refusal) {
-	se.server.cfg.Log.Warn("stream refused", "host", se.host.String(), "code", uint64(r.Code), "reason", r.Reason)
-	select {
-	case <-se.ready:
-	default:
-		se.goodbye(r)
-		return
-	}
-	se.server.counters.refused(r.Code)
-	stream.CancelRead(quic.StreamErrorCode(r.Code))
-	stream.CancelWrite(quic.StreamErrorCode(r.Code))
-	if se.faults.Add(1) >= maxStreamFaults {
-		se.goodbye(&Refusal{Code: wire.CodeProtocol, Reason: "too many broken streams"})
-	}
-}
-
-// readStream reads the class of the stream and what belongs to it.
-func (se *session) readStream(stream *quic.Stream) error {
-	if err := stream.SetReadDeadline(time.Now().Add(helloTimeout)); err != nil {
-		return err
-	}
-	var class [1]byte
-	if _, err := io.ReadFull(stream, class[:]); err != nil {
-		return err
-	}
-	switch wire.Class(class[0]) {
-	case wire.ClassControl:
-		return se.readControl(stream)
-	case wire.ClassBatches, wire.ClassBulk:
-		return se.readBatches(stream)
-	}
-	return fmt.Errorf("%w: unknown class of stream %d", wire.ErrMalformed, class[0])
-}
-
-// frames reads messages such that waiting for one may take for ever, but not a
-// message that has begun.
-type frames struct {
-	stream *quic.Stream
-	begun  bool
-}
-
-func (f *frames) Read(p []byte) (int, error) {
-	if f.begun {
-		if err := f.stream.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
-			return 0, err
-		}
-	}
-	n, err := f.stream.Read(p)
-	f.begun = f.begun || n > 0
-	return n, err
-}
-
-// idle is to be called between messages.
-func (f *frames) idle() error {
-	f.begun = false
-	return f.stream.SetReadDeadline(time.Time{})
-}
-
-// readControl handles the control stream: the Hello, then heartbeats.
-func (se *session) readControl(stream *quic.Stream) error {
-	if !se.control.CompareAndSwap(nil, stream) {
-		return fmt.Errorf("%w: a second control stream", wire.ErrMalformed)
-	}
-	in := &frames{stream: stream, begun: true}
-	r := wire.NewReader(in, wire.ControlLimits())
-	if err := se.greet(r, stream); err != nil {
-		return err
-	}
-	for {
-		if err := in.idle(); err != nil {
-			return err
-		}
-		t, payload, err := r.Next()
-		if err != nil {
-			return err
-		}
-		switch t {
-		case wire.TypeHeartbeat:
-			// The acknowledgement of the packet is the answer.
-			if _, err := wire.DecodeHeartbeat(payload); err != nil {
-				return err
-			}
-			se.server.cfg.Sink.Seen(se.host, se.server.cfg.Now())
-		case wire.TypeGoodbye:
-			if _, err := wire.DecodeGoodbye(payload); err != nil {
-				return err
-			}
-			se.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "")
-			return nil
-		default:
-			return fmt.Errorf("%w: %s on the control stream", wire.ErrMalformed, t)
-		}
-	}
-}
-
 // greet takes the Hello and answers with the Welcome.
-func (se *session) greet(r *wire.Reader, stream *quic.Stream) error {
+func (se *session) greet(t wire.Type, payload []byte) error {
 	s := se.server
-	t, payload, err := r.Next()
-	if err != nil {
-		return err
-	}
 	if t != wire.TypeHello {
 		return fmt.Errorf("%w: %s before the Hello", wire.ErrMalformed, t)
 	}
@@ -349,41 +221,13 @@ func (se *session) goodbye(r *Refusal) {
 	})
 }
 
-// readBatches takes batches off a stream and queues them for the next commit.
-func (se *session) readBatches(stream *quic.Stream) error {
-	select {
-	case <-se.ready:
-	case <-se.conn.Context().Done():
-		return nil
-	}
-	in := &frames{stream: stream}
-	r := wire.NewReader(in, wire.BatchLimits())
-	decoder := wire.NewMetricDecoder(func(number uint32, series metric.Series) {
-		if err := se.metrics.Define(number, series); err != nil {
-			se.server.cfg.Log.Debug("series refused", "host", se.host.String(), "series", series.Name, "err", err)
-		}
-	})
-	for {
-		if err := in.idle(); err != nil {
-			return err
-		}
-		t, payload, err := r.Next()
-		if err != nil {
-			return err
-		}
-		if t != wire.TypeBatch {
-			return fmt.Errorf("%w: %s on a stream of batches", wire.ErrMalformed, t)
-		}
-		if err := se.take(stream, decoder, payload); err != nil {
-			return err
-		}
-	}
-}
-
-// take decodes a batch and queues it, once the host's quota, the session's window and
+// takeBatch decodes a batch and queues it, once the host's quota, the session's window and
 // the memory for waiting batches allow. Until then it does not read on, and the
 // agent's flow-control window fills.
-func (se *session) take(stream *quic.Stream, decoder *wire.MetricDecoder, payload []byte) error {
+func (se *session) takeBatch(stream *quic.Stream, decoder *wire.MetricDecoder, t wire.Type, payload []byte) error {
+	if t != wire.TypeBatch {
+		return fmt.Errorf("%w: %s on a stream of batches", wire.ErrMalformed, t)
+	}
 	s, ctx := se.server, se.conn.Context()
 	now := time.Now()
 	wait := max(se.state.bytes.take(float64(len(payload)), now), se.state.batches.take(1, now))

@@ -241,10 +241,12 @@ func TestResyncRequestIsAnsweredWithTheWholeSection(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, 6, nil)
 		defer w.close()
-		w.store.set(func() { w.store.resync = []facts.ID{facts.Users} })
 		w.agent.start()
 		w.agent.inventory(time.Now().UnixMilli(), 3, 3)
-		waitFor(t, time.Minute, "the second batch", func() bool { return w.store.count() == 2 })
+		w.agent.waitDrained(time.Minute) // while it has the whole section the spool need not make it again
+		w.store.set(func() { w.store.resync = []facts.ID{facts.Users} })
+		w.agent.inventory(time.Now().UnixMilli(), 3, 3)
+		waitFor(t, time.Minute, "the third batch", func() bool { return w.store.count() == 3 })
 	})
 }
 
