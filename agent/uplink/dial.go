@@ -3,8 +3,7 @@ package uplink
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"strconv"
@@ -49,11 +48,14 @@ func (n Network) resolve(ctx context.Context, address string) ([]net.Addr, error
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("address of the collector %q: %w (want host:port)", address, err)
+		return nil, endf(Failed, "address of the collector %q: %w (want host:port)", address, err)
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("address of the collector %q: port %q is no number", address, port)
+		return nil, endf(Failed, "address of the collector %q: port %q is no number up to 65535 (want host:port)", address, port)
+	}
+	if host == "" {
+		return nil, endf(Failed, "address of the collector %q: no host is named (want host:port)", address)
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -90,12 +92,18 @@ type connection struct {
 func (n Network) dial(ctx context.Context, address string, conf *tls.Config, try int, now func() time.Time) (*connection, error) {
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	addrs, err := n.resolve(dialing, address)
-	if err == nil && len(addrs) == 0 {
-		err = errors.New("the name has no address")
+	explain := func(err error) error {
+		if ended(ctx, err) {
+			return ctx.Err()
+		}
+		return peer{address: address, own: ownCertificate(conf), now: now()}.explain(err)
 	}
+	addrs, err := n.resolve(dialing, address)
 	if err != nil {
-		return nil, explain(err, address, false, now())
+		return nil, explain(err)
+	}
+	if len(addrs) == 0 {
+		return nil, endf(Unreachable, "the collector's name in %s has no address (check it, or the DNS of this host)", address)
 	}
 	socket, err := n.listen()
 	if err != nil {
@@ -116,12 +124,17 @@ func (n Network) dial(ctx context.Context, address string, conf *tls.Config, try
 	c := &connection{Conn: conn, transport: tr}
 	if err != nil {
 		c.close(wire.CodeNone)
-		if ended(ctx, err) {
-			return nil, ctx.Err()
-		}
-		return nil, explain(err, address, false, now())
+		return nil, explain(err)
 	}
 	return c, nil
+}
+
+// ownCertificate is what we show to the collector, nil on enrolment with a token.
+func ownCertificate(conf *tls.Config) *x509.Certificate {
+	if len(conf.Certificates) == 0 {
+		return nil
+	}
+	return conf.Certificates[0].Leaf
 }
 
 // close ends the connection and its socket. What the socket says does not matter any more.

@@ -115,7 +115,7 @@ func (e *Enrolment) exchange(ctx context.Context, conf *tls.Config, request wire
 	case ended(ctx, err):
 		return reply, ctx.Err()
 	}
-	return reply, explain(err, e.Address, true, e.Now())
+	return reply, peer{address: e.Address, established: true, now: e.Now()}.explain(err)
 }
 
 func enrolOn(conn *connection, request wire.EnrollRequest) (reply wire.EnrollReply, err error) {

@@ -70,7 +70,7 @@ var codes = map[wire.Code]struct {
 	text   string
 }{
 	wire.CodeNone:         {Lost, "the collector closed the session"},
-	wire.CodeVersion:      {VersionRefused, "the collector speaks no version that this agent speaks (update the older of the two)"},
+	wire.CodeVersion:      {VersionRefused, "this agent and the collector speak no common version of the protocol"},
 	wire.CodeProtocol:     {ProtocolError, "the collector does not understand this agent"},
 	wire.CodeTooLarge:     {ProtocolError, "the collector refused a message as too large"},
 	wire.CodeRevoked:      {Revoked, "this host's key was revoked (enrol it anew with a token from `atalaya token create`)"},
@@ -100,7 +100,6 @@ func endOf(code wire.Code, reason string, after time.Duration) *End {
 
 // TLS alerts, RFC 8446 section 6, as QUIC carries them (RFC 9001 section 4.8).
 const (
-	alertBadCertificate     = 42
 	alertRevoked            = 44
 	alertExpired            = 45
 	alertUnknownCertificate = 46
@@ -109,9 +108,16 @@ const (
 	cryptoErrorBase         = 0x100
 )
 
-// explain turns an error of the connection into an End. Established tells whether the
-// handshake had been completed.
-func explain(err error, address string, established bool, now time.Time) *End {
+// peer is the collector that an error is about.
+type peer struct {
+	address     string
+	established bool              // the handshake was completed
+	own         *x509.Certificate // shown to the collector; nil on enrolment
+	now         time.Time
+}
+
+// explain turns an error of the connection into an End.
+func (p peer) explain(err error) *End {
 	var (
 		end       *End
 		app       *quic.ApplicationError
@@ -129,25 +135,25 @@ func explain(err error, address string, established bool, now time.Time) *End {
 	case errors.As(err, &stream) && stream.Remote:
 		return endOf(wire.Code(stream.ErrorCode), "", 0)
 	case errors.As(err, &reset):
-		return endf(Lost, "the collector at %s was restarted", address)
+		return endf(Lost, "the collector at %s was restarted", p.address)
 	case errors.As(err, &versions):
-		return endf(VersionRefused, "%s speaks another version of QUIC: is it a collector?", address)
+		return endf(VersionRefused, "%s speaks another version of QUIC: is it a collector?", p.address)
 	case errors.As(err, &dns):
 		return endf(Unreachable, "the collector's name cannot be resolved: %w (check the address, or the DNS of this host)", err)
 	case errors.As(err, &transport):
-		return explainTransport(transport, address, now)
-	case !established:
-		return endf(Unreachable, "no answer from the collector at %s over UDP: is `atalaya serve` running there, and do firewalls let this UDP port pass? (%v)", address, err)
+		return p.explainTransport(transport)
+	case !p.established:
+		return endf(Unreachable, "no answer from the collector at %s over UDP: is `atalaya serve` running there, and do firewalls let this UDP port pass? (%v)", p.address, err)
 	}
-	return endf(Lost, "the connection to the collector at %s broke: %w", address, err)
+	return endf(Lost, "the connection to the collector at %s broke: %w", p.address, err)
 }
 
-func explainTransport(err *quic.TransportError, address string, now time.Time) *End {
+func (p peer) explainTransport(err *quic.TransportError) *End {
 	if !err.ErrorCode.IsCryptoError() {
 		if err.ErrorCode == quic.ConnectionRefused {
-			return endf(Overloaded, "the collector at %s takes no more connections now", address)
+			return endf(Overloaded, "the collector at %s takes no more connections now", p.address)
 		}
-		return endf(Lost, "the connection to the collector at %s broke: %w", address, err)
+		return endf(Lost, "the connection to the collector at %s broke: %w", p.address, err)
 	}
 	alert := uint64(err.ErrorCode) - cryptoErrorBase
 	if !err.Remote {
@@ -156,19 +162,30 @@ func explainTransport(err *quic.TransportError, address string, now time.Time) *
 		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 			result = ClockWrong
 		}
-		return &End{Result: result, Err: fmt.Errorf("collector at %s: %w", address, identity.ExplainTLS(err, now))}
+		return &End{Result: result, Err: fmt.Errorf("collector at %s: %w", p.address, identity.ExplainTLS(err, p.now))}
 	}
 	switch alert {
-	case alertExpired, alertBadCertificate:
-		return endf(ClockWrong, "the collector at %s finds this host's certificate not valid now: compare the clocks (it is %s here)", address, now.UTC().Format(time.RFC3339))
+	case alertExpired:
+		return p.explainExpired()
 	case alertRevoked:
 		return endOf(wire.CodeRevoked, "", 0)
 	case alertUnknownCA, alertUnknownCertificate:
-		return endf(WrongCollector, "the collector at %s did not issue this host's certificate: it is another one, or was set up anew (enrol again with a token from `atalaya token create`)", address)
+		return endf(WrongCollector, "the collector at %s did not issue this host's certificate: it is another one, or was set up anew (enrol again with a token from `atalaya token create`)", p.address)
 	case alertNoProtocol:
-		return endf(VersionRefused, "the collector at %s does not speak %s (update the older of the two)", address, wire.ALPN)
+		return endf(VersionRefused, "the collector at %s does not speak %s (update the older of the two)", p.address, wire.ALPN)
 	}
-	return endf(Refused, "the collector at %s refused the handshake: %w", address, err)
+	return endf(Refused, "the collector at %s refused the handshake: %w", p.address, err)
+}
+
+// explainExpired says what a collector's clock must show for it to find our
+// certificate, which is valid here, not valid now.
+func (p peer) explainExpired() *End {
+	here := p.now.UTC().Format(time.RFC3339)
+	if p.own == nil {
+		return endf(ClockWrong, "the collector at %s finds this host's certificate not valid now: compare the clocks (it is %s here)", p.address, here)
+	}
+	return endf(ClockWrong, "the collector at %s finds this host's certificate not valid now: its clock or this one is wrong, the collector's is at least %s ahead or %s behind (it is %s here)",
+		p.address, p.own.NotAfter.Sub(p.now).Round(time.Second), p.now.Sub(p.own.NotBefore).Round(time.Second), here)
 }
 
 // ended tells whether an error only says that ctx has.

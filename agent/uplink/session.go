@@ -392,24 +392,17 @@ func (s *session) spoolError(err error) error {
 
 // sendBatch sends a batch, or gives it up when it can never be sent.
 func (s *session) sendBatch(b *wire.Batch) error {
-	if b.Kind == wire.KindMetrics {
-		s.encoder.SetSeries(s.u.cfg.Spool.Series())
-	}
-	payload, err := wire.AppendBatch(nil, b, s.encoder)
-	var message []byte
-	if err == nil {
-		message = wire.AppendMessage(nil, wire.TypeBatch, payload)
-		if len(message) > wire.MaxBatch {
-			err = fmt.Errorf("%w: %d bytes as they travel", wire.ErrTooLarge, len(message))
-		}
-	}
+	message, err := s.encode(b)
 	if err != nil {
 		s.u.cfg.Log.Error("batch cannot be sent and is given up", "seq", b.Seq, "err", err)
-		if b.Kind == wire.KindMetrics && message != nil {
-			err = s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable")
-			return errors.Join(err, endf(Failed, "the encoder is ahead of the collector"))
+		if err := s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable"); err != nil {
+			return &End{Result: Failed, Err: fmt.Errorf("give up a batch: %w", err)}
 		}
-		return s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable")
+		if len(b.Frames) > 0 && errors.Is(err, wire.ErrTooLarge) {
+			// The encoder has noted values that the collector will never have.
+			return endf(Failed, "a batch of metrics was too large to be sent: the next session begins without it")
+		}
+		return nil
 	}
 	stream, bulk := s.batches, false
 	if b.Kind == wire.KindInventory && len(message) >= bulkFrom {
@@ -424,6 +417,23 @@ func (s *session) sendBatch(b *wire.Batch) error {
 	s.flight = append(s.flight, sent{seq: b.Seq, bytes: len(message), bulk: bulk})
 	s.flightBytes += len(message)
 	return nil
+}
+
+// encode returns the batch as it travels. See wire.AppendBatch for what an error leaves
+// of the encoder.
+func (s *session) encode(b *wire.Batch) ([]byte, error) {
+	if b.Kind == wire.KindMetrics {
+		s.encoder.SetSeries(s.u.cfg.Spool.Series())
+	}
+	payload, err := wire.AppendBatch(nil, b, s.encoder)
+	if err != nil {
+		return nil, err
+	}
+	message := wire.AppendMessage(nil, wire.TypeBatch, payload)
+	if len(message) > wire.MaxBatch {
+		return nil, fmt.Errorf("%w: %d bytes as they travel", wire.ErrTooLarge, len(message))
+	}
+	return message, nil
 }
 
 // bulkStream returns the stream for large batches; it is open while one is on its way.

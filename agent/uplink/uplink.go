@@ -176,7 +176,7 @@ func (u *Uplink) attempt(ctx context.Context, creds *identity.Credentials, try i
 		u.update(func(s *Status) { s.CertUntil = creds.Certificate.NotAfter })
 		creds, err = u.session(ctx, creds, try)
 	}
-	return creds, explain(err, u.cfg.Address, true, u.cfg.Now())
+	return creds, peer{address: u.cfg.Address, established: true, own: creds.Certificate, now: u.cfg.Now()}.explain(err)
 }
 
 // waitAfter is how long to stay away after a session.

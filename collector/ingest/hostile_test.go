@@ -14,7 +14,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +65,8 @@ type rig struct {
 	store   *stores
 	address net.Addr
 	revoked sync.Map // of HostID
+
+	verified atomic.Pointer[func(identity.HostID)] // called after a host was found good
 }
 
 func newRig(t testing.TB, change func(*Config)) *rig {
@@ -125,6 +129,9 @@ func (r *rig) Verify(cert *x509.Certificate) (identity.HostID, error) {
 	host, err := identity.HostIDFromCert(cert)
 	if _, revoked := r.revoked.Load(host); revoked {
 		return host, &Refusal{Code: wire.CodeRevoked}
+	}
+	if fn := r.verified.Load(); fn != nil && err == nil {
+		(*fn)(host)
 	}
 	return host, err
 }
@@ -396,6 +403,89 @@ func TestRevokedHostIsRefusedAndItsSessionEnds(t *testing.T) {
 	}
 	if code := connCode(t, conn); code != wire.CodeRevoked {
 		t.Errorf("coming back: code %d, want %d", code, wire.CodeRevoked)
+	}
+}
+
+// TestRevocationBeforeASessionCanBeFoundEndsIt revokes a host in the moment between the
+// look at its certificate and the entry of its session.
+func TestRevocationBeforeASessionCanBeFoundEndsIt(t *testing.T) {
+	r := newRig(t, nil)
+	conf, host := r.hostTLS(wire.ALPN)
+	revoke := func(h identity.HostID) {
+		if h == host {
+			r.revoked.Store(h, true)
+			r.server.Revoke(h)
+		}
+	}
+	r.verified.Store(&revoke)
+	conn, err := r.dial(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := connCode(t, conn); code != wire.CodeRevoked {
+		t.Errorf("code %d, want %d", code, wire.CodeRevoked)
+	}
+	r.works()
+}
+
+func TestNoCommonVersionNamesTheSideToUpdate(t *testing.T) {
+	ours := versions{2, 4}
+	for _, c := range []struct {
+		agent versions
+		want  uint
+		text  string
+	}{
+		{versions{1, 1}, 0, "update the agent (the agent speaks versions 1 to 1, the collector 2 to 4)"},
+		{versions{5, 7}, 0, "update the collector (the agent speaks versions 5 to 7, the collector 2 to 4)"},
+		{versions{1, 3}, 3, ""},
+		{versions{4, 9}, 4, ""},
+		{versions{3, 3}, 3, ""},
+		{versions{3, 2}, 0, "update the agent (the agent speaks versions 3 to 2, the collector 2 to 4)"}, // nonsense is refused
+	} {
+		got, err := ours.common(c.agent)
+		var refusal *Refusal
+		if errors.As(err, &refusal); got != c.want || c.text != "" && (refusal == nil || refusal.Code != wire.CodeVersion || refusal.Reason != c.text) {
+			t.Errorf("common(%v) = %d, %v; want %d, %q", c.agent, got, err, c.want, c.text)
+		}
+	}
+}
+
+func TestAgentOfAnotherVersionIsToldWhatToUpdate(t *testing.T) {
+	r := newRig(t, nil)
+	p := r.peer()
+	stream := p.open(control(), hello(wire.Version+1, wire.Version+3))
+	typ, payload, err := wire.NewReader(stream, wire.ControlLimits()).Next()
+	if err != nil || typ != wire.TypeGoodbye {
+		t.Fatalf("%v, %v; want Goodbye", typ, err)
+	}
+	bye, err := wire.DecodeGoodbye(payload)
+	if err != nil || bye.Code != wire.CodeVersion || bye.AfterMillis < 1000 || !strings.HasPrefix(bye.Reason, "update the collector") {
+		t.Errorf("%+v, %v; want code %d and what to update", bye, err, wire.CodeVersion)
+	}
+	r.works()
+}
+
+// TestSmallMessagesInOnePacketAreAllTaken: the reader of one message must not hold
+// the beginning of the next, for which nobody would look there.
+func TestSmallMessagesInOnePacketAreAllTaken(t *testing.T) {
+	r := newRig(t, nil)
+	p, _ := r.greeted()
+	const n = 40
+	var all []byte
+	for seq := range uint64(n) {
+		all = append(all, batch(seq+1)...)
+	}
+	in := wire.NewReader(p.open(batches(), all), wire.ControlLimits())
+	for acked := 0; acked < n; {
+		_, payload, err := in.Next()
+		if err != nil {
+			t.Fatalf("%d of %d acknowledged: %v", acked, n, err)
+		}
+		ack, err := wire.DecodeAck(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acked += len(ack.Seqs)
 	}
 }
 

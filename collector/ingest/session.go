@@ -171,10 +171,9 @@ func (se *session) greet(t wire.Type, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	version := min(hello.MaxVersion, wire.Version)
-	if version < max(hello.MinVersion, wire.MinVersion) {
-		return &Refusal{Code: wire.CodeVersion, After: time.Minute,
-			Reason: fmt.Sprintf("this collector speaks versions %d to %d, the agent %d to %d", wire.MinVersion, wire.Version, hello.MinVersion, hello.MaxVersion)}
+	version, err := versions{wire.MinVersion, wire.Version}.common(versions{hello.MinVersion, hello.MaxVersion})
+	if err != nil {
+		return err
 	}
 	now := s.cfg.Now()
 	high, err := s.cfg.Sink.Hello(se.host, hello, now)
@@ -185,6 +184,22 @@ func (se *session) greet(t wire.Type, payload []byte) error {
 	se.hello.Store(true)
 	close(se.ready)
 	return se.send(wire.TypeWelcome, wire.AppendWelcome(nil, wire.Welcome{Version: version, HighSeq: high, HeartbeatMillis: s.cfg.Heartbeat.Milliseconds(), At: now.UnixMilli()}))
+}
+
+// versions of the messages that a side speaks.
+type versions struct{ oldest, newest uint }
+
+// common returns the newest version that this collector and an agent both speak.
+func (v versions) common(agent versions) (uint, error) {
+	older := "agent"
+	if agent.oldest > v.newest {
+		older = "collector"
+	}
+	if newest := min(v.newest, agent.newest); newest >= max(v.oldest, agent.oldest) {
+		return newest, nil
+	}
+	return 0, &Refusal{Code: wire.CodeVersion, After: time.Minute,
+		Reason: fmt.Sprintf("update the %s (the agent speaks versions %d to %d, the collector %d to %d)", older, agent.oldest, agent.newest, v.oldest, v.newest)}
 }
 
 // send sends a message on the control stream. It never waits: an agent that does not
