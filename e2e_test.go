@@ -749,17 +749,20 @@ func (s *site) ledgerRows() []int64 {
 	s.t.Helper()
 	var v struct {
 		Changes []struct {
-			Kind string `json:"kind"`
-			New  struct {
-				UID int64 `json:"uid"`
-			} `json:"new"`
+			Kind    string `json:"kind"`
+			Columns []struct {
+				Name string `json:"name"`
+				New  any    `json:"new"`
+			} `json:"columns"`
 		} `json:"changes"`
 	}
 	s.answer(&v, "host", "history", "ledger", "--section", "users", "--limit", "100000")
 	var out []int64
 	for _, c := range v.Changes {
-		if c.Kind == "added" || c.Kind == "changed" {
-			out = append(out, c.New.UID)
+		for _, col := range c.Columns {
+			if uid, ok := col.New.(float64); ok && col.Name == "uid" {
+				out = append(out, int64(uid))
+			}
 		}
 	}
 	return out

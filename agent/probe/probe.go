@@ -35,4 +35,7 @@ type Info struct {
 	MaxItems int      // rows in one section, or samples in one tick
 	MaxBytes int64    // of one file read through Host.ReadFile
 	Watch    []string // files or folders whose change (by stat) triggers an early reading
+	// Locks are files that a program keeps locked while it changes what is watched. An
+	// early reading waits until none is held, so that facts tell of whole changes.
+	Locks []string
 }

@@ -1,6 +1,9 @@
 package probe
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // watcher looks at every tick whether the paths that inventory probes watch have
 // changed, and requests those probes. It runs among the metric probes so that the
@@ -23,6 +26,16 @@ type stamp struct {
 	modified int64 // nanoseconds since 1970
 	size     int64
 	inode    uint64 // 0 where there is none
+}
+
+// busy reports whether somebody is at work on what the probes of this path read.
+func (x *watched) busy(h *Host) bool {
+	for _, r := range x.runners {
+		if slices.ContainsFunc(r.info.Locks, h.Locked) {
+			return true
+		}
+	}
+	return false
 }
 
 // newWatcher looks at the paths once, so that whatever changes from now on is seen.
@@ -61,10 +74,12 @@ func (w *watcher) Collect(ctx context.Context, h *Host, _ *Report) error {
 			return err
 		}
 		x := &w.watched[i]
-		if now := stampOf(h, x.path); now != x.stamp {
-			x.stamp = now
-			w.request(x.runners...)
+		now := stampOf(h, x.path)
+		if now == x.stamp || x.busy(h) {
+			continue // a change that is under way is seen again at the next tick
 		}
+		x.stamp = now
+		w.request(x.runners...)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func newRun() *cobra.Command {
 				return agent.Run(ctx, c, agent.Options{
 					Version: version,
 					Log:     agent.NewLog(os.Stderr, c.LogLevel),
-					Ready:   func() error { return installers.Notify(installers.Ready) },
+					Ready:   func() error { return installers.Notify(installers.ReadyEvery(c.Interval)) },
 					Alive:   func() error { return installers.Notify(installers.Alive) },
 				})
 			})

@@ -61,6 +61,7 @@ func (*packages) Info() probe.Info {
 		// Folders too: dpkg, apk and pacman replace their files by rename.
 		Watch: []string{"/var/lib/dpkg", "/var/lib/dpkg/status", "/var/lib/apt/extended_states",
 			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db", "/lib/apk/db/installed", "/var/lib/pacman/local"},
+		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock", "/lib/apk/db/lock"},
 	}
 }
 

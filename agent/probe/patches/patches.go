@@ -67,6 +67,7 @@ func (*patches) Info() probe.Info {
 		Timeout:  time.Minute, // the first reading of a slow disk's indexes
 		Watch: []string{"/var/lib/dpkg", "/var/lib/apt/lists", "/var/lib/apt/lists/partial",
 			"/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/run/reboot-required", "/boot"},
+		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"},
 	}
 }
 
