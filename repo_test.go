@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"atalaya/collector/cmdb"
 	"atalaya/shared/facts"
 	"atalaya/shared/metric"
 )
@@ -262,7 +263,7 @@ func TestDataModelIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable()} {
+	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable(), "relations": relationTable()} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end "+name+" -->"
 		head, rest, ok := strings.Cut(text, begin)
 		old, tail, ok2 := strings.Cut(rest, end)
@@ -290,6 +291,19 @@ func sectionTable() string {
 			doc += " (may hold personal data)"
 		}
 		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", s.ID, s.Name, doc, strings.Join(s.Columns(), ", "))
+	}
+	return b.String()
+}
+
+func relationTable() string {
+	var b strings.Builder
+	b.WriteString("| relation | from | to | how many | when one fails |\n|---|---|---|---|---|\n")
+	for _, r := range cmdb.Relations() {
+		hit := "the first is hit when the second fails"
+		if r.Impact == cmdb.HitsTarget {
+			hit = "the second is hit when the first fails"
+		}
+		fmt.Fprintf(&b, "| %s (%s) | %s | %s | %s | %s |\n", r.Name, r.Inverse, r.From, r.To, r.Cardinality, hit)
 	}
 	return b.String()
 }
