@@ -79,7 +79,7 @@ type sent struct {
 // session dials, and holds the session until it ends. It returns the credentials for
 // the next one.
 func (u *Uplink) session(ctx context.Context, creds *identity.Credentials, try int) (*identity.Credentials, error) {
-	if err := identity.CheckTime(creds.Certificate, "own", u.cfg.Now()); err != nil {
+	if err := identity.CheckTime(creds.Certificate, "host's", u.cfg.Now()); err != nil {
 		return creds, &End{Result: ClockWrong, Err: err}
 	}
 	u.update(func(s *Status) { s.State = Connecting })

@@ -190,7 +190,7 @@ func runCollector(dir, address string) error {
 		return err
 	}
 	server := tls.Certificate{Certificate: [][]byte{leaf[0].Raw, cas[0].Raw}, PrivateKey: key, Leaf: leaf[0]}
-	a := &certVerifier{authority{cert: cas[0], leaf: server}}
+	a := &certVerifier{authority: authority{cert: cas[0], leaf: server}}
 	fmt.Println("ready")
 	return ingest.New(ingest.Config{Conn: conn, TLS: a.tls(), Sink: store, Metrics: store.ledger, Enroller: a, Verifier: a,
 		ResetKey: [32]byte{1}, TokenKey: [32]byte{2}}).Run(context.Background())

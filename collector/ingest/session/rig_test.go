@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,7 +41,10 @@ type authority struct {
 	revoked map[[32]byte]bool
 	tokens  map[string]*[32]byte // secret -> key that used it
 	life    time.Duration        // of host certificates
+	skew    atomic.Int64         // of the collector's clock, a time.Duration
 }
+
+func (a *authority) now() time.Time { return time.Now().Add(time.Duration(a.skew.Load())) }
 
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
@@ -49,14 +53,20 @@ func newAuthority(t testing.TB) *authority {
 	if a.key, err = identity.NewKey(); err != nil {
 		t.Fatal(err)
 	}
-	a.cert = a.sign(t, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "test CA"}}, a.key, 365*24*time.Hour)
+	a.cert = a.sign(t, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "test CA"}}, a.key, 10*365*24*time.Hour)
+	a.newLeaf(t)
+	return a
+}
+
+// newLeaf makes the collector's own certificate, as each start does.
+func (a *authority) newLeaf(t testing.TB) {
+	t.Helper()
 	key, err := identity.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	leaf := a.sign(t, &x509.Certificate{DNSNames: []string{identity.ServerName}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, key, 365*24*time.Hour)
 	a.leaf = tls.Certificate{Certificate: [][]byte{leaf.Raw, a.cert.Raw}, PrivateKey: key, Leaf: leaf}
-	return a
 }
 
 func (a *authority) sign(t testing.TB, c *x509.Certificate, key *ecdsa.PrivateKey, life time.Duration) *x509.Certificate {
@@ -74,7 +84,7 @@ func (a *authority) sign(t testing.TB, c *x509.Certificate, key *ecdsa.PrivateKe
 
 func (a *authority) certify(c *x509.Certificate, key *ecdsa.PublicKey, life time.Duration) ([]byte, error) {
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(life)
+	c.NotBefore, c.NotAfter = a.now().Add(-time.Hour), a.now().Add(life)
 	parent := a.cert
 	if parent == nil {
 		parent = c
@@ -83,7 +93,7 @@ func (a *authority) certify(c *x509.Certificate, key *ecdsa.PublicKey, life time
 }
 
 func (a *authority) tls() *tls.Config {
-	return identity.Collector{Session: wire.ALPN, Enroll: wire.ALPNEnroll, CAs: []*x509.Certificate{a.cert}, Now: time.Now,
+	return identity.Collector{Session: wire.ALPN, Enroll: wire.ALPNEnroll, CAs: []*x509.Certificate{a.cert}, Now: a.now,
 		Certificate: func() (*tls.Certificate, error) { return &a.leaf, nil }}.TLS()
 }
 
@@ -177,6 +187,7 @@ type ledger struct {
 	values  map[string]float64   // last value of each series
 	names   map[identity.HostID]map[uint32]string
 	hellos  []wire.Hello
+	losses  []wire.Loss
 	seen    int
 	resync  []facts.ID
 	highSeq uint64 // answer to Hello when not 0
@@ -235,6 +246,7 @@ func (l *ledger) Apply(_ context.Context, ds []ingest.Delivery) ([]ingest.Outcom
 			continue
 		}
 		l.taken[name] = d.Batch.Checksum
+		l.losses = append(l.losses, d.Batch.Losses...)
 		if d.Batch.Kind == wire.KindInventory {
 			out[i].Resync, l.resync = l.resync, nil
 		}
@@ -307,7 +319,7 @@ type collector struct {
 
 func startCollector(t testing.TB, conn net.PacketConn, a *authority, store *ledger, change func(*ingest.Config)) *collector {
 	t.Helper()
-	cfg := ingest.Config{Conn: conn, TLS: a.tls(), Sink: store, Metrics: store, Enroller: a, Verifier: a, ResetKey: [32]byte{1}, TokenKey: [32]byte{2}}
+	cfg := ingest.Config{Conn: conn, TLS: a.tls(), Sink: store, Metrics: store, Enroller: a, Verifier: a, Now: a.now, ResetKey: [32]byte{1}, TokenKey: [32]byte{2}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -334,6 +346,8 @@ type agent struct {
 	stop  func()
 	sent  map[batchName]uint32 // what the spool was given
 	host  identity.HostID
+	now   func() time.Time                // nil: right
+	wrap  func(*spool.Spool) uplink.Spool // nil: as it is
 }
 
 var desc = metric.Desc{Name: "node_test", Decimals: 2, Labels: []string{"n"}}
@@ -357,7 +371,11 @@ func newAgent(t testing.TB, a *authority, n uplink.Network) *agent {
 }
 
 func (g *agent) start() {
-	g.up = uplink.New(uplink.Config{Address: "collector.test:7443", Dir: g.dir, Spool: g.spool, Network: g.net,
+	var source uplink.Spool = g.spool
+	if g.wrap != nil {
+		source = g.wrap(g.spool)
+	}
+	g.up = uplink.New(uplink.Config{Address: "collector.test:7443", Dir: g.dir, Spool: source, Network: g.net, Now: g.now,
 		Resync: func(ids []facts.ID) {
 			if err := g.spool.Resync(ids); err != nil {
 				g.t.Errorf("Resync: %v", err)

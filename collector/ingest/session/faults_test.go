@@ -1,0 +1,163 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"atalaya/agent/spool"
+	"atalaya/agent/uplink"
+	"atalaya/shared/metric"
+	"atalaya/shared/wire"
+)
+
+const year = 365 * 24 * time.Hour
+
+func TestWrongClockIsNamedWithHowWrongItIs(t *testing.T) {
+	cases := map[string]struct {
+		agent     time.Duration // wrong by
+		collector time.Duration // wrong by, from its start
+		jump      time.Duration // wrong by, later
+		text      string        // a pattern
+	}{
+		"agent_a_year_behind":       {agent: -year, text: "the host's certificate is not valid yet: .* wrong by at least 875[89]h"},
+		"agent_13_months_ahead":     {agent: year + 30*24*time.Hour, text: "the collector's certificate ended 720h.* ago"},
+		"collector_a_year_ahead":    {collector: year, text: "the collector's certificate is not valid yet: .* wrong by at least 875[89]h"},
+		"collector_3_years_behind":  {collector: -3 * year, text: "the collector's certificate ended 175[12][0-9]h.* ago"},
+		"collector_jumps_ahead":     {jump: year, text: "the collector's is at least 16[78]h[0-9ms]+ ahead or 1h0m[0-9]+s behind"},
+		"collector_jumps_backwards": {jump: -year, text: "the collector's is at least 16[78]h[0-9ms]+ ahead or 1h0m[0-9]+s behind"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				w := newWorld(t, 20, nil)
+				defer w.close()
+				right := w.auth.leaf
+				if c.agent != 0 {
+					w.agent.now = func() time.Time { return time.Now().Add(c.agent) }
+				}
+				if c.collector != 0 {
+					w.auth.skew.Store(int64(c.collector))
+					w.auth.newLeaf(t)
+				}
+				w.auth.skew.Store(int64(c.collector + c.jump))
+				w.agent.start()
+				for range 6 {
+					w.agent.append(time.Now().UnixMilli(), 10)
+					time.Sleep(10 * time.Second)
+				}
+				st := w.agent.up.Status()
+				if st.Result != uplink.ClockWrong.String() || !regexp.MustCompile(c.text).MatchString(st.LastError) || strings.Contains(st.LastError, "\n") {
+					t.Errorf("status %+v, want one line with result %q and %q", st, uplink.ClockWrong, c.text)
+				}
+				if n := w.agent.spool.Stats().Batches; n != 6 {
+					t.Errorf("%d batches in the spool, want all 6", n)
+				}
+				if c.agent != 0 {
+					return
+				}
+				w.auth.skew.Store(0) // somebody sets the collector's clock
+				w.auth.leaf = right
+				w.agent.waitDrained(3 * time.Minute)
+				checkLedger(t, w.store, w.agent)
+			})
+		})
+	}
+}
+
+func TestEnrolmentWithAWrongClockSaysSo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 21, nil)
+		defer w.close()
+		token := w.auth.token()
+		_, err := uplink.Enroll(context.Background(), uplink.Enrolment{Dir: t.TempDir(), Token: &token, Network: w.network(),
+			Now: func() time.Time { return time.Now().Add(-year) }})
+		wantEnd(t, err, uplink.ClockWrong, "wrong by at least 8759h0m")
+	})
+}
+
+// largeSpool gives out one batch as another than was put in: too large to be sent.
+type largeSpool struct {
+	*spool.Spool
+	seq    uint64
+	frames []metric.Frame
+	series []metric.Series
+}
+
+func (s *largeSpool) Next(epoch, after uint64) (*wire.Batch, error) {
+	b, err := s.Spool.Next(epoch, after)
+	if err == nil && b != nil && b.Seq == s.seq {
+		b.Frames = s.frames
+	}
+	return b, err
+}
+
+func (s *largeSpool) Series() []metric.Series { return append(s.Spool.Series(), s.series...) }
+
+// TestBatchTooLargeToSendIsLostAlone: the encoder of the connection has noted what the
+// collector never got, so that the next batches would be read wrongly.
+func TestBatchTooLargeToSendIsLostAlone(t *testing.T) {
+	// Noise does not compress: 150,000 samples of 10 bytes, the limit is 1 MiB.
+	noise := func(s *spool.Spool) *largeSpool {
+		rng := rand.New(rand.NewPCG(1, 2))
+		l := &largeSpool{Spool: s, seq: 3}
+		for i := range 3000 {
+			f := metric.Frame{At: int64(i)}
+			for n := range uint32(50) {
+				f.Samples = append(f.Samples, metric.Sample{Series: n, Value: rng.NormFloat64()})
+			}
+			l.frames = append(l.frames, f)
+		}
+		return l
+	}
+	// Definitions of 64 KiB each: 300 of them exceed 16 MiB before they are compressed.
+	names := func(s *spool.Spool) *largeSpool {
+		l := &largeSpool{Spool: s, seq: 3}
+		f := metric.Frame{At: 1}
+		for i := range 300 {
+			series := metric.Series{Name: "large"}
+			for n := range wire.MaxLabels {
+				text := strings.Repeat(string(rune('A'+n)), wire.MaxLabel)
+				series.Labels = append(series.Labels, metric.Label{Name: text, Value: text})
+			}
+			l.series = append(l.series, series)
+			f.Samples = append(f.Samples, metric.Sample{Series: uint32(50 + i), Value: 1})
+		}
+		l.frames = []metric.Frame{f}
+		return l
+	}
+	for name, large := range map[string]func(*spool.Spool) *largeSpool{"as_it_travels": noise, "inflated": names} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				w := newWorld(t, 22, nil)
+				defer w.close()
+				w.agent.wrap = func(s *spool.Spool) uplink.Spool { return large(s) }
+				at := time.Now().UnixMilli()
+				for range 6 {
+					w.agent.append(at, 50)
+					at += 10_000
+				}
+				epoch, _ := w.agent.spool.Position()
+				w.agent.start()
+				w.agent.waitDrained(time.Minute)
+				delete(w.agent.sent, batchName{w.agent.host, epoch, 3})
+				w.agent.append(at, 50) // takes the loss along
+				w.agent.waitDrained(time.Minute)
+				st := w.coll.Stats()
+				if len(st.Refused) != 0 || st.Sessions != 2 || w.agent.spool.Stats().Lost != 1 {
+					t.Errorf("%d sessions, refused %v, %d lost; want 2, none, 1", st.Sessions, st.Refused, w.agent.spool.Stats().Lost)
+				}
+				w.store.set(func() {
+					if len(w.store.losses) != 1 || w.store.losses[0].FromSeq != 3 || w.store.losses[0].ToSeq != 3 {
+						t.Errorf("losses told: %+v, want batch 3", w.store.losses)
+					}
+				})
+				w.agent.sent[batchName{w.agent.host, epoch, 7}] = 0 // the loss is in its checksum
+				checkLedger(t, w.store, w.agent)
+			})
+		})
+	}
+}
