@@ -29,6 +29,10 @@ run: build ## run a collector and an agent here, in ./var; ONCE=1 ends after the
 test: ## run every test
 	$(GO) test ./...
 
+.PHONY: test-service
+test-service: build ## install both programs in a booted Debian container (root, systemd-nspawn, mmdebstrap)
+	ATALAYA_SERVICE_TEST=1 $(GO) test -count=1 -v -run TestServicesUnderSystemd ./installers
+
 .PHONY: check
 check: format vet lint vuln test race cross size ## all that CI runs
 

@@ -36,15 +36,13 @@ func Notify(state string) error {
 	return nil
 }
 
-// WatchdogInterval returns how often the service manager wants to hear Alive, half
-// the time after which it restarts the program; zero when it does not watch.
-func WatchdogInterval() time.Duration {
-	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
-	if err != nil || usec <= 0 {
-		return 0
+// ReadyEvery is Ready from a program that will say Alive once in an interval. It asks
+// the service manager for more patience where three intervals are more than the unit
+// allows; systemd would restart a healthy program that reads once an hour.
+func ReadyEvery(interval time.Duration) string {
+	limit, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || limit <= 0 || 3*interval.Microseconds() <= limit {
+		return Ready
 	}
-	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return 0
-	}
-	return time.Duration(usec) * time.Microsecond / 2
+	return fmt.Sprintf("%s\nWATCHDOG_USEC=%d", Ready, 3*interval.Microseconds())
 }
