@@ -208,7 +208,11 @@ func endOfGoodbye(g wire.Goodbye) *End {
 // welcomed takes over what the Welcome says.
 func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 	if w.Version < wire.MinVersion || w.Version > wire.Version {
-		return endf(VersionRefused, "the collector chose version %d, this agent speaks %d to %d", w.Version, wire.MinVersion, wire.Version)
+		older := "agent"
+		if w.Version < wire.MinVersion {
+			older = "collector"
+		}
+		return endf(VersionRefused, "update the %s (the collector chose version %d, the agent speaks versions %d to %d)", older, w.Version, wire.MinVersion, wire.Version)
 	}
 	spool := s.u.cfg.Spool
 	if w.HighSeq >= hello.NextSeq {
@@ -335,16 +339,17 @@ func (s *session) handle(e event) error {
 	return nil
 }
 
+// acked takes an Ack. Numbers that are not in flight say nothing: the spool keeps what
+// was not sent.
 func (s *session) acked(a wire.Ack) error {
 	if a.Epoch != s.epoch {
 		return nil
 	}
-	if err := s.u.cfg.Spool.Ack(a.Epoch, a.Seqs); err != nil {
-		s.u.cfg.Log.Warn("spool", "err", err)
-	}
+	var seqs []uint64
 	bulk := 0
 	s.flight = slices.DeleteFunc(s.flight, func(f sent) bool {
 		if _, found := slices.BinarySearch(a.Seqs, f.seq); found {
+			seqs = append(seqs, f.seq)
 			s.flightBytes -= f.bytes
 			return true
 		}
@@ -353,6 +358,9 @@ func (s *session) acked(a wire.Ack) error {
 		}
 		return false
 	})
+	if err := s.u.cfg.Spool.Ack(a.Epoch, seqs); err != nil {
+		s.u.cfg.Log.Warn("spool", "err", err)
+	}
 	now, rtt := s.u.cfg.Now(), s.conn.ConnectionStats().SmoothedRTT
 	s.u.update(func(st *Status) { st.LastAck, st.InFlight, st.RTT = now, len(s.flight), rtt })
 	if bulk == 0 && s.bulk != nil {
@@ -365,6 +373,15 @@ func (s *session) acked(a wire.Ack) error {
 
 // fill sends batches until there are none or the window is full.
 func (s *session) fill() error {
+	before := s.high
+	err := s.sendBatches()
+	if s.high != before {
+		s.u.update(func(st *Status) { st.InFlight = len(s.flight) })
+	}
+	return err
+}
+
+func (s *session) sendBatches() error {
 	for len(s.flight) < maxInFlight && s.flightBytes < maxInFlightBytes {
 		b, err := s.u.cfg.Spool.Next(s.epoch, s.high)
 		if err != nil {

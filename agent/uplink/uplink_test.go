@@ -1,0 +1,239 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+func TestEveryResultHasAName(t *testing.T) {
+	seen := map[string]bool{}
+	for r := Stopped; r <= Failed; r++ {
+		if name := r.String(); seen[name] || strings.HasPrefix(name, "result(") {
+			t.Errorf("result %d has the name %q", uint8(r), name)
+		}
+		seen[r.String()] = true
+	}
+	if got := (Failed + 1).String(); got != "result(16)" {
+		t.Errorf("unknown result is %q", got)
+	}
+}
+
+func TestEveryCodeHasAResult(t *testing.T) {
+	for code := wire.CodeNone; code <= wire.CodeTokenRevoked; code++ {
+		end := endOf(code, "reason", time.Minute)
+		if strings.Contains(end.Error(), fmt.Sprint("code ", uint64(code))) || !strings.HasSuffix(end.Error(), ": reason") || end.After != time.Minute {
+			t.Errorf("code %d: %+v", code, end)
+		}
+	}
+	if end := endOf(99, "", 0); end.Result != ProtocolError || end.Error() != "the collector ended the session with code 99" {
+		t.Errorf("unknown code: %q, %v", end.Result, end)
+	}
+}
+
+func TestEveryErrorHasAResult(t *testing.T) {
+	alert := func(n quic.TransportErrorCode, remote bool) error {
+		return &quic.TransportError{ErrorCode: cryptoErrorBase + n, Remote: remote, ErrorMessage: "m"}
+	}
+	wrap := func(err error) error { return fmt.Errorf("read: %w", err) }
+	for _, c := range []struct {
+		err    error
+		before bool // the handshake's end
+		result Result
+		text   string
+	}{
+		{err: wrap(endf(SetBack, "x")), result: SetBack, text: "x"},
+		{err: wrap(&quic.ApplicationError{Remote: true, ErrorCode: 6, ErrorMessage: "newer"}), result: Replaced, text: "another agent has begun a session as this host"},
+		{err: &quic.ApplicationError{ErrorCode: 6}, result: Lost, text: "broke"},
+		{err: &quic.StreamError{Remote: true, ErrorCode: 3}, result: ProtocolError, text: "too large"},
+		{err: &quic.StatelessResetError{}, result: Lost, text: "restarted"},
+		{err: &quic.VersionNegotiationError{}, before: true, result: VersionRefused, text: "is it a collector?"},
+		{err: &net.DNSError{Err: "no such host"}, before: true, result: Unreachable, text: "cannot be resolved"},
+		{err: &quic.HandshakeTimeoutError{}, before: true, result: Unreachable, text: "is `atalaya serve` running there"},
+		{err: context.DeadlineExceeded, before: true, result: Unreachable, text: "do firewalls let this UDP port pass"},
+		{err: &quic.IdleTimeoutError{}, result: Lost, text: "c:1 broke"},
+		{err: io.ErrUnexpectedEOF, result: Lost, text: "c:1 broke"},
+		{err: &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true}, before: true, result: Overloaded, text: "takes no more connections"},
+		{err: &quic.TransportError{ErrorCode: quic.ProtocolViolation, Remote: true}, result: Lost, text: "broke"},
+		{err: alert(alertExpired, true), result: ClockWrong, text: "it is 2026-01-02T03:04:05Z here"},
+		{err: alert(alertRevoked, true), result: Revoked, text: "atalaya token create"},
+		{err: alert(alertUnknownCA, true), result: WrongCollector, text: "did not issue this host's certificate"},
+		{err: alert(alertUnknownCertificate, true), result: WrongCollector, text: "enrol again"},
+		{err: alert(alertNoProtocol, true), before: true, result: VersionRefused, text: "does not speak atalaya/1"},
+		{err: alert(42, true), result: Refused, text: "refused the handshake"},
+		{err: alert(40, false), before: true, result: WrongCollector, text: "c:1"},
+	} {
+		p := peer{address: "c:1", established: !c.before, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+		end := p.explain(c.err)
+		if end.Result != c.result || !strings.Contains(end.Error(), c.text) || strings.Contains(end.Error(), "\n") {
+			t.Errorf("%#v: %q, %q; want %q, one line with %q", c.err, end.Result, end, c.result, c.text)
+		}
+	}
+}
+
+func TestAddressThatCannotBeUsedIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		result  Result
+		text    string
+	}{
+		{"collector", Failed, `address of the collector "collector": address collector: missing port in address (want host:port)`},
+		{"collector:quic", Failed, `port "quic" is no number up to 65535`},
+		{"collector:70000", Failed, `port "70000" is no number up to 65535`},
+		{":7443", Failed, "no host is named"},
+		{"::1:7443", Failed, "too many colons"},
+	} {
+		_, err := Network{}.dial(t.Context(), c.address, identity.EnrollTLS([32]byte{}, wire.ALPN, time.Now), 0, time.Now)
+		wantEnd(t, err, c.result, c.text)
+	}
+	empty := Network{Resolve: func(context.Context, string) ([]net.Addr, error) { return nil, nil }}
+	_, err := empty.dial(t.Context(), "c.test:1", identity.EnrollTLS([32]byte{}, wire.ALPN, time.Now), 0, time.Now)
+	wantEnd(t, err, Unreachable, "c.test:1 has no address")
+	addrs, err := Network{}.resolve(t.Context(), "[::1]:7443")
+	if err != nil || len(addrs) != 1 || addrs[0].String() != "[::1]:7443" {
+		t.Errorf("resolve: %v, %v", addrs, err)
+	}
+}
+
+func wantEnd(t *testing.T, err error, result Result, text string) {
+	t.Helper()
+	var end *End
+	if !errors.As(err, &end) || end.Result != result || !strings.Contains(end.Error(), text) {
+		t.Errorf("%v, want result %q and %q", err, result, text)
+	}
+}
+
+func TestWaitAfterASession(t *testing.T) {
+	for _, c := range []struct {
+		end     End
+		backoff time.Duration
+		lo, hi  time.Duration // hi excluded
+	}{
+		{End{Result: SetBack}, maxBackoff, 0, 1},
+		{End{Result: Lost}, minBackoff, 0, minBackoff},
+		{End{Result: Lost}, 8 * time.Second, 0, 8 * time.Second},
+		{End{Result: Revoked}, minBackoff, 0, maxBackoff},
+		{End{Result: VersionRefused}, minBackoff, 0, maxBackoff},
+		{End{Result: Shutdown, After: 7 * time.Second}, maxBackoff, 7 * time.Second, 8 * time.Second},
+		{End{Result: Overloaded, After: 24 * time.Hour}, minBackoff, 10 * time.Minute, 10*time.Minute + time.Second},
+	} {
+		lowest, highest := time.Duration(1<<62), time.Duration(0)
+		for range 2000 {
+			d := waitAfter(&c.end, c.backoff)
+			lowest, highest = min(lowest, d), max(highest, d)
+		}
+		if lowest < c.lo || highest >= c.hi {
+			t.Errorf("%q after %v, backoff %v: from %v to %v, want within [%v, %v)", c.end.Result, c.end.After, c.backoff, lowest, highest, c.lo, c.hi)
+		}
+		if span := c.hi - c.lo; span > 1 && (lowest > c.lo+span/20 || highest < c.hi-span/20) {
+			t.Errorf("%q: from %v to %v does not fill [%v, %v)", c.end.Result, lowest, highest, c.lo, c.hi)
+		}
+	}
+}
+
+// TestBackoffDoublesToAMinute runs against a name that nobody knows.
+func TestBackoffDoublesToAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, _ := newAuthority(t).enrolled()
+		tries := make(chan time.Time, 1000)
+		u := run(t, Config{Address: "collector.test:1", Dir: dir, Spool: newMemory(), Network: Network{Resolve: func(ctx context.Context, name string) ([]net.Addr, error) {
+			tries <- time.Now()
+			return noAddress(ctx, name)
+		}}})
+		last, sum := <-tries, time.Duration(0)
+		bound := minBackoff
+		const n = 200
+		for i := range n {
+			at := <-tries
+			gap := at.Sub(last)
+			if gap >= bound {
+				t.Errorf("pause %d is %v, bound %v", i, gap, bound)
+			}
+			sum, last, bound = sum+gap, at, min(2*bound, maxBackoff)
+		}
+		// The mean of full jitter is half the bound; 4 standard deviations of 200 are 5 s.
+		if mean := sum / n; mean < maxBackoff/2-6*time.Second || mean > maxBackoff/2+6*time.Second {
+			t.Errorf("mean pause %v, want some %v", mean, maxBackoff/2)
+		}
+		synctest.Wait()
+		st := u.Status()
+		if st.State != Waiting || st.Result != Unreachable.String() || !strings.Contains(st.LastError, "cannot be resolved") || st.Address != "collector.test:1" ||
+			st.NextTry.Before(time.Now()) || st.NextTry.After(time.Now().Add(maxBackoff)) || st.Sessions != 0 || !st.LastAck.IsZero() {
+			t.Errorf("status %+v", st)
+		}
+		if st.Since.After(time.Now().Add(-n / 2 * time.Second)) {
+			t.Errorf("waiting since %v, want since the start", st.Since)
+		}
+	})
+}
+
+func TestRenewalIsDueAtTwoThirdsAndSpread(t *testing.T) {
+	_, creds := newAuthority(t).enrolled()
+	due := identity.RenewAt(creds.Certificate)
+	lowest, highest := time.Duration(1<<62), time.Duration(0)
+	for range 500 {
+		u := New(Config{Spool: newMemory()})
+		d := u.renewAt(creds).Sub(due)
+		if again := u.renewAt(creds).Sub(due); again != d {
+			t.Fatalf("one host is due at %v and %v", d, again)
+		}
+		lowest, highest = min(lowest, d), max(highest, d)
+	}
+	if lowest < 0 || lowest > hostLife/200 || highest > hostLife/20 || highest < hostLife/20*9/10 {
+		t.Errorf("due from %v to %v after two thirds, want all of 0 to %v", lowest, highest, hostLife/20)
+	}
+}
+
+func TestCertificateServesUntilItsEndWhenItCannotBeRenewed(t *testing.T) {
+	dir, creds := newAuthority(t).enrolled()
+	tries := 0
+	var now time.Time
+	u := New(Config{Address: "c.test:1", Dir: dir, Spool: newMemory(), Now: func() time.Time { return now },
+		Network: Network{Resolve: func(ctx context.Context, name string) ([]net.Addr, error) { tries++; return noAddress(ctx, name) }}})
+	for _, c := range []struct {
+		at     time.Time
+		tries  int
+		result Result // of the error, when there is one
+	}{
+		{u.renewAt(creds).Add(-time.Second), 0, Stopped},
+		{u.renewAt(creds), 1, Stopped},
+		{creds.Certificate.NotAfter, 2, Stopped},
+		{creds.Certificate.NotAfter.Add(time.Second), 3, Unreachable},
+	} {
+		now = c.at
+		got, err := u.renew(t.Context(), creds)
+		if tries != c.tries || c.result == Stopped && (err != nil || got != creds) {
+			t.Errorf("at %v: %v, %d tries; want the same certificate and %d", c.at, err, tries, c.tries)
+		}
+		if c.result != Stopped {
+			wantEnd(t, err, c.result, "cannot be resolved")
+		}
+	}
+}
+
+func TestRenewalThatFailedIsTriedAgainAfterAnHour(t *testing.T) {
+	_, creds := newAuthority(t).enrolled()
+	now := creds.Certificate.NotAfter.Add(-time.Hour)
+	u := New(Config{Spool: newMemory(), Now: func() time.Time { return now }})
+	s := &session{u: u, renewing: true}
+	s.renewed(creds)
+	if want := now.Add(renewalRetry); !s.renewAt.Equal(want) || s.renewing {
+		t.Errorf("next renewal at %v, want %v", s.renewAt, want)
+	}
+	now = creds.Certificate.NotBefore
+	s.renewed(creds)
+	if want := u.renewAt(creds); !s.renewAt.Equal(want) || !u.Status().CertUntil.Equal(creds.Certificate.NotAfter) {
+		t.Errorf("next renewal at %v, want %v; status %+v", s.renewAt, want, u.Status())
+	}
+}
