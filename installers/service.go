@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -92,8 +93,11 @@ func (s Service) do(verb string, f func(service.Service) error) error {
 	if _, st := svc.Status(); errors.Is(err, service.ErrNotInstalled) || errors.Is(st, service.ErrNotInstalled) && verb != "install" {
 		return fmt.Errorf("%s service %s: %w (run the install command first)", verb, s.Name, ErrNotInstalled)
 	}
-	if strings.Contains(err.Error(), "already exists") {
+	if verb == "install" && strings.Contains(err.Error(), "already exists") {
 		return fmt.Errorf("%s service %s: it is installed already (run the uninstall command first to replace it)", verb, s.Name)
+	}
+	if verb == "install" {
+		return fmt.Errorf("%s service %s: %w", verb, s.Name, err)
 	}
 	return fmt.Errorf("%s service %s: %w (%s)", verb, s.Name, err, s.advice(verb, svc))
 }
@@ -114,7 +118,29 @@ func (s Service) advice(verb string, svc service.Service) string {
 const systemd = "linux-systemd"
 
 // Install registers the service, enabled at boot, and does not start it.
-func (s Service) Install() error { return s.do("install", service.Service.Install) }
+func (s Service) Install() error {
+	return s.do("install", func(svc service.Service) error {
+		exe, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if dir := hidden(exe); svc.Platform() == systemd && dir != "" {
+			return fmt.Errorf("a service does not see %s: run `install -m 755 %s /usr/bin/`, then `/usr/bin/%s install`", dir, exe, filepath.Base(exe))
+		}
+		return svc.Install()
+	})
+}
+
+// hidden names the folder, if any, in which the units do not find a program: homes are
+// hidden from them and /tmp is one of their own. Besides, others may write there.
+func hidden(exe string) string {
+	for _, dir := range []string{"/home", "/root", "/run/user", "/tmp", "/var/tmp"} {
+		if strings.HasPrefix(exe, dir+"/") {
+			return dir
+		}
+	}
+	return ""
+}
 
 // Uninstall stops the service and removes it; the state folder stays.
 func (s Service) Uninstall() error {

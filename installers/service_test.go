@@ -56,3 +56,14 @@ func TestRunEndsAtSIGTERM(t *testing.T) {
 		t.Fatal("still running 10 s after SIGTERM")
 	}
 }
+
+func TestProgramsInHomesAreNotInstalled(t *testing.T) {
+	for in, want := range map[string]string{
+		"/usr/bin/atalaya": "", "/opt/home/atalaya": "", "/tmpfs/atalaya": "",
+		"/home/ann/bin/atalaya": "/home", "/root/atalaya": "/root", "/tmp/x/atalaya": "/tmp",
+	} {
+		if got := hidden(in); got != want {
+			t.Errorf("hidden(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -108,6 +108,8 @@ func verbsBeforeInstall(c *container) {
 	for _, verb := range []string{"install", "start", "stop", "uninstall"} {
 		c.refused("run as root", append(nobody, "atalaya-agent", verb)...)
 	}
+	c.sh("mkdir -p /root/bin; cp /usr/bin/atalaya /root/bin/")
+	c.refused("does not see /root: run `install -m 755 /root/bin/atalaya /usr/bin/`", "/root/bin/atalaya", "install")
 }
 
 func collectorStarts(c *container) {
