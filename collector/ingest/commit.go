@@ -22,7 +22,7 @@ type pending struct {
 	stream   *quic.Stream
 	batch    *wire.Batch
 	received time.Time
-	size     int // as it travelled
+	size     int // inflated
 	units    int // of the budget
 }
 

@@ -121,7 +121,7 @@ type Config struct {
 	// default of 35 s costs an agent that measures each minute one heartbeat a minute,
 	// 0.3 MB a day; one that measures more often sends none.
 	Heartbeat      time.Duration
-	BytesPerSecond int // of one host, as it travels. Default 1 MiB, 16 MiB at once
+	BytesPerSecond int // of one host, inflated: that is what costs us. Default 1 MiB, 16 MiB at once
 	BatchesPerMin  int // of one host. Default 3,000, and as many at once
 	HalfOpen       int // handshakes from which on addresses are validated first. Default 128
 
@@ -134,7 +134,7 @@ const (
 	handshakeTimeout = 5 * time.Second  // quic-go's default; the whole handshake may take twice that
 	idleTimeout      = 60 * time.Second // more than a heartbeat and its repetitions
 	helloTimeout     = 10 * time.Second // from the handshake to the Hello
-	frameTimeout     = 30 * time.Second // from the first byte of a message to its last
+	frameTimeout     = 30 * time.Second // between two pieces of a message
 	maxStreams       = 8                // the protocol has three
 	maxStreamFaults  = 8                // broken streams after which the session ends
 	maxEnrolments    = 64               // at once

@@ -36,7 +36,7 @@ type Stats struct {
 	Batches    uint64 // durable
 	Duplicates uint64 // of those, taken before
 	Rejected   uint64 // of those, refused for good by the store
-	Bytes      uint64 // of batches, as they travelled
+	Bytes      uint64 // of batches, inflated
 	Commits    uint64 // groups of batches
 	Panics     uint64
 	Refused    map[wire.Code]uint64 // connections and streams ended, by reason
