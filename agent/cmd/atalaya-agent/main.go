@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -28,21 +29,26 @@ const (
 type usageError struct{ error }
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func run(args []string) int {
+// run runs a command line and returns its exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	cmd, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)
+	// Joined errors stand in one line.
+	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), strings.ReplaceAll(err.Error(), "\n", "; "))
 	var usage usageError
 	switch {
 	case errors.As(err, &usage) || isCobraUsage(err):
-		fmt.Fprintf(os.Stderr, "See: %s --help\n", cmd.CommandPath())
+		fmt.Fprintf(stderr, "See: %s --help\n", cmd.CommandPath())
 		return exitUsage
 	case errors.Is(err, errors.ErrUnsupported):
 		return exitUnsupported

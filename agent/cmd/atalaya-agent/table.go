@@ -82,8 +82,12 @@ func writeRows(w io.Writer, s facts.Section, rows []facts.Row) {
 	}
 	fmt.Fprintln(w, "  "+strings.Join(line, "\t"))
 	for _, r := range rows {
+		row := reflect.ValueOf(r).Elem()
 		for i, c := range used {
-			line[i] = cell(names[c], reflect.ValueOf(r).Elem().Field(c))
+			line[i] = ""
+			if v := row.Field(c); !v.IsZero() || !strings.Contains(row.Type().Field(c).Tag.Get("json"), ",omitempty") {
+				line[i] = cell(names[c], v) // a zero that may be left out is not known
+			}
 		}
 		fmt.Fprintln(w, "  "+strings.Join(line, "\t"))
 	}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// play runs the program with the given input and returns what it printed.
+func play(t *testing.T, input string, args ...string) (out, talk string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(args, strings.NewReader(input), &o, &e)
+	return o.String(), e.String(), code
+}
+
+// recorded unpacks a recorded host and returns its folder.
+func recorded(t *testing.T, name string) string {
+	t.Helper()
+	a, err := txtar.ParseFile(filepath.Join("..", "..", "..", "testdata", "hosts", name+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, f := range a.Files {
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if strings.HasSuffix(f.Name, "/") {
+			err = os.MkdirAll(path, 0o755)
+		} else if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
+			err = os.WriteFile(path, f.Data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestInventoryOfARootKeepsItsContract(t *testing.T) {
+	root := recorded(t, "debian-12-software")
+	out, talk, code := play(t, "", "inventory", "--root", root, "--section", "packages", "--section", "patches", "--format", "json")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, talk)
+	}
+	var doc struct {
+		Schema      string `json:"schema"`
+		CollectedAt string `json:"collected_at"`
+		Host        map[string]any
+		Sections    map[string]map[string]any
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.Schema != "atalaya.inventory/1" || doc.CollectedAt == "" || doc.Host == nil {
+		t.Errorf("head: %+v", doc)
+	}
+	want(t, doc.Sections["packages"], "status", "rows")
+	want(t, doc.Sections["patches"], "status", "rows", "verdict")
+	row := doc.Sections["packages"]["rows"].([]any)[0].(map[string]any)
+	want(t, row, "name", "version", "arch", "source")
+	if _, ok := doc.Sections["users"]; ok {
+		t.Error("a section that was not asked for is there")
+	}
+}
+
+func want(t *testing.T, doc map[string]any, keys ...string) {
+	t.Helper()
+	for _, k := range keys {
+		if _, ok := doc[k]; !ok {
+			t.Errorf("no %q in %.200v", k, doc)
+		}
+	}
+}
+
+func TestTablesAreHarmlessForATerminal(t *testing.T) {
+	root := t.TempDir()
+	passwd := "root:x:0:0:root:/root:/bin/sh\nevil:x:1:1:\x1b[2J\u202eabc:/:/bin/sh\n"
+	for name, text := range map[string]string{"etc/passwd": passwd, "etc/group": "root:x:0:\n"} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, talk, code := play(t, "", "inventory", "--root", root, "--section", "users")
+	if code != 0 || !strings.Contains(out, "evil") {
+		t.Fatalf("exit %d: %s%s", code, out, talk)
+	}
+	if strings.ContainsAny(out, "\x1b\u202e") {
+		t.Errorf("control characters reach the terminal: %q", out)
+	}
+}
+
+func TestMetricsOfARoot(t *testing.T) {
+	root := recorded(t, "debian-12-metrics")
+	out, talk, code := play(t, "", "metrics", "--root", root)
+	if code != 0 || !strings.Contains(out, "# TYPE node_load1 gauge\nnode_load1 ") {
+		t.Errorf("exit %d: %s%.300s", code, talk, out)
+	}
+	if strings.Contains(out, "node_filesystem_size_bytes") {
+		t.Error("the live machine was asked for the size of a file system")
+	}
+	out, _, _ = play(t, "", "metrics", "--root", root, "--compat", "node")
+	if strings.Contains(out, "\natalaya_") {
+		t.Error("--compat node has metrics that node_exporter does not have")
+	}
+	out, _, code = play(t, "", "metrics", "--root", root, "--format", "json")
+	if code != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("exit %d, JSON: %.100s", code, out)
+	}
+}
+
+func TestVercmpAnswersLineByLine(t *testing.T) {
+	out, talk, code := play(t, "1.2~rc1\t1.2\n1:0\t9\n1\t1\n", "vercmp", "--scheme", "deb")
+	if code != 0 || out != "-1\n1\n0\n" {
+		t.Errorf("exit %d: %q %s", code, out, talk)
+	}
+}
+
+func TestWrongCallsEndWithTwoAndSayWhereHelpIs(t *testing.T) {
+	for _, args := range [][]string{
+		{"inventry"}, {"inventory", "--frmat", "json"}, {"inventory", "--format", "xml"}, {"inventory", "extra"},
+		{"metrics", "--compat", "telegraf"}, {"vercmp"}, {"vercmp", "--scheme", "none"}, {"enroll"},
+	} {
+		_, talk, code := play(t, "1\t1\n", args...)
+		if code != exitUsage || !strings.Contains(talk, "--help") {
+			t.Errorf("%v: exit %d: %s", args, code, talk)
+		}
+	}
+}
+
+func TestNothingToReadIsNotSupported(t *testing.T) {
+	if _, talk, code := play(t, "", "metrics", "--root", t.TempDir()); code != exitUnsupported {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+}
