@@ -136,8 +136,8 @@ func (a *authority) save(t testing.TB, dir string) {
 	t.Helper()
 	for _, err := range []error{
 		identity.SaveCertificates(filepath.Join(dir, "ca.pem"), a.cert),
-		identity.SaveCertificates(filepath.Join(dir, "leaf.pem"), a.leaf.Leaf),
-		identity.SaveKey(filepath.Join(dir, "leaf.key"), a.leaf.PrivateKey.(*ecdsa.PrivateKey)),
+		identity.SaveCertificates(filepath.Join(dir, "leaf.pem"), a.leaf.Load().Leaf),
+		identity.SaveKey(filepath.Join(dir, "leaf.key"), a.leaf.Load().PrivateKey.(*ecdsa.PrivateKey)),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +190,8 @@ func runCollector(dir, address string) error {
 		return err
 	}
 	server := tls.Certificate{Certificate: [][]byte{leaf[0].Raw, cas[0].Raw}, PrivateKey: key, Leaf: leaf[0]}
-	a := &certVerifier{authority: authority{cert: cas[0], leaf: server}}
+	a := &certVerifier{authority: authority{cert: cas[0]}}
+	a.leaf.Store(&server)
 	fmt.Println("ready")
 	return ingest.New(ingest.Config{Conn: conn, TLS: a.tls(), Sink: store, Metrics: store.ledger, Enroller: a, Verifier: a,
 		ResetKey: [32]byte{1}, TokenKey: [32]byte{2}}).Run(context.Background())

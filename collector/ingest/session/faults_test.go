@@ -35,7 +35,7 @@ func TestWrongClockIsNamedWithHowWrongItIs(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, 20, nil)
 				defer w.close()
-				right := w.auth.leaf
+				right := w.auth.leaf.Load()
 				if c.agent != 0 {
 					w.agent.now = func() time.Time { return time.Now().Add(c.agent) }
 				}
@@ -60,7 +60,7 @@ func TestWrongClockIsNamedWithHowWrongItIs(t *testing.T) {
 					return
 				}
 				w.auth.skew.Store(0) // somebody sets the collector's clock
-				w.auth.leaf = right
+				w.auth.leaf.Store(right)
 				w.agent.waitDrained(3 * time.Minute)
 				checkLedger(t, w.store, w.agent)
 			})

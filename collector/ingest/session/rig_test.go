@@ -34,7 +34,7 @@ import (
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
-	leaf tls.Certificate
+	leaf atomic.Pointer[tls.Certificate]
 
 	mu      sync.Mutex
 	hosts   map[[32]byte]identity.HostID
@@ -66,7 +66,7 @@ func (a *authority) newLeaf(t testing.TB) {
 		t.Fatal(err)
 	}
 	leaf := a.sign(t, &x509.Certificate{DNSNames: []string{identity.ServerName}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, key, 365*24*time.Hour)
-	a.leaf = tls.Certificate{Certificate: [][]byte{leaf.Raw, a.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	a.leaf.Store(&tls.Certificate{Certificate: [][]byte{leaf.Raw, a.cert.Raw}, PrivateKey: key, Leaf: leaf})
 }
 
 func (a *authority) sign(t testing.TB, c *x509.Certificate, key *ecdsa.PrivateKey, life time.Duration) *x509.Certificate {
@@ -94,7 +94,7 @@ func (a *authority) certify(c *x509.Certificate, key *ecdsa.PublicKey, life time
 
 func (a *authority) tls() *tls.Config {
 	return identity.Collector{Session: wire.ALPN, Enroll: wire.ALPNEnroll, CAs: []*x509.Certificate{a.cert}, Now: a.now,
-		Certificate: func() (*tls.Certificate, error) { return &a.leaf, nil }}.TLS()
+		Certificate: func() (*tls.Certificate, error) { return a.leaf.Load(), nil }}.TLS()
 }
 
 func (a *authority) token() identity.Token {
