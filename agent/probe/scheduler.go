@@ -198,7 +198,9 @@ func (s *Scheduler) readMetrics(ctx context.Context, tick time.Time) {
 		if o.runner == nil {
 			return // the agent stops: what is missing did not vanish
 		}
-		s.problems.note("probe "+o.runner.info.Name, o.err)
+		if ctx.Err() == nil { // a reading that the end cut short did not fail
+			s.problems.note("probe "+o.runner.info.Name, o.err)
+		}
 		frame.Samples = append(frame.Samples, o.report.Samples()...)
 		frame.Samples = s.success(frame.Samples, &o)
 	}
@@ -271,7 +273,9 @@ func (s *Scheduler) readInventory(ctx context.Context, list []*runner) error {
 		if o.runner == nil {
 			break
 		}
-		s.problems.note("probe "+o.runner.info.Name, o.err)
+		if ctx.Err() == nil { // a reading that the end cut short did not fail
+			s.problems.note("probe "+o.runner.info.Name, o.err)
+		}
 		readings = append(readings, o.readings(s.enabled(o.runner))...)
 	}
 	if ctx.Err() != nil {

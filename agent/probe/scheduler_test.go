@@ -293,6 +293,23 @@ func TestRunEndsThoughAProbeHangs(t *testing.T) {
 	}
 }
 
+func TestAReadingThatTheEndCutsShortIsNoProblem(t *testing.T) {
+	var log bytes.Buffer
+	obey := func(ctx context.Context, _ *Host, _ *Report) error { <-ctx.Done(); return ctx.Err() }
+	inventory := inventoryProbe("i", facts.Users)
+	inventory.collect = obey
+	ctx, cancel := context.WithCancel(t.Context())
+	s := NewScheduler(Config{
+		Host: RootHost(t.TempDir()), Sink: &fakeSink{}, Interval: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Probes: []Probe{metricProbe("m", obey), inventory},
+	})
+	time.AfterFunc(1200*time.Millisecond, cancel)
+	s.Run(ctx)
+	if log.Len() > 0 {
+		t.Errorf("logged %q", log.String())
+	}
+}
+
 func TestAPanicFailsTheProbeAlone(t *testing.T) {
 	var log bytes.Buffer
 	broken := inventoryProbe("broken", facts.Groups)
