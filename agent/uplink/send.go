@@ -1,0 +1,188 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"atalaya/shared/wire"
+)
+
+const (
+	// The window: what may be on its way and not acknowledged.
+	maxInFlight      = 64
+	maxInFlightBytes = 4 << 20
+	// bulkFrom is the size from which an inventory batch goes by the bulk stream, so
+	// that metrics need not wait behind it.
+	bulkFrom = 16 << 10
+	// writeTimeout is for a message that the collector does not take, because it slows
+	// us down or hangs.
+	writeTimeout = 60 * time.Second
+)
+
+// fill sends batches until there are none or the window is full.
+func (s *session) fill() error {
+	before := s.high
+	err := s.sendBatches()
+	if s.high != before {
+		s.u.update(func(st *Status) { st.InFlight = len(s.flight) })
+	}
+	return err
+}
+
+func (s *session) sendBatches() error {
+	for len(s.flight) < maxInFlight && s.flightBytes < maxInFlightBytes {
+		b, err := s.u.cfg.Spool.Next(s.epoch, s.high)
+		if err != nil {
+			return s.spoolError(err)
+		}
+		if b == nil {
+			return nil
+		}
+		if err := s.sendBatch(b); err != nil {
+			return err
+		}
+		s.high = b.Seq
+	}
+	return nil
+}
+
+// spoolError ends the session: when the spool has begun a new epoch the next session
+// begins at once.
+func (s *session) spoolError(err error) error {
+	if epoch, _ := s.u.cfg.Spool.Position(); epoch != s.epoch {
+		return endf(SetBack, "the spool has begun a new epoch")
+	}
+	return &End{Result: Failed, Err: fmt.Errorf("read spool: %w", err)}
+}
+
+// sendBatch sends a batch, or gives it up when it can never be sent.
+func (s *session) sendBatch(b *wire.Batch) error {
+	message, err := s.encode(b)
+	if err != nil {
+		s.u.cfg.Log.Error("batch cannot be sent and is given up", "seq", b.Seq, "err", err)
+		if err := s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable"); err != nil {
+			return &End{Result: Failed, Err: fmt.Errorf("give up a batch: %w", err)}
+		}
+		if len(b.Frames) > 0 && errors.Is(err, wire.ErrTooLarge) {
+			// The encoder has noted values that the collector will never have.
+			return endf(Failed, "a batch of metrics was too large to be sent: the next session begins without it")
+		}
+		return nil
+	}
+	stream, bulk := s.batches, false
+	if b.Kind == wire.KindInventory && len(message) >= bulkFrom {
+		if stream, err = s.bulkStream(); err != nil {
+			return err
+		}
+		bulk = true
+	}
+	if err := s.writeMessage(stream, message); err != nil {
+		return err
+	}
+	s.flight = append(s.flight, sent{seq: b.Seq, bytes: len(message), bulk: bulk})
+	s.flightBytes += len(message)
+	return nil
+}
+
+// encode returns the batch as it travels. See wire.AppendBatch for what an error leaves
+// of the encoder.
+func (s *session) encode(b *wire.Batch) ([]byte, error) {
+	if b.Kind == wire.KindMetrics {
+		s.encoder.SetSeries(s.u.cfg.Spool.Series())
+	}
+	payload, err := wire.AppendBatch(nil, b, s.encoder)
+	if err != nil {
+		return nil, err
+	}
+	message := wire.AppendMessage(nil, wire.TypeBatch, payload)
+	if len(message) > wire.MaxBatch {
+		return nil, fmt.Errorf("%w: %d bytes as they travel", wire.ErrTooLarge, len(message))
+	}
+	return message, nil
+}
+
+// bulkStream returns the stream for large batches; it is open while one is on its way.
+func (s *session) bulkStream() (*quic.Stream, error) {
+	if s.bulk != nil {
+		return s.bulk, nil
+	}
+	stream, err := s.openStream(wire.ClassBulk)
+	if err != nil {
+		return nil, err
+	}
+	s.bulk = stream
+	s.readers.Go(func() { s.readBulk(wire.NewReader(stream, wire.ControlLimits())) })
+	return stream, nil
+}
+
+// readBulk is read for a stream whose end is no event.
+func (s *session) readBulk(r *wire.Reader) {
+	for {
+		e := readEvent(r)
+		if errors.Is(e.err, io.EOF) {
+			return
+		}
+		select {
+		case s.events <- e:
+		case <-s.conn.Context().Done():
+			return
+		}
+		if e.err != nil {
+			return
+		}
+	}
+}
+
+func (s *session) write(stream *quic.Stream, t wire.Type, payload []byte) error {
+	return s.writeMessage(stream, wire.AppendMessage(nil, t, payload))
+}
+
+func (s *session) writeMessage(stream *quic.Stream, message []byte) error {
+	now := time.Now()
+	if err := stream.SetWriteDeadline(now.Add(writeTimeout)); err != nil {
+		return err
+	}
+	if s.asked.IsZero() {
+		s.asked, s.packets = now, s.conn.ConnectionStats().PacketsReceived
+	}
+	s.lastSend = now
+	_, err := stream.Write(message)
+	return err
+}
+
+// acked takes an Ack. Numbers that are not in flight say nothing: the spool keeps what
+// was not sent.
+func (s *session) acked(a wire.Ack) error {
+	if a.Epoch != s.epoch {
+		return nil
+	}
+	var seqs []uint64
+	bulk := 0
+	s.flight = slices.DeleteFunc(s.flight, func(f sent) bool {
+		if _, found := slices.BinarySearch(a.Seqs, f.seq); found {
+			seqs = append(seqs, f.seq)
+			s.flightBytes -= f.bytes
+			return true
+		}
+		if f.bulk {
+			bulk++
+		}
+		return false
+	})
+	if err := s.u.cfg.Spool.Ack(a.Epoch, seqs); err != nil {
+		s.u.cfg.Log.Warn("spool", "err", err)
+	}
+	now, rtt := s.u.cfg.Now(), s.conn.ConnectionStats().SmoothedRTT
+	s.u.update(func(st *Status) { st.LastAck, st.InFlight, st.RTT = now, len(s.flight), rtt })
+	if bulk == 0 && s.bulk != nil {
+		err := s.bulk.Close()
+		s.bulk = nil
+		return err
+	}
+	return nil
+}
