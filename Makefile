@@ -77,7 +77,7 @@ bench: build ## benchmarks with allocations, then the agent's cost on this machi
 
 .PHONY: golden
 golden: ## rewrite golden files; review the diff
-	$(GO) test ./shared/wire/... ./agent/probe/... ./collector/cli/... -update
+	$(GO) test $$(grep -rlE '"update"|probetest\.Golden' --include='*_test.go' . | xargs -n 1 dirname | sort -u) -run 'Golden|Recorded|Fixture|Tables|DataModel|Script' -update
 
 .PHONY: clean
 clean: ## remove what was built and ./var

@@ -57,22 +57,14 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, sp.Close()) }()
-
+	local, err := listenStatus(cfg.StateDir)
+	if err != nil {
+		return err
+	}
 	host := probe.LiveHost()
 	hello := helloOf(ctx, host, cfg, opt.Version)
-	up := uplink.New(uplink.Config{
-		Address: address,
-		Dir:     cfg.StateDir,
-		Spool:   sp,
-		Hello:   hello,
-		Log:     opt.Log,
-		Resync: func(sections []facts.ID) {
-			if err := sp.Resync(sections); err != nil {
-				opt.Log.Warn("sections not sent again", "err", err)
-			}
-		},
-	})
 	gathered := make(chan struct{}, 1)
+	up := newUplink(cfg, opt, address, hello, sp)
 	sched := probe.NewScheduler(probe.Config{
 		Host:              host,
 		Probes:            append(MetricProbes(opt.Version), InventoryProbes(cfg)...),
@@ -84,25 +76,30 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 		Disabled:          cfg.disabled(),
 		Log:               opt.Log,
 	})
-	local, err := listenStatus(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	started := time.Now()
-	status := func() Status {
-		return Status{
-			Version: opt.Version, PID: os.Getpid(), StartedAt: started, Now: time.Now(),
-			Uplink: up.Status(), Spool: sp.Stats(), Costs: sched.Costs(), Process: processUse(),
-		}
-	}
 	if opt.Ready != nil {
 		if err := opt.Ready(); err != nil {
 			opt.Log.Warn("service manager does not know that the agent is ready", "err", err)
 		}
 	}
+	status := statusOf(opt.Version, up, sp, sched)
 	return runAll(ctx, up.Run, sched.Run,
 		func(ctx context.Context) { local.serve(ctx, status) },
 		func(ctx context.Context) { releaseMemory(ctx, gathered) })
+}
+
+func newUplink(cfg Config, opt Options, address string, hello wire.Hello, sp *spool.Spool) *uplink.Uplink {
+	return uplink.New(uplink.Config{
+		Address: address,
+		Dir:     cfg.StateDir,
+		Spool:   sp,
+		Hello:   hello,
+		Log:     opt.Log,
+		Resync: func(sections []facts.ID) {
+			if err := sp.Resync(sections); err != nil {
+				opt.Log.Warn("sections not sent again", "err", err)
+			}
+		},
+	})
 }
 
 // runAll runs the agent's loops until ctx ends, or until the session gives up for good.
@@ -261,10 +258,19 @@ func readToken(file string) (identity.Token, error) {
 	return identity.ParseToken(string(text))
 }
 
+func notEnrolled(dir string) error {
+	return fmt.Errorf("this host is not enrolled (no certificate in %s): get a token with `atalaya token create` at the collector, then run `atalaya-agent enroll --token-file FILE`", dir)
+}
+
+// collectorAddress returns where the collector of an enrolled host is.
 func collectorAddress(dir string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, addressFile))
+	_, err := identity.LoadCredentials(dir)
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(filepath.Join(dir, addressFile))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("this host is not enrolled (no state in %s): get a token with `atalaya token create` at the collector, then run `atalaya-agent enroll --token-file FILE`", dir)
+		return "", notEnrolled(dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)

@@ -35,6 +35,23 @@ type Use struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 }
 
+// statusOf returns the function that makes the status of a running agent.
+func statusOf(version string, up *uplink.Uplink, sp *spool.Spool, sched *probe.Scheduler) func() Status {
+	started := time.Now()
+	return func() Status {
+		return Status{
+			Version:   version,
+			PID:       os.Getpid(),
+			StartedAt: started,
+			Now:       time.Now(),
+			Uplink:    up.Status(),
+			Spool:     sp.Stats(),
+			Process:   processUse(),
+			Costs:     sched.Costs(),
+		}
+	}
+}
+
 // ErrNotRunning: no agent answers in the state folder.
 var ErrNotRunning = errors.New("no agent is running")
 

@@ -37,6 +37,7 @@ const (
 func (s *Spool) AppendMetrics(frames []metric.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.refused = s.dict.Refused() // the dictionary is the caller's, so it is looked at here
 	all := frames
 	if len(s.held) > 0 {
 		all = slices.Concat(s.held, frames)

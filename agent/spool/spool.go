@@ -86,6 +86,7 @@ type Spool struct {
 	held     []metric.Frame // could not be written
 	heldSize int            // samples in held
 	lost     uint64         // batches, since Open
+	refused  uint64         // readings that found the dictionary full, as of the last append
 }
 
 // entry is what is kept in memory of a stored batch.
@@ -177,20 +178,20 @@ func (s *Spool) notify() {
 
 // Stats describe a spool.
 type Stats struct {
-	Batches    int       // not acknowledged
-	Bytes      int64     // of those
-	Oldest     time.Time // of those; zero when there is none
-	FileBytes  int64
-	HeldFrames int    // in memory, because the file cannot be written
-	Lost       uint64 // batches dropped since Open
-	Refused    uint64 // readings that found the dictionary full
+	Batches    int       `json:"batches"`          // not acknowledged
+	Bytes      int64     `json:"bytes"`            // of those
+	Oldest     time.Time `json:"oldest,omitzero"`  // of those; zero when there is none
+	FileBytes  int64     `json:"file_bytes"`       //
+	HeldFrames int       `json:"held_frames"`      // in memory, because the file cannot be written
+	Lost       uint64    `json:"lost_batches"`     // dropped since Open
+	Refused    uint64    `json:"refused_readings"` // that found the dictionary full
 }
 
 // Stats returns the present state.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Batches: len(s.queue) - s.dead, Bytes: s.bytes, HeldFrames: len(s.held), Lost: s.lost}
+	st := Stats{Batches: len(s.queue) - s.dead, Bytes: s.bytes, HeldFrames: len(s.held), Lost: s.lost, Refused: s.refused}
 	if i := slices.IndexFunc(s.queue, func(e entry) bool { return !e.dead }); i >= 0 {
 		st.Oldest = time.UnixMilli(s.queue[i].at)
 	}

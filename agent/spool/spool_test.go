@@ -633,3 +633,22 @@ func writtenBytes() (n int64) {
 	}
 	return n
 }
+
+func TestReadingsOfTooManySeriesAreCounted(t *testing.T) {
+	s, err := Open(t.TempDir(), Config{Series: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	desc := metric.Desc{Name: "x", Labels: []string{"l"}}
+	id, _ := s.Dictionary().ID(&desc, "a")
+	if _, ok := s.Dictionary().ID(&desc, "b"); ok {
+		t.Fatal("a second series was taken")
+	}
+	if err := s.AppendMetrics([]metric.Frame{{At: 1, Samples: []metric.Sample{{Series: id, Value: 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().Refused; got != 1 {
+		t.Errorf("%d refused readings, want 1", got)
+	}
+}
