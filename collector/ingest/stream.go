@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -46,7 +47,7 @@ func (se *session) endStream(stream *quic.Stream, err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		stream.Close()
-	case se.conn.Context().Err() != nil:
+	case se.conn.Context().Err() != nil, errors.Is(err, net.ErrClosed): // streams learn of the connection's end before its context
 	case isTimeout(err):
 		se.breakStream(stream, &Refusal{Code: wire.CodeProtocol, Reason: "a message did not come to its end"})
 	case isCancelled(err):
