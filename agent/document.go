@@ -70,6 +70,9 @@ func NewDocument(readings []facts.Reading, now time.Time) Document {
 	}
 	if s, ok := d.Sections[facts.Patches.String()]; ok && verdict != nil {
 		s.PatchVerdict = verdict
+		if s.Reason == "" {
+			s.Reason = verdict.VerdictReason // a reading that went well can still prove nothing
+		}
 		d.Sections[facts.Patches.String()] = s
 	}
 	return d

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os"
 	"slices"
 
 	"atalaya/agent/probe"
@@ -25,7 +26,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		hardware.New(),
 		storage.New(),
 		netinfo.New(),
-		sockets.New(),
+		sockets.New(os.Getpid()),
 		packages.New(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
 		services.New(),

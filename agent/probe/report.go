@@ -22,6 +22,7 @@ type Report struct {
 	samples  []metric.Sample
 	rows     map[facts.ID][]facts.Row
 	problems map[facts.ID]error
+	remarks  map[facts.ID]string
 	maxItems int
 	capped   map[facts.ID]int
 	dropped  int
@@ -34,6 +35,7 @@ func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 		dict:     dict,
 		rows:     make(map[facts.ID][]facts.Row),
 		problems: make(map[facts.ID]error),
+		remarks:  make(map[facts.ID]string),
 		capped:   make(map[facts.ID]int),
 		maxItems: maxItems,
 	}
@@ -62,6 +64,7 @@ func (r *Report) Reset() {
 	r.samples, r.dropped = r.samples[:0], 0
 	clear(r.rows)
 	clear(r.problems)
+	clear(r.remarks)
 	clear(r.capped)
 }
 
@@ -133,6 +136,17 @@ func (r *Report) Problem(section facts.ID, err error) {
 	r.problems[section] = errors.Join(r.problems[section], err)
 }
 
+// Remark says what is not known of a section whose rows are complete, for instance in
+// which column and why. Unlike a problem it leaves the status at ok: rows that are
+// missing are gone. The text has no counts, which would be a change each time.
+func (r *Report) Remark(section facts.ID, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.remarks[section] = text
+	}
+}
+
 // readings closes the report: one reading for each of the probe's sections.
 func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts.Reading {
 	r.mu.Lock()
@@ -147,7 +161,7 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 			problem = errors.Join(problem, fmt.Errorf("%d rows left out: limit is %d", n, r.maxItems))
 		}
 		rows := facts.Sort(r.rows[id])
-		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows))}
+		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows)), Reason: r.remarks[id]}
 		if problem != nil {
 			rd.Reason = reason(problem)
 		}

@@ -3,12 +3,20 @@ package probetest_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/netinfo"
 	"atalaya/agent/probe/osinfo"
+	"atalaya/agent/probe/packages"
+	"atalaya/agent/probe/patches"
+	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
 	"atalaya/agent/probetest"
@@ -17,7 +25,7 @@ import (
 
 // machine is the inventory of the machine itself, without its software.
 func machine() []probe.Probe {
-	return []probe.Probe{osinfo.New(), hardware.New(), storage.New(), netinfo.New(), sockets.New()}
+	return []probe.Probe{osinfo.New(), hardware.New(), storage.New(), netinfo.New(), sockets.New(0)}
 }
 
 // TestNothingChangesBetweenTwoReadings would fail on clocks, counters and random
@@ -67,6 +75,28 @@ func TestCancelledReadingEnds(t *testing.T) {
 	}
 	if res.Err != nil && !errors.Is(res.Err, context.Canceled) && !errors.Is(res.Err, errors.ErrUnsupported) {
 		t.Errorf("error %v", res.Err)
+	}
+}
+
+// TestNothingIsExpectedThatNoProbeSays finds what a probe has ceased to report.
+func TestNothingIsExpectedThatNoProbeSays(t *testing.T) {
+	said := []string{"metrics.prom"}
+	for _, p := range append(machine(), accounts.New(), packages.New(), patches.New(patches.Config{}), services.New()) {
+		for _, id := range p.Info().Sections {
+			said = append(said, id.String()+".jsonl")
+		}
+	}
+	files, err := filepath.Glob("../../testdata/hosts/*.want/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		if !slices.Contains(said, filepath.Base(f)) {
+			t.Errorf("%s: no probe has this section", f)
+		}
+		if _, err := os.Stat(strings.TrimSuffix(filepath.Dir(f), ".want") + ".txtar"); err != nil {
+			t.Errorf("%s: expected of no recorded host: %v", f, err)
+		}
 	}
 }
 

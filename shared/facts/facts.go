@@ -111,7 +111,7 @@ func (t *Time) UnmarshalText(b []byte) error {
 type Reading struct {
 	Section ID
 	Status  Status
-	Reason  string // for people; empty when Status is ok or empty
+	Reason  string // for people: what is missing and why; with ok a column that is not known
 	At      Time
 	Rows    []Row // sorted by key, keys distinct
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -31,7 +32,10 @@ func newInventory() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			host := hostAt(root)
+			host, err := hostAt(root)
+			if err != nil {
+				return err
+			}
 			res := probe.RunOnce(cmd.Context(), host, agent.InventoryProbes(agent.DefaultConfig(), probed(sections)...)...)
 			doc := agent.NewDocument(res.Readings, host.Now())
 			doc.Keep(sections)
@@ -50,11 +54,20 @@ func newInventory() *cobra.Command {
 	return cmd
 }
 
-func hostAt(root string) *probe.Host {
+// hostAt returns the host to read; a root must be a folder, or a mistyped one would
+// look like a machine without anything.
+func hostAt(root string) (*probe.Host, error) {
 	if root == "" {
-		return probe.LiveHost()
+		return probe.LiveHost(), nil
 	}
-	return probe.RootHost(root)
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, fmt.Errorf("--root: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("--root: %s is not a folder", root)
+	}
+	return probe.RootHost(root), nil
 }
 
 // sectionIDs translates names; patches brings its verdict along.
@@ -109,9 +122,13 @@ func newMetrics() *cobra.Command {
 			if compat == "node" {
 				probes = agent.NodeProbes()
 			}
-			res := probe.RunOnce(cmd.Context(), hostAt(root), probes...)
+			host, err := hostAt(root)
+			if err != nil {
+				return err
+			}
+			res := probe.RunOnce(cmd.Context(), host, probes...)
 			if len(res.Frame.Samples) == 0 {
-				return fmt.Errorf("no metric could be read: %w", errors.Join(res.Err, errors.ErrUnsupported))
+				return fmt.Errorf("no metric could be read: %w", errors.ErrUnsupported)
 			}
 			switch format {
 			case "prometheus":

@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"atalaya/agent/probetest"
 )
 
 // play runs the program with the given input and returns what it printed.
@@ -19,30 +17,8 @@ func play(t *testing.T, input string, args ...string) (out, talk string, code in
 	return o.String(), e.String(), code
 }
 
-// recorded unpacks a recorded host and returns its folder.
-func recorded(t *testing.T, name string) string {
-	t.Helper()
-	a, err := txtar.ParseFile(filepath.Join("..", "..", "..", "testdata", "hosts", name+".txtar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for _, f := range a.Files {
-		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if strings.HasSuffix(f.Name, "/") {
-			err = os.MkdirAll(path, 0o755)
-		} else if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-			err = os.WriteFile(path, f.Data, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 func TestInventoryOfARootKeepsItsContract(t *testing.T) {
-	root := recorded(t, "debian-12-software")
+	root := probetest.Tree(t, probetest.Files(t, "debian-12-software"))
 	out, talk, code := play(t, "", "inventory", "--root", root, "--section", "packages", "--section", "patches", "--format", "json")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, talk)
@@ -78,17 +54,8 @@ func want(t *testing.T, doc map[string]any, keys ...string) {
 }
 
 func TestTablesAreHarmlessForATerminal(t *testing.T) {
-	root := t.TempDir()
 	passwd := "root:x:0:0:root:/root:/bin/sh\nevil:x:1:1:\x1b[2J\u202eabc:/:/bin/sh\n"
-	for name, text := range map[string]string{"etc/passwd": passwd, "etc/group": "root:x:0:\n"} {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	root := probetest.Tree(t, map[string]string{"etc/passwd": passwd, "etc/group": "root:x:0:\n"})
 	out, talk, code := play(t, "", "inventory", "--root", root, "--section", "users")
 	if code != 0 || !strings.Contains(out, "evil") {
 		t.Fatalf("exit %d: %s%s", code, out, talk)
@@ -99,7 +66,7 @@ func TestTablesAreHarmlessForATerminal(t *testing.T) {
 }
 
 func TestMetricsOfARoot(t *testing.T) {
-	root := recorded(t, "debian-12-metrics")
+	root := probetest.Tree(t, probetest.Files(t, "debian-12-metrics"))
 	out, talk, code := play(t, "", "metrics", "--root", root)
 	if code != 0 || !strings.Contains(out, "# TYPE node_load1 gauge\nnode_load1 ") {
 		t.Errorf("exit %d: %s%.300s", code, talk, out)

@@ -9,19 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
 
 const server = "debian-12-software"
 
 func TestAccountsOfARealHost(t *testing.T) {
-	got := readings(t, New(), tree(t, fixture(t, server)))
-	for _, id := range []facts.ID{facts.Users, facts.Groups} {
-		if got[id].Status != facts.StatusOK {
-			t.Errorf("%s: %s, %s", id, got[id].Status, got[id].Reason)
-		}
-		golden(t, server, got[id])
-	}
+	probetest.Golden(t, server, New())
 }
 
 // TestUsersEqualGetent asks the machine that runs the test.
@@ -91,9 +87,9 @@ func TestParseGroup(t *testing.T) {
 // A file that ends within a line is never complete. One that ends between two lines
 // cannot be told from a shorter one.
 func TestACutFileNeverLooksComplete(t *testing.T) {
-	text := fixture(t, server)["etc/passwd"]
-	for n := range len(text) {
-		if _, err := ParsePasswd([]byte(text[:n])); err == nil && !strings.HasSuffix(text[:n], "\n") {
+	text := probetest.Files(t, server)["etc/passwd"]
+	for n, cut := range probetest.Cuts(text) {
+		if _, err := ParsePasswd([]byte(cut)); err == nil && !strings.HasSuffix(cut, "\n") {
 			t.Errorf("cut at %d: no error", n)
 		}
 	}
@@ -108,14 +104,14 @@ func TestUnreadableFiles(t *testing.T) {
 		"folder":  {map[string]string{"etc/passwd/x": ""}, facts.StatusFailed},
 		"partial": {map[string]string{"etc/passwd": "root:x:0:0::/:\nx\n"}, facts.StatusPartial},
 	} {
-		if r := readings(t, New(), tree(t, c.files))[facts.Users]; r.Status != c.want || r.Reason == "" {
+		if r := probetest.Sections(probe.RootHost(probetest.Tree(t, c.files)), New())["users"]; r.Status != c.want || r.Reason == "" {
 			t.Errorf("%s: status %s, reason %q", name, r.Status, r.Reason)
 		}
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	files := fixture(f, server)
+	files := probetest.Files(f, server)
 	f.Add(files["etc/passwd"])
 	f.Add(files["etc/group"])
 	f.Fuzz(func(t *testing.T, s string) {
@@ -133,9 +129,9 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkAccounts(b *testing.B) {
-	root := tree(b, fixture(b, server))
+	root := probetest.Tree(b, probetest.Files(b, server))
 	b.ReportAllocs()
 	for b.Loop() {
-		readings(b, New(), root)
+		probetest.Sections(probe.RootHost(root), New())
 	}
 }

@@ -1,49 +1,15 @@
 package cpu
 
 import (
-	"fmt"
-	"math"
-	"strings"
 	"testing"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 	"atalaya/shared/metric"
 )
 
-// text gives what a parser reports as lines of name, labels and value.
-func text(t testing.TB, parse func(*probe.Report, []byte) error, in string) (string, error) {
-	t.Helper()
-	dict := metric.NewDictionary(1000, nil)
-	r := probe.NewReport(dict, 1000)
-	err := parse(r, []byte(in))
-	var b strings.Builder
-	for _, s := range r.Samples() {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.Value < 0 {
-			t.Errorf("%s is %v", dict.Series()[s.Series].Name, s.Value)
-		}
-		fmt.Fprint(&b, strings.TrimPrefix(dict.Series()[s.Series].Name, "node_"))
-		for _, l := range dict.Series()[s.Series].Labels {
-			fmt.Fprint(&b, " ", l.Value)
-		}
-		fmt.Fprintf(&b, " %v\n", s.Value)
-	}
-	return b.String(), err
-}
-
-func check(t *testing.T, parse func(*probe.Report, []byte) error, in, want string, ok bool) {
-	t.Helper()
-	got, err := text(t, parse, in)
-	if got != want || (err == nil) != ok {
-		t.Errorf("%q gives\n%swith error %v, want\n%swith error: %v", in, got, err, want, !ok)
-	}
-}
-
 func TestParseStat(t *testing.T) {
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		var s stat
-		check(t, s.parse, in, want, ok)
-	}
+	f := probetest.Gives(t, func(r *probe.Report, in []byte) error { return new(stat).parse(r, in) })
 	f("cpu  9 9 9 9\ncpu3 100 0 250 1\n", "cpu_seconds_total 3 user 1\ncpu_seconds_total 3 nice 0\ncpu_seconds_total 3 system 2.5\ncpu_seconds_total 3 idle 0.01\n", true)
 	f("cpu0 1 1 1 1 1 1 1 1 7 8 9 10\n", `cpu_seconds_total 0 user 0.01
 cpu_seconds_total 0 nice 0.01
@@ -66,18 +32,15 @@ cpu_guest_seconds_total 0 nice 0.08
 }
 
 func TestProcessorTimesDoNotStepBackALittle(t *testing.T) {
-	var s stat
-	check(t, s.parse, "cpu0 1000", "cpu_seconds_total 0 user 10\n", true)
-	check(t, s.parse, "cpu0 999", "cpu_seconds_total 0 user 10\n", true)
-	check(t, s.parse, "cpu0 1001", "cpu_seconds_total 0 user 10.01\n", true)
-	check(t, s.parse, "cpu0 5", "cpu_seconds_total 0 user 0.05\n", true) // taken out and put back
+	f := probetest.Gives(t, new(stat).parse)
+	f("cpu0 1000", "cpu_seconds_total 0 user 10\n", true)
+	f("cpu0 999", "cpu_seconds_total 0 user 10\n", true)
+	f("cpu0 1001", "cpu_seconds_total 0 user 10.01\n", true)
+	f("cpu0 5", "cpu_seconds_total 0 user 0.05\n", true) // taken out and put back
 }
 
 func TestParseLoad(t *testing.T) {
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		check(t, parseLoad, in, want, ok)
-	}
+	f := probetest.Gives(t, parseLoad)
 	f("0.46 0.64 10.57 1/94 28073\n", "load1 0.46\nload5 0.64\nload15 10.57\nprocesses_threads 94\n", true)
 	f("0.46 0.64", "load1 0.46\nload5 0.64\n", false)
 	f("0.46 0.64 1 94", "load1 0.46\nload5 0.64\nload15 1\n", false)
@@ -88,16 +51,13 @@ func TestParsePressure(t *testing.T) {
 	parse := func(r *probe.Report, b []byte) error {
 		return parsePressure(r, b, &metric.PressureIOWaiting, &metric.PressureIOStalled)
 	}
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		check(t, parse, in, want, ok)
-	}
+	f := probetest.Gives(t, parse)
 	f("some avg10=0.04 avg60=7.06 avg300=9.10 total=186823234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n",
 		"pressure_io_waiting_seconds_total 186.823234\npressure_io_stalled_seconds_total 5e-06\n", true)
 	f("some avg10=0.04\nfull total=x\n", "", false)
 	f("", "", true)
-	check(t, func(r *probe.Report, b []byte) error { return parsePressure(r, b, &metric.PressureCPUWaiting, nil) },
-		"some total=1\nfull total=2\n", "pressure_cpu_waiting_seconds_total 1e-06\n", true)
+	f = probetest.Gives(t, func(r *probe.Report, b []byte) error { return parsePressure(r, b, &metric.PressureCPUWaiting, nil) })
+	f("some total=1\nfull total=2\n", "pressure_cpu_waiting_seconds_total 1e-06\n", true)
 }
 
 func FuzzParse(f *testing.F) {
@@ -106,10 +66,10 @@ func FuzzParse(f *testing.F) {
 	f.Add("some avg10=0.04 avg60=7.06 avg300=9.10 total=186823234\nfull total=5\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		var s stat
-		text(t, s.parse, in)
-		text(t, s.parse, in)
-		text(t, parseLoad, in)
-		text(t, func(r *probe.Report, b []byte) error {
+		probetest.Samples(t, s.parse, in)
+		probetest.Samples(t, s.parse, in)
+		probetest.Samples(t, parseLoad, in)
+		probetest.Samples(t, func(r *probe.Report, b []byte) error {
 			return parsePressure(r, b, &metric.PressureIOWaiting, &metric.PressureIOStalled)
 		}, in)
 	})

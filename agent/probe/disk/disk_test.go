@@ -1,49 +1,14 @@
 package disk
 
 import (
-	"fmt"
-	"math"
-	"strings"
 	"testing"
 
 	"atalaya/agent/probe"
-	"atalaya/shared/metric"
+	"atalaya/agent/probetest"
 )
 
-// text gives what a parser reports as lines of name, labels and value.
-func text(t testing.TB, parse func(*probe.Report, []byte) error, in string) (string, error) {
-	t.Helper()
-	dict := metric.NewDictionary(1000, nil)
-	r := probe.NewReport(dict, 1000)
-	err := parse(r, []byte(in))
-	var b strings.Builder
-	for _, s := range r.Samples() {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.Value < 0 {
-			t.Errorf("%s is %v", dict.Series()[s.Series].Name, s.Value)
-		}
-		fmt.Fprint(&b, strings.TrimPrefix(dict.Series()[s.Series].Name, "node_"))
-		for _, l := range dict.Series()[s.Series].Labels {
-			fmt.Fprint(&b, " ", l.Value)
-		}
-		fmt.Fprintf(&b, " %v\n", s.Value)
-	}
-	return b.String(), err
-}
-
-func check(t *testing.T, parse func(*probe.Report, []byte) error, in, want string, ok bool) {
-	t.Helper()
-	got, err := text(t, parse, in)
-	if got != want || (err == nil) != ok {
-		t.Errorf("%q gives\n%swith error %v, want\n%swith error: %v", in, got, err, want, !ok)
-	}
-}
-
 func TestParseDiskstats(t *testing.T) {
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		var s diskstats
-		check(t, s.parse, in, want, ok)
-	}
+	f := probetest.Gives(t, func(r *probe.Report, in []byte) error { return new(diskstats).parse(r, in) })
 	old := `disk_reads_completed_total sda 1
 disk_reads_merged_total sda 2
 disk_read_bytes_total sda 1536
@@ -86,6 +51,6 @@ func FuzzParse(f *testing.F) {
 	f.Add("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n7 0 loop0 1\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		var s diskstats
-		text(t, s.parse, in)
+		probetest.Samples(t, s.parse, in)
 	})
 }

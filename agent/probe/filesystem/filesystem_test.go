@@ -2,13 +2,12 @@ package filesystem
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 )
 
 func TestParseMountinfo(t *testing.T) {
@@ -69,19 +68,10 @@ func FuzzParseMountinfo(f *testing.F) {
 }
 
 func TestTheDeviceOfRootIsNamed(t *testing.T) {
-	root := t.TempDir()
-	for _, dir := range []string{"proc/1", "sys/dev/block", "sys/devices/vda/vda1"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink("../../devices/vda/vda1", filepath.Join(root, "sys/dev/block/254:1")); err != nil {
-		t.Skip("no symbolic links:", err)
-	}
-	line := "27 1 254:1 / / rw - ext4 /dev/root rw\n"
-	if err := os.WriteFile(filepath.Join(root, "proc/1/mountinfo"), []byte(line), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	root := probetest.Tree(t, map[string]string{
+		"sys/devices/vda/vda1/": "", "sys/dev/block/254:1": "-> ../../devices/vda/vda1",
+		"proc/1/mountinfo": "27 1 254:1 / / rw - ext4 /dev/root rw\n",
+	})
 	res := probe.RunOnce(t.Context(), probe.RootHost(root), New())
 	if res.Err != nil || len(res.Frame.Samples) != 1 { // read-only alone: a folder has no size
 		t.Fatalf("%d samples, %v", len(res.Frame.Samples), res.Err)

@@ -154,8 +154,8 @@ func TestEntryPoint(t *testing.T) {
 
 func TestDamagedTableKeepsWhatWasBefore(t *testing.T) {
 	full := server()
-	for n := range full {
-		tab, err := decodeTable(full[:n], 0x0304)
+	for n, cut := range probetest.Cuts(full) {
+		tab, err := decodeTable(cut, 0x0304)
 		if n > 0 && err == nil && n < len(full)-6 && !endsStructure(full, n) {
 			t.Fatalf("cut at %d of %d: no error", n, len(full))
 		}
@@ -183,8 +183,7 @@ func endsStructure(full []byte, n int) bool {
 }
 
 func TestCutTableIsPartial(t *testing.T) {
-	root := t.TempDir()
-	write(t, filepath.Join(root, tableFile), server()[:200])
+	root := probetest.Tree(t, map[string]string{tableFile: string(server()[:200])})
 	s := probetest.Sections(probe.RootHost(root), New())
 	if s["bios"].Status != facts.StatusPartial || s["system"].Status != facts.StatusPartial {
 		t.Errorf("bios is %v, system %v, want partial", s["bios"].Status, s["system"].Status)
@@ -195,9 +194,9 @@ func TestCutTableIsPartial(t *testing.T) {
 }
 
 func TestTableIsReadThroughHost(t *testing.T) {
-	root := t.TempDir()
-	write(t, filepath.Join(root, tableFile), server())
-	write(t, filepath.Join(root, "/proc/cpuinfo"), []byte("processor\t: 0\nmodel name\t: Example CPU\n"))
+	root := probetest.Tree(t, map[string]string{
+		tableFile: string(server()), "proc/cpuinfo": "processor\t: 0\nmodel name\t: Example CPU\n",
+	})
 	s := probetest.Sections(probe.RootHost(root), New())
 	for _, name := range []string{"system", "board", "bios", "chassis", "memory_modules", "cpus"} {
 		if s[name].Status != facts.StatusOK {
@@ -213,10 +212,9 @@ func TestUnreadableTableIsDenied(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may read every file")
 	}
-	root := t.TempDir()
-	write(t, filepath.Join(root, tableFile), server())
-	write(t, filepath.Join(root, "/sys/class/dmi/id/sys_vendor"), []byte("Example Inc.\n"))
-	write(t, filepath.Join(root, "/sys/class/dmi/id/product_serial"), []byte("SN1\n"))
+	root := probetest.Tree(t, map[string]string{
+		tableFile: string(server()), "sys/class/dmi/id/sys_vendor": "Example Inc.\n", "sys/class/dmi/id/product_serial": "SN1\n",
+	})
 	for _, p := range []string{tableFile, "/sys/class/dmi/id/product_serial"} {
 		if err := os.Chmod(filepath.Join(root, p), 0); err != nil {
 			t.Fatal(err)
@@ -228,16 +226,6 @@ func TestUnreadableTableIsDenied(t *testing.T) {
 	}
 	if s["system"].Status != facts.StatusPartial || len(s["system"].Rows) != 1 {
 		t.Errorf("system is %v with %d rows, want partial with one", s["system"].Status, len(s["system"].Rows))
-	}
-}
-
-func write(t testing.TB, path string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -1,50 +1,16 @@
 package network
 
 import (
-	"fmt"
-	"math"
 	"strings"
 	"testing"
 
 	"atalaya/agent/probe"
-	"atalaya/shared/metric"
+	"atalaya/agent/probetest"
 )
-
-// text gives what a parser reports as lines of name, labels and value.
-func text(t testing.TB, parse func(*probe.Report, []byte) error, in string) (string, error) {
-	t.Helper()
-	dict := metric.NewDictionary(1000, nil)
-	r := probe.NewReport(dict, 1000)
-	err := parse(r, []byte(in))
-	var b strings.Builder
-	for _, s := range r.Samples() {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.Value < 0 {
-			t.Errorf("%s is %v", dict.Series()[s.Series].Name, s.Value)
-		}
-		fmt.Fprint(&b, strings.TrimPrefix(dict.Series()[s.Series].Name, "node_"))
-		for _, l := range dict.Series()[s.Series].Labels {
-			fmt.Fprint(&b, " ", l.Value)
-		}
-		fmt.Fprintf(&b, " %v\n", s.Value)
-	}
-	return b.String(), err
-}
-
-func check(t *testing.T, parse func(*probe.Report, []byte) error, in, want string, ok bool) {
-	t.Helper()
-	got, err := text(t, parse, in)
-	if got != want || (err == nil) != ok {
-		t.Errorf("%q gives\n%swith error %v, want\n%swith error: %v", in, got, err, want, !ok)
-	}
-}
 
 func TestParseDev(t *testing.T) {
 	const head = "Inter-|   Receive   |  Transmit\n face |bytes packets|bytes\n"
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		var d dev
-		check(t, d.parse, in, want, ok)
-	}
+	f := probetest.Gives(t, func(r *probe.Report, in []byte) error { return new(dev).parse(r, in) })
 	f(head+"  eth0:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", `network_receive_bytes_total eth0 1
 network_receive_packets_total eth0 2
 network_receive_errs_total eth0 3
@@ -58,17 +24,14 @@ network_transmit_drop_total eth0 12
 	f(head+": 1 2 3\n", "", false)
 	f("garbage\n", "", false)
 	f(head, "", true)
-	got, _ := text(t, new(dev).parse, "eth0:1: 7 2 3 4 5 6 7 8 9 10 11 12")
+	got, _ := probetest.Samples(t, new(dev).parse, "eth0:1: 7 2 3 4 5 6 7 8 9 10 11 12")
 	if !strings.HasPrefix(got, "network_receive_bytes_total eth0:1 7\n") {
 		t.Errorf("an alias gives %q", got)
 	}
 }
 
 func TestParseSockstat(t *testing.T) {
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		check(t, parseSockstat, in, want, ok)
-	}
+	f := probetest.Gives(t, parseSockstat)
 	f("sockets: used 16\nTCP: inuse 1 orphan 2 tw 3 alloc 4\nRAW: inuse 9\nUDP6: inuse 5\n",
 		"sockstat_sockets_used 16\nsockstat_TCP_inuse 1\nsockstat_TCP_orphan 2\nsockstat_TCP_tw 3\nsockstat_TCP_alloc 4\nsockstat_UDP6_inuse 5\n", true)
 	f("TCP: inuse\nsockets: used 1\n", "sockstat_sockets_used 1\n", false)
@@ -76,10 +39,7 @@ func TestParseSockstat(t *testing.T) {
 }
 
 func TestParseProtocols(t *testing.T) {
-	f := func(in, want string, ok bool) {
-		t.Helper()
-		check(t, parseProtocols, in, want, ok)
-	}
+	f := probetest.Gives(t, parseProtocols)
 	f("Tcp: MaxConn CurrEstab New RetransSegs\nTcp: -1 4 7 2\nIp: A\nIp: 1\nUdp: NoPorts\nUdp: 3\n",
 		"netstat_Tcp_CurrEstab 4\nnetstat_Tcp_RetransSegs 2\nnetstat_Udp_NoPorts 3\n", true)
 	f("Tcp: CurrEstab InSegs\nTcp: 4\n", "netstat_Tcp_CurrEstab 4\n", false)
@@ -95,8 +55,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("Tcp: MaxConn CurrEstab\nTcp: -1 4\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		var d dev
-		text(t, d.parse, in)
-		text(t, parseSockstat, in)
-		text(t, parseProtocols, in)
+		probetest.Samples(t, d.parse, in)
+		probetest.Samples(t, parseSockstat, in)
+		probetest.Samples(t, parseProtocols, in)
 	})
 }

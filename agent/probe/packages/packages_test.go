@@ -10,17 +10,14 @@ import (
 	"testing"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
 
 const server = "debian-12-software"
 
 func TestPackagesOfARealHost(t *testing.T) {
-	r := readings(t, New(), tree(t, fixture(t, server)))[facts.Packages]
-	if r.Status != facts.StatusOK {
-		t.Errorf("status %s, %s", r.Status, r.Reason)
-	}
-	golden(t, server, r)
+	probetest.Golden(t, server, New())
 }
 
 // TestCountEqualsDpkg asks the machine that runs the test.
@@ -50,29 +47,27 @@ func TestCountEqualsDpkg(t *testing.T) {
 }
 
 func TestACutStatusFileNeverLooksComplete(t *testing.T) {
-	files := fixture(t, server)
+	files := probetest.Files(t, server)
 	status := files["var/lib/dpkg/status"]
-	root := tree(t, files)
-	for n := range len(status) {
-		_, err := ParseDpkg([]byte(status[:n]))
-		if n > 0 && !strings.HasSuffix(status[:n], "\n\n") {
+	root := probetest.Tree(t, files)
+	for n, cut := range probetest.Cuts(status) {
+		_, err := ParseDpkg([]byte(cut))
+		if n > 0 && !strings.HasSuffix(cut, "\n\n") {
 			if err == nil {
 				t.Fatalf("cut at %d of %d: no error", n, len(status))
 			}
 			continue
 		}
 		// Between two stanzas the file lists tell.
-		if err := os.WriteFile(filepath.Join(root, dpkgStatus), []byte(status[:n]), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if r := readings(t, New(), root)[facts.Packages]; r.Status.Complete() {
+		probetest.Write(t, root, dpkgStatus, []byte(cut))
+		if r := probetest.Sections(probe.RootHost(root), New())["packages"]; r.Status.Complete() {
 			t.Errorf("cut at %d of %d: status %s with %d rows", n, len(status), r.Status, len(r.Rows))
 		}
 	}
 }
 
 func TestDamagedDatabasesGiveAReason(t *testing.T) {
-	files := fixture(t, server)
+	files := probetest.Files(t, server)
 	status := files["var/lib/dpkg/status"]
 	half := len(status) / 2
 	for name, damage := range map[string]func(root string) error{
@@ -98,11 +93,11 @@ func TestDamagedDatabasesGiveAReason(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := tree(t, files)
+			root := probetest.Tree(t, files)
 			if err := damage(root); err != nil {
 				t.Fatal(err)
 			}
-			r := readings(t, New(), root)[facts.Packages]
+			r := probetest.Sections(probe.RootHost(root), New())["packages"]
 			if r.Status != facts.StatusPartial && r.Status != facts.StatusFailed || r.Reason == "" {
 				t.Errorf("status %s, reason %q", r.Status, r.Reason)
 			}
@@ -111,42 +106,40 @@ func TestDamagedDatabasesGiveAReason(t *testing.T) {
 }
 
 func TestNoPackageSystemIsUnsupported(t *testing.T) {
-	if r := readings(t, New(), t.TempDir())[facts.Packages]; r.Status != facts.StatusUnsupported {
+	if r := probetest.Sections(probe.RootHost(t.TempDir()), New())["packages"]; r.Status != facts.StatusUnsupported {
 		t.Errorf("status %s, %s", r.Status, r.Reason)
 	}
 }
 
 func TestRPMDatabaseInACopyIsUnsupported(t *testing.T) {
-	root := tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": "x"})
-	if r := readings(t, New(), root)[facts.Packages]; r.Status != facts.StatusUnsupported || !strings.Contains(r.Reason, "rpm") {
+	root := probetest.Tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": "x"})
+	if r := probetest.Sections(probe.RootHost(root), New())["packages"]; r.Status != facts.StatusUnsupported || !strings.Contains(r.Reason, "rpm") {
 		t.Errorf("status %s, %s", r.Status, r.Reason)
 	}
 }
 
 func TestDistrolessImagesListOneFilePerPackage(t *testing.T) {
 	stanza := "Package: tzdata\nVersion: 2024a-0+deb12u1\nArchitecture: all\nMaintainer: M\n"
-	root := tree(t, map[string]string{
+	root := probetest.Tree(t, map[string]string{
 		"var/lib/dpkg/status.d/tzdata":         stanza,
 		"var/lib/dpkg/status.d/tzdata.md5sums": "d41d8cd98f00b204e9800998ecf8427e  usr/x\n",
 	})
-	r := readings(t, New(), root)[facts.Packages]
+	r := probetest.Sections(probe.RootHost(root), New())["packages"]
 	if r.Status != facts.StatusOK || len(r.Rows) != 1 || r.Rows[0].(*facts.PackageRow).Version != "2024a-0+deb12u1" {
 		t.Errorf("%+v", r)
 	}
-	for n := range len(stanza) {
-		if err := os.WriteFile(filepath.Join(root, dpkgStatusDir, "tzdata"), []byte(stanza[:n]), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if r := readings(t, New(), root)[facts.Packages]; r.Status.Complete() && !strings.HasSuffix(stanza[:n], "\n") {
+	for n, cut := range probetest.Cuts(stanza) {
+		probetest.Write(t, root, dpkgStatusDir+"/tzdata", []byte(cut))
+		if r := probetest.Sections(probe.RootHost(root), New())["packages"]; r.Status.Complete() && !strings.HasSuffix(cut, "\n") {
 			t.Errorf("cut at %d: status %s", n, r.Status)
 		}
 	}
 }
 
 func TestSeveralSystemsAreMerged(t *testing.T) {
-	files := fixture(t, server)
+	files := probetest.Files(t, server)
 	files["lib/apk/db/installed"] = "P:musl\nV:1.2.5-r0\nA:x86_64\n\n"
-	r := readings(t, New(), tree(t, files))[facts.Packages]
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["packages"]
 	seen := make(map[string]int)
 	for _, row := range r.Rows {
 		seen[row.(*facts.PackageRow).Source]++
@@ -157,10 +150,10 @@ func TestSeveralSystemsAreMerged(t *testing.T) {
 }
 
 func TestUnchangedDatabasesAreNotReadAgain(t *testing.T) {
-	root := tree(t, fixture(t, server))
+	root := probetest.Tree(t, probetest.Files(t, server))
 	p := New()
-	before := readings(t, p, root)[facts.Packages]
-	again := readings(t, p, root)[facts.Packages]
+	before := probetest.Sections(probe.RootHost(root), p)["packages"]
+	again := probetest.Sections(probe.RootHost(root), p)["packages"]
 	if before.Rows[0] != again.Rows[0] {
 		t.Error("rows were made anew")
 	}
@@ -176,7 +169,7 @@ func TestUnchangedDatabasesAreNotReadAgain(t *testing.T) {
 	if err := os.Rename(name+"-new", name); err != nil {
 		t.Fatal(err)
 	}
-	if after := readings(t, p, root)[facts.Packages]; len(after.Rows) != len(before.Rows)+1 {
+	if after := probetest.Sections(probe.RootHost(root), p)["packages"]; len(after.Rows) != len(before.Rows)+1 {
 		t.Errorf("%d rows after an installation, %d before", len(after.Rows), len(before.Rows))
 	}
 }
@@ -209,8 +202,8 @@ const apkSample = "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\nS:400000\nI:667648\nT
 	"P:curl\nV:8.9.0-r0\nA:x86_64\nI:1000\no:curl\n\n"
 
 func TestParseAPK(t *testing.T) {
-	root := tree(t, map[string]string{"lib/apk/db/installed": apkSample, "etc/apk/world": "alpine-base\ncurl>8\n"})
-	r := readings(t, New(), root)[facts.Packages]
+	root := probetest.Tree(t, map[string]string{"lib/apk/db/installed": apkSample, "etc/apk/world": "alpine-base\ncurl>8\n"})
+	r := probetest.Sections(probe.RootHost(root), New())["packages"]
 	if r.Status != facts.StatusOK || len(r.Rows) != 2 {
 		t.Fatalf("%+v", r)
 	}
@@ -223,8 +216,8 @@ func TestParseAPK(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, want[i])
 		}
 	}
-	for n := 1; n < len(apkSample); n++ {
-		if _, err := ParseAPK([]byte(apkSample[:n])); err == nil && !strings.HasSuffix(apkSample[:n], "\n\n") {
+	for n, cut := range probetest.Cuts(apkSample) {
+		if _, err := ParseAPK([]byte(cut)); err == nil && n > 0 && !strings.HasSuffix(cut, "\n\n") {
 			t.Errorf("cut at %d: no error", n)
 		}
 	}
@@ -242,18 +235,18 @@ func TestParsePacman(t *testing.T) {
 	if got := *rows[0].(*facts.PackageRow); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	root := tree(t, map[string]string{
+	root := probetest.Tree(t, map[string]string{
 		pacmanLocal + "/ALPM_DB_VERSION":     "9\n",
 		pacmanLocal + "/zlib-1:1.3.1-2/desc": pacmanSample,
 		pacmanLocal + "/gone-1-1/files":      "%FILES%\n",
 	})
-	if r := readings(t, New(), root)[facts.Packages]; r.Status != facts.StatusPartial || !strings.Contains(r.Reason, "gone-1-1") {
+	if r := probetest.Sections(probe.RootHost(root), New())["packages"]; r.Status != facts.StatusPartial || !strings.Contains(r.Reason, "gone-1-1") {
 		t.Errorf("status %s, %s", r.Status, r.Reason)
 	}
 }
 
 func FuzzParseDpkg(f *testing.F) {
-	f.Add([]byte(fixture(f, server)["var/lib/dpkg/status"]))
+	f.Add([]byte(probetest.Files(f, server)["var/lib/dpkg/status"]))
 	f.Add([]byte("Package: a\nStatus: install ok installed\nVersion: 1\n\n\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rows, err := ParseDpkg(data)
@@ -286,7 +279,7 @@ func FuzzParseOthers(f *testing.F) {
 
 // benchStatus has 911 packages, as many as the machine of the budget.
 func benchStatus(b *testing.B) []byte {
-	stanzas := strings.SplitAfter(fixture(b, server)["var/lib/dpkg/status"], "\n\n")
+	stanzas := strings.SplitAfter(probetest.Files(b, server)["var/lib/dpkg/status"], "\n\n")
 	var s strings.Builder
 	for i := range 911 {
 		s.WriteString(strings.Replace(stanzas[i%(len(stanzas)-1)], "Package: ", fmt.Sprintf("Package: p%d-", i), 1))
@@ -306,7 +299,7 @@ func BenchmarkParseDpkg911(b *testing.B) {
 }
 
 func BenchmarkUnchanged(b *testing.B) {
-	root := tree(b, fixture(b, server))
+	root := probetest.Tree(b, probetest.Files(b, server))
 	h, s := probe.RootHost(root), New().(*packages).systems[0]
 	b.ReportAllocs()
 	for b.Loop() {

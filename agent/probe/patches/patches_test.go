@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
 
@@ -40,13 +41,11 @@ func setIndexTime(t testing.TB, root string, at time.Time) {
 }
 
 func TestPatchesOfARealHost(t *testing.T) {
-	root := tree(t, fixture(t, server))
+	root := probetest.Tree(t, probetest.Files(t, server))
 	fresh(t, root)
-	got := readings(t, New(Config{}), root)
-	golden(t, server, got[facts.Patches])
-	state := got[facts.PatchState]
-	state.Rows[0].(*facts.PatchStateRow).IndexTime = 0 // now
-	golden(t, server, state)
+	got := probetest.Sections(probe.RootHost(root), New(Config{}))
+	got["patch_state"].Rows[0].(*facts.PatchStateRow).IndexTime = 0 // now
+	probetest.GoldenSections(t, server, got)
 }
 
 // TestPendingEqualsApt asks the apt of the machine that runs the test. The simulation
@@ -137,7 +136,7 @@ func (w world) root(t testing.TB) string {
 	}
 	files["etc/apt/sources.list"] = sources.String()
 	maps.Copy(files, w.extra)
-	root := tree(t, files)
+	root := probetest.Tree(t, files)
 	fresh(t, root)
 	return root
 }
@@ -204,9 +203,9 @@ func TestPendingUpdates(t *testing.T) {
 		"other_architecture_is_no_update": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2 Architecture: i386")}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := readings(t, New(Config{}), c.root(t))
+			r := probetest.Sections(probe.RootHost(c.root(t)), New(Config{}))
 			var got []string
-			for _, row := range r[facts.Patches].Rows {
+			for _, row := range r["patches"].Rows {
 				p := row.(*facts.PatchRow)
 				s := p.Name + " " + p.Candidate + " " + p.State
 				if p.Security {
@@ -218,7 +217,7 @@ func TestPendingUpdates(t *testing.T) {
 				got = append(got, s)
 			}
 			if s := strings.Join(got, ", "); s != c.want {
-				t.Errorf("got  %s\nwant %s\nproblem %s", s, c.want, r[facts.Patches].Reason)
+				t.Errorf("got  %s\nwant %s\nproblem %s", s, c.want, r["patches"].Reason)
 			}
 		})
 	}
@@ -278,7 +277,7 @@ func TestVerdict(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r := readings(t, New(Config{}), root)[facts.PatchState]
+			r := probetest.Sections(probe.RootHost(root), New(Config{}))["patch_state"]
 			row := r.Rows[0].(*facts.PatchStateRow)
 			if row.Verdict != c.want || !strings.Contains(row.Reason, c.reason) || c.reason == "" && row.Reason != "" {
 				t.Errorf("verdict %s, reason %q; want %s, %q", row.Verdict, row.Reason, c.want, c.reason)
@@ -292,22 +291,22 @@ func index0(root string) string {
 }
 
 func TestOtherSystemsAreUnsupported(t *testing.T) {
-	got := readings(t, New(Config{}), tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": ""}))
-	if r := got[facts.Patches]; r.Status != facts.StatusUnsupported {
+	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": ""})), New(Config{}))
+	if r := got["patches"]; r.Status != facts.StatusUnsupported {
 		t.Errorf("patches: %s", r.Status)
 	}
-	row := got[facts.PatchState].Rows[0].(*facts.PatchStateRow)
+	row := got["patch_state"].Rows[0].(*facts.PatchStateRow)
 	if row.Verdict != facts.VerdictUnsupported || row.Reason == "" || row.RebootRequired != nil {
 		t.Errorf("%+v", row)
 	}
 }
 
 func TestACutStatusIsNeverCurrent(t *testing.T) {
-	files := fixture(t, server)
+	files := probetest.Files(t, server)
 	status := files["var/lib/dpkg/status"]
 	status = status[:strings.Index(status, "Package: base-files")] // two stanzas
-	for n := range len(status) {
-		if _, err := parseStatus(t.Context(), []byte(status[:n])); err == nil && !strings.HasSuffix(status[:n], "\n\n") {
+	for n, cut := range probetest.Cuts(status) {
+		if _, err := parseStatus(t.Context(), []byte(cut)); err == nil && !strings.HasSuffix(cut, "\n\n") {
 			t.Fatalf("cut at %d of %d: no error", n, len(status))
 		}
 	}
@@ -316,16 +315,16 @@ func TestACutStatusIsNeverCurrent(t *testing.T) {
 func TestIndexesAreReadAgainOnlyWhenTheyChange(t *testing.T) {
 	root := world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2")}}.root(t)
 	p := New(Config{}).(*patches)
-	readings(t, p, root)
+	probetest.Sections(probe.RootHost(root), p)
 	first := p.last
-	readings(t, p, root)
+	probetest.Sections(probe.RootHost(root), p)
 	if p.last != first {
 		t.Error("computed again though nothing changed")
 	}
 	if err := os.WriteFile(index0(root), []byte(stanzaLines(false, "a 33")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := readings(t, p, root)[facts.Patches]
+	r := probetest.Sections(probe.RootHost(root), p)["patches"]
 	if len(r.Rows) != 1 || r.Rows[0].(*facts.PatchRow).Candidate != "33" {
 		t.Errorf("after a change: %+v", r)
 	}
@@ -367,7 +366,7 @@ func TestReboot(t *testing.T) {
 		"asked_for":       {map[string]string{"run/reboot-required": "*** System restart required ***\n", "run/reboot-required.pkgs": "libc6\ndbus\nlibc6\n"}, "true", "asked for by libc6, dbus"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			required, reasons := reboot(probe.RootHost(tree(t, c.files)), nil)
+			required, reasons := reboot(probe.RootHost(probetest.Tree(t, c.files)), nil)
 			got := ""
 			if required != nil {
 				got = fmt.Sprint(*required)
@@ -378,7 +377,7 @@ func TestReboot(t *testing.T) {
 		})
 	}
 	sys := &system{native: "amd64", packages: map[packageID]*installed{{"linux-image-6.1.0-18-amd64", "amd64"}: {version: "6.1.76-1"}}}
-	h := probe.RootHost(tree(t, map[string]string{"proc/sys/kernel/osrelease": "6.1.0-18-amd64\n", "boot/vmlinuz-6.1.0-18-amd64": "",
+	h := probe.RootHost(probetest.Tree(t, map[string]string{"proc/sys/kernel/osrelease": "6.1.0-18-amd64\n", "boot/vmlinuz-6.1.0-18-amd64": "",
 		"proc/sys/kernel/version": "#1 SMP PREEMPT_DYNAMIC Debian 6.1.69-1 (2023-12-30)\n"}))
 	if required, reasons := reboot(h, sys); required == nil || !*required || !strings.Contains(reasons[0], "runs as 6.1.69-1") {
 		t.Errorf("rebuilt kernel: %v %q", required, reasons)
@@ -398,8 +397,8 @@ func TestLZ4(t *testing.T) {
 	if err != nil || string(got) != lz4Sample {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
-	for n := range len(data) - 1 {
-		if got, err := io.ReadAll(newLZ4Reader(bytes.NewReader(data[:n]))); err == nil && n > 0 {
+	for n, cut := range probetest.Cuts(data[:len(data)-1]) {
+		if got, err := io.ReadAll(newLZ4Reader(bytes.NewReader(cut))); err == nil && n > 0 {
 			t.Errorf("cut at %d: %d bytes, no error", n, len(got))
 		}
 	}
@@ -415,7 +414,7 @@ func TestCompressedIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for ext, data := range map[string][]byte{"": []byte(lz4Sample), ".lz4": lz4, ".zst": zst} {
-		root := tree(t, map[string]string{"x_Packages" + ext: string(data)})
+		root := probetest.Tree(t, map[string]string{"x_Packages" + ext: string(data)})
 		r, err := openIndex(probe.RootHost(root), "/x_Packages"+ext)
 		if err != nil {
 			t.Fatal(ext, err)
@@ -482,7 +481,7 @@ func TestAptConf(t *testing.T) {
 }
 
 func FuzzParsers(f *testing.F) {
-	for _, s := range fixture(f, server) {
+	for _, s := range probetest.Files(f, server) {
 		f.Add(s)
 	}
 	f.Add("APT { Default-Release \"stable\"; };")
@@ -547,7 +546,7 @@ func FuzzLZ4(f *testing.F) {
 
 // BenchmarkFirstReading reads an index the size of Debian's (67,000 packages, 50 MB).
 func BenchmarkFirstReading(b *testing.B) {
-	stanza := strings.SplitAfter(fixture(b, server)["var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages"], "\n\n")[0]
+	stanza := strings.SplitAfter(probetest.Files(b, server)["var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages"], "\n\n")[0]
 	var packages strings.Builder
 	for i := range 67000 {
 		packages.WriteString(strings.Replace(stanza, "Package: ", fmt.Sprintf("Package: p%d-", i), 1))
@@ -556,15 +555,15 @@ func BenchmarkFirstReading(b *testing.B) {
 	b.SetBytes(int64(packages.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		readings(b, New(Config{}), root)
+		probetest.Sections(probe.RootHost(root), New(Config{}))
 	}
 }
 
 func BenchmarkUnchanged(b *testing.B) {
-	root := tree(b, fixture(b, server))
+	root := probetest.Tree(b, probetest.Files(b, server))
 	p := New(Config{})
 	b.ReportAllocs()
 	for b.Loop() {
-		readings(b, p, root)
+		probetest.Sections(probe.RootHost(root), p)
 	}
 }

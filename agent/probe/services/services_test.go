@@ -11,17 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
 
 const server = "debian-12-software"
 
 func TestServicesOfARealHost(t *testing.T) {
-	r := readings(t, New(), tree(t, fixture(t, server)))[facts.Services]
-	if r.Status != facts.StatusOK {
-		t.Errorf("status %s, %s", r.Status, r.Reason)
-	}
-	golden(t, server, r)
+	probetest.Golden(t, server, New())
 }
 
 // TestEnabledEqualsSystemctl asks the machine that runs the test; systemctl reads the
@@ -84,7 +81,7 @@ func TestEnabledStates(t *testing.T) {
 		"etc_before_vendor": {map[string]string{lib + "x.service": install, etc + "x.service": "[Service]\nExecStart=/bin/y\n"}, "static"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := readings(t, New(), tree(t, c.files))[facts.Services]
+			r := probetest.Sections(probe.RootHost(probetest.Tree(t, c.files)), New())["services"]
 			for _, row := range r.Rows {
 				if s := row.(*facts.ServiceRow); s.Name == "x" && s.Enabled != c.want {
 					t.Errorf("enabled %q, want %q", s.Enabled, c.want)
@@ -111,7 +108,7 @@ func TestStateComesFromControlGroups(t *testing.T) {
 	want := "getty@  /sbin/agetty, getty@tty1 running /sbin/agetty, idle stopped /usr/sbin/idle, once  /bin/once, web running /usr/sbin/web"
 	states := func() string {
 		var got []string
-		for _, row := range readings(t, New(), tree(t, files))[facts.Services].Rows {
+		for _, row := range probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["services"].Rows {
 			s := row.(*facts.ServiceRow)
 			got = append(got, fmt.Sprintf("%s %s %s", s.Name, s.State, s.Exec))
 		}
@@ -127,13 +124,13 @@ func TestStateComesFromControlGroups(t *testing.T) {
 }
 
 func TestDropInsOverride(t *testing.T) {
-	r := readings(t, New(), tree(t, map[string]string{
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
 		"usr/lib/systemd/system/x.service":             "[Unit]\nDescription=old\n[Service]\nExecStart=/bin/old\n",
 		"usr/lib/systemd/system/x.service.d/10-a.conf": "[Service]\nUser=vendor\n",
 		"etc/systemd/system/x.service.d/10-a.conf":     "[Service]\nUser=admin\n",
 		"etc/systemd/system/x.service.d/20-b.conf":     "[Service]\nExecStart=\nExecStart=!/bin/new -x\n",
 		"etc/systemd/system/x.service.d/not-a-drop-in": "[Service]\nUser=nobody\n",
-	}))[facts.Services]
+	})), New())["services"]
 	got := *r.Rows[0].(*facts.ServiceRow)
 	want := facts.ServiceRow{Name: "x", Description: "old", Enabled: "static", Exec: "/bin/new", User: "admin", Path: "/usr/lib/systemd/system/x.service", Manager: "systemd"}
 	if got != want {
@@ -142,13 +139,13 @@ func TestDropInsOverride(t *testing.T) {
 }
 
 func TestOpenRC(t *testing.T) {
-	r := readings(t, New(), tree(t, map[string]string{
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
 		"etc/init.d/sshd":            "#!/sbin/openrc-run\n",
 		"etc/init.d/crond":           "#!/sbin/openrc-run\n",
 		"etc/init.d/functions.sh":    "#!/bin/sh\n",
 		"etc/runlevels/default/sshd": "-> /etc/init.d/sshd",
 		"run/openrc/started/sshd":    "-> /etc/init.d/sshd",
-	}))[facts.Services]
+	})), New())["services"]
 	var got []string
 	for _, row := range r.Rows {
 		s := row.(*facts.ServiceRow)
@@ -161,7 +158,7 @@ func TestOpenRC(t *testing.T) {
 
 func TestBadUnitsAreNamed(t *testing.T) {
 	const dir = "usr/lib/systemd/system/"
-	root := tree(t, map[string]string{
+	root := probetest.Tree(t, map[string]string{
 		dir + "good.service": "[Service]\nExecStart=/bin/x\n",
 		dir + "nul.service":  "[Service]\nExec\x00Start=/bin/x\n",
 		dir + "long.service": "[Unit]\nDescription=" + strings.Repeat("x", 1<<20) + "\n",
@@ -170,7 +167,7 @@ func TestBadUnitsAreNamed(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, dir, "folder.service"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := readings(t, New(), root)[facts.Services]
+	r := probetest.Sections(probe.RootHost(root), New())["services"]
 	if r.Status != facts.StatusPartial || len(r.Rows) != 5 {
 		t.Errorf("status %s with %d rows", r.Status, len(r.Rows))
 	}
@@ -182,18 +179,18 @@ func TestBadUnitsAreNamed(t *testing.T) {
 }
 
 func TestNoInitSystemIsUnsupported(t *testing.T) {
-	if r := readings(t, New(), t.TempDir())[facts.Services]; r.Status != facts.StatusUnsupported {
+	if r := probetest.Sections(probe.RootHost(t.TempDir()), New())["services"]; r.Status != facts.StatusUnsupported {
 		t.Errorf("status %s, %s", r.Status, r.Reason)
 	}
 }
 
 func TestCutUnitsDoNotPanic(t *testing.T) {
-	for name, text := range fixture(t, server) {
+	for name, text := range probetest.Files(t, server) {
 		if !strings.HasSuffix(name, suffix) {
 			continue
 		}
-		for n := range len(text) {
-			if _, err := parseUnit([]byte(text[:n])); err != nil {
+		for n, cut := range probetest.Cuts(text) {
+			if _, err := parseUnit([]byte(cut)); err != nil {
 				t.Fatalf("%s cut at %d: %v", name, n, err)
 			}
 		}
@@ -201,7 +198,7 @@ func TestCutUnitsDoNotPanic(t *testing.T) {
 }
 
 func FuzzParseUnit(f *testing.F) {
-	for name, text := range fixture(f, server) {
+	for name, text := range probetest.Files(f, server) {
 		if strings.HasSuffix(name, suffix) {
 			f.Add(text)
 		}
@@ -221,9 +218,9 @@ func FuzzParseUnit(f *testing.F) {
 }
 
 func BenchmarkServices(b *testing.B) {
-	root := tree(b, fixture(b, server))
+	root := probetest.Tree(b, probetest.Files(b, server))
 	b.ReportAllocs()
 	for b.Loop() {
-		readings(b, New(), root)
+		probetest.Sections(probe.RootHost(root), New())
 	}
 }

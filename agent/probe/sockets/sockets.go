@@ -5,7 +5,7 @@
 // network namespace of the agent only; their
 // processes from the links in /proc/PID/fd. Reading those of other users needs rights:
 // where they do not suffice, the sockets are reported without process and the section
-// is partial.
+// says so.
 package sockets
 
 import (
@@ -13,16 +13,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
-// New returns the probe of the section listening_sockets.
-func New() probe.Probe { return socketProbe{} }
+// New returns the probe of the section listening_sockets. UDP sockets of the process
+// with the number without are left out: the agent gives its own, since it cannot be
+// told from outside that its one socket is a client's.
+func New(without int) probe.Probe { return socketProbe{without} }
 
-type socketProbe struct{}
+type socketProbe struct{ without int }
 
 const (
 	// maxSockets bounds the section.
@@ -50,7 +53,7 @@ func (e absentError) Error() string        { return string(e) }
 func (e absentError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Collect implements probe.Probe.
-func (socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+func (p socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	if err := filesTell(h); err != nil {
 		return err
 	}
@@ -62,9 +65,14 @@ func (socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	scan := scanner{host: h, wanted: wanted}
 	scanErr := scan.run(ctx)
 	for _, row := range rows(h, list, wanted) {
-		r.Add(facts.ListeningSockets, row)
+		if row.PID != p.without || row.PID == 0 || !strings.HasPrefix(row.Protocol, "udp") {
+			r.Add(facts.ListeningSockets, row)
+		}
 	}
-	return errors.Join(err, scanErr, scan.shortcoming())
+	if text := scan.shortcoming(); text != "" {
+		r.Remark(facts.ListeningSockets, text)
+	}
+	return errors.Join(err, scanErr)
 }
 
 // readSockets reads the tables of all protocols. A table that does not exist is of a
@@ -124,22 +132,20 @@ func rows(h *probe.Host, list []socket, owner map[uint64]int) []*facts.Listening
 	return out
 }
 
-// shortcoming tells that sockets have no process because some could not be read. A
+// shortcoming says why some sockets have no process: theirs could not be read. A
 // socket of the kernel has none either; that is no shortcoming.
-func (s *scanner) shortcoming() error {
-	unowned := 0
+func (s *scanner) shortcoming() string {
+	unowned := false
 	for _, pid := range s.wanted {
-		if pid == 0 {
-			unowned++
-		}
+		unowned = unowned || pid == 0
 	}
 	switch {
-	case unowned == 0:
-		return nil
+	case !unowned:
+		return ""
 	case s.denied > 0:
-		return fmt.Errorf("process of %d sockets not known: %d processes may not be read: %w", unowned, s.denied, fs.ErrPermission)
+		return "some sockets have no process: permission denied for theirs"
 	case s.cut:
-		return fmt.Errorf("process of %d sockets not known: only %d processes were read", unowned, maxProcesses)
+		return fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)
 	}
-	return nil
+	return ""
 }

@@ -21,7 +21,7 @@ import (
 )
 
 func TestRecordedHost(t *testing.T) {
-	probetest.Golden(t, "debian-12-sockets", New())
+	probetest.Golden(t, "debian-12-sockets", New(0))
 }
 
 // TestOwnSocketIsFoundWithItsProcess listens and looks for itself.
@@ -42,7 +42,7 @@ func TestOwnSocketIsFoundWithItsProcess(t *testing.T) {
 	want := map[string]bool{
 		fmt.Sprint("tcp ", l.Addr()): true, fmt.Sprint("udp ", u.LocalAddr()): true,
 	}
-	for _, row := range probetest.Sections(probe.LiveHost(), New())["listening_sockets"].Rows {
+	for _, row := range probetest.Sections(probe.LiveHost(), New(0))["listening_sockets"].Rows {
 		r := row.(*facts.ListeningSocketRow)
 		name := fmt.Sprintf("%s %s:%d", r.Protocol, r.Address, r.Port)
 		if !want[name] {
@@ -102,7 +102,7 @@ func TestSameAsSS(t *testing.T) {
 // liveSockets are the processes of the sockets of this machine.
 func liveSockets() map[string]string {
 	m := make(map[string]string)
-	res := probe.RunOnce(context.Background(), probe.LiveHost(), New())
+	res := probe.RunOnce(context.Background(), probe.LiveHost(), New(0))
 	for _, row := range res.Readings[0].Rows {
 		r := row.(*facts.ListeningSocketRow)
 		m[fmt.Sprint(r.Protocol, " ", r.Address, " ", r.Port)] = r.Process
@@ -208,7 +208,7 @@ proc/40/fd/4 -> socket:[110]
 `
 
 func TestSocketsMeetTheirProcesses(t *testing.T) {
-	s := probetest.Sections(probetest.Unpack(t, []byte(tables)), New())["listening_sockets"]
+	s := probetest.Sections(probetest.Unpack(t, []byte(tables)), New(0))["listening_sockets"]
 	want := []facts.Row{
 		&facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 2049}, // of the kernel
 		&facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 22, Process: "sshd", PID: 20, Exe: "/usr/sbin/sshd", Unit: "ssh"},
@@ -221,7 +221,7 @@ func TestSocketsMeetTheirProcesses(t *testing.T) {
 	}
 }
 
-func TestUnreadableProcessesMakeItPartial(t *testing.T) {
+func TestUnreadableProcessesLeaveTheListComplete(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may read every folder")
 	}
@@ -234,18 +234,18 @@ func TestUnreadableProcessesMakeItPartial(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(fd, 0o755)
-	s := probetest.Sections(h, New())["listening_sockets"]
-	if s.Status != facts.StatusPartial || len(s.Rows) != 5 || !strings.Contains(s.Reason, "processes may not be read") {
+	s := probetest.Sections(h, New(0))["listening_sockets"]
+	if s.Status != facts.StatusOK || len(s.Rows) != 5 || !strings.Contains(s.Reason, "permission denied") {
 		t.Errorf("got %v with %d rows, %q", s.Status, len(s.Rows), s.Reason)
 	}
 }
 
 func TestNoTablesIsUnsupported(t *testing.T) {
-	if s := probetest.Sections(probe.RootHost(t.TempDir()), New())["listening_sockets"]; s.Status != facts.StatusUnsupported {
+	if s := probetest.Sections(probe.RootHost(t.TempDir()), New(0))["listening_sockets"]; s.Status != facts.StatusUnsupported {
 		t.Errorf("got %v %q, want unsupported", s.Status, s.Reason)
 	}
 	h := probetest.Unpack(t, []byte("-- proc/net/tcp --\n  sl  local_address\n"))
-	if s := probetest.Sections(h, New())["listening_sockets"]; s.Status != facts.StatusEmpty {
+	if s := probetest.Sections(h, New(0))["listening_sockets"]; s.Status != facts.StatusEmpty {
 		t.Errorf("got %v %q, want empty", s.Status, s.Reason)
 	}
 }
@@ -341,7 +341,7 @@ func FuzzDiag(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New()
+	h, p := probe.LiveHost(), New(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		probe.RunOnce(context.Background(), h, p)
