@@ -77,7 +77,8 @@ bench: build ## benchmarks with allocations, then the agent's cost on this machi
 
 .PHONY: golden
 golden: ## rewrite golden files; review the diff
-	$(GO) test $$(grep -rlE '"update"|probetest\.Golden' --include='*_test.go' . | xargs -n 1 dirname | sort -u) -run 'Golden|Recorded|Fixture|Tables|DataModel|Script' -update
+	$(GO) test . -run DataModel -update
+	$(GO) test $$(grep -rlE 'flag\.Bool\("update"|probetest\.Golden' --include='*_test.go' ./agent ./collector ./shared | xargs -n 1 dirname | sort -u) -update
 
 .PHONY: clean
 clean: ## remove what was built and ./var
