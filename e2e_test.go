@@ -485,6 +485,7 @@ func TestBadInputGetsOneLineWithTheNextStep(t *testing.T) {
 		{"not-enrolled", []string{"run", "--state", s.dir + "/f"}, 1, []string{"not enrolled", "token create"}},
 		{"unknown-key", []string{"run", "--config", s.write("bad.yml", "interval: 10s\nintervl: 5s\n"), "--state", state}, 1, []string{"bad.yml", "line 2", "intervl"}},
 		{"unknown-flag", []string{"run", "--stat", state}, 2, []string{"--stat"}},
+		{"wrong-root", []string{"inventory", "--root", s.dir + "/none"}, 1, []string{"--root", "none"}},
 		{"unknown-section", []string{"inventory", "--section", "pakages"}, 2, []string{"pakages", "packages"}},
 		{"not-running", []string{"status", "--state", state}, 1, []string{"no agent is running"}},
 	}
@@ -523,6 +524,19 @@ func TestBadInputGetsOneLineWithTheNextStep(t *testing.T) {
 			}
 			return nil
 		})
+		out, code := s.agent("enroll", "--replace", "--token-file", s.token(), "--state", state)
+		wantLine(t, out, code, 1, "stop it first")
+		if err := agent.stop(); err != nil {
+			t.Fatal(err)
+		}
+		out, code = s.agent("enroll", "--replace", "--token-file", s.token(), "--state", state)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, out)
+		}
+		s.runAgent(state)
+		if again := s.reported(state); again.Host.ID == doc.Host.ID {
+			t.Error("a revoked identity came back")
+		}
 	})
 }
 

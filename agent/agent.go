@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -200,42 +201,76 @@ type Enrolled struct {
 	Collector string // its address
 }
 
-// Enroll makes this host known to a collector by a token, read from a file ("-" is
-// standard input). Address replaces the one in the token when it is not empty.
-func Enroll(ctx context.Context, cfg Config, tokenFile, address string) (Enrolled, error) {
-	token, err := readToken(tokenFile)
+// EnrollOptions say how to enrol.
+type EnrollOptions struct {
+	TokenFile string // "-" is standard input
+	Address   string // of the collector; empty: the token's
+	// Replace gives an enrolled host a new key and with it a new identity, for one whose
+	// key was revoked. What waits in its spool is kept.
+	Replace bool
+}
+
+// Enroll makes this host known to a collector by a token.
+func Enroll(ctx context.Context, cfg Config, o EnrollOptions) (Enrolled, error) {
+	token, err := readToken(o.TokenFile)
 	if err != nil {
 		return Enrolled{}, err
 	}
-	if address == "" {
-		address = token.Address
-	}
+	address := cmp.Or(o.Address, token.Address)
 	if err := identity.CheckAddress(address); err != nil {
 		return Enrolled{}, err
 	}
-	if _, err := identity.LoadCredentials(cfg.StateDir); err == nil {
-		return Enrolled{}, fmt.Errorf("this host is enrolled already (state in %s): to give it to another collector, stop the agent and remove that folder", cfg.StateDir)
-	}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return Enrolled{}, fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+	if err := mayEnroll(cfg.StateDir, o.Replace); err != nil {
+		return Enrolled{}, err
 	}
 	hostname, err := os.Hostname()
 	if err != nil {
 		return Enrolled{}, fmt.Errorf("host name: %w", err)
 	}
-	// The address goes first: a host counts as enrolled once it has its certificate.
-	if err := identity.WriteFile(filepath.Join(cfg.StateDir, addressFile), []byte(address+"\n")); err != nil {
-		return Enrolled{}, fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+	dir := cfg.StateDir
+	if o.Replace {
+		dir = filepath.Join(cfg.StateDir, "new") // the old identity stands until there is another
 	}
-	cred, err := uplink.Enroll(ctx, uplink.Enrolment{Dir: cfg.StateDir, Token: &token, Address: address, Hostname: hostname})
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Enrolled{}, stateError(err)
+	}
+	cred, err := uplink.Enroll(ctx, uplink.Enrolment{Dir: dir, Token: &token, Address: address, Hostname: hostname})
 	if err != nil {
 		return Enrolled{}, err
+	}
+	// The address goes first: a host counts as enrolled once it has its certificate.
+	if err := identity.WriteFile(filepath.Join(cfg.StateDir, addressFile), []byte(address+"\n")); err != nil {
+		return Enrolled{}, stateError(err)
+	}
+	if o.Replace {
+		if err := errors.Join(cred.Save(cfg.StateDir), os.RemoveAll(dir)); err != nil {
+			return Enrolled{}, stateError(err)
+		}
 	}
 	id, err := cred.HostID()
 	if err != nil {
 		return Enrolled{}, err
 	}
 	return Enrolled{ID: id.String(), Collector: address}, nil
+}
+
+// mayEnroll refuses to take a working identity from a host without being told to, and
+// from under a running agent at all.
+func mayEnroll(dir string, replace bool) error {
+	if _, err := identity.LoadCredentials(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !replace {
+		return fmt.Errorf("this host is enrolled already (state in %s): to give it a new identity, stop the agent and add --replace", dir)
+	}
+	if st, err := ReadStatus(dir); err == nil {
+		return fmt.Errorf("the agent runs (process %d): stop it first", st.PID)
+	}
+	return nil
+}
+
+func stateError(err error) error {
+	return fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
 }
 
 // maxToken is more than any token has, in bytes.
@@ -273,7 +308,7 @@ func collectorAddress(dir string) (string, error) {
 		return "", notEnrolled(dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
+		return "", stateError(err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

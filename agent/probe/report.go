@@ -193,7 +193,9 @@ const maxReason = 400
 func reason(err error) string {
 	var parts []string
 	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) {
+		// The status says that it is unsupported.
+		line = strings.TrimSuffix(strings.TrimSpace(line), ": "+errors.ErrUnsupported.Error())
+		if line != "" && !slices.Contains(parts, line) {
 			parts = append(parts, line)
 		}
 	}

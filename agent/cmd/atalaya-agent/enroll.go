@@ -14,7 +14,7 @@ import (
 
 func newEnroll() *cobra.Command {
 	var s settings
-	var tokenFile, collector string
+	var o agent.EnrollOptions
 	cmd := &cobra.Command{
 		Use:   "enroll --token-file FILE",
 		Short: "Make this machine known to a collector",
@@ -23,14 +23,15 @@ func newEnroll() *cobra.Command {
 			"of its CA, lives for a day and works once. It is read from a file so that it does not\n" +
 			"show in the list of processes; - reads standard input.",
 		Example: "  atalaya-agent enroll --token-file token.txt\n" +
-			"  ssh collector atalaya token create | atalaya-agent enroll --token-file -",
+			"  ssh collector atalaya token create | atalaya-agent enroll --token-file -\n" +
+			"  atalaya-agent stop && atalaya-agent enroll --replace --token-file token.txt && atalaya-agent start",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.load()
 			if err != nil {
 				return err
 			}
-			host, err := agent.Enroll(cmd.Context(), c, tokenFile, collector)
+			host, err := agent.Enroll(cmd.Context(), c, o)
 			if err != nil {
 				return err
 			}
@@ -39,8 +40,9 @@ func newEnroll() *cobra.Command {
 		},
 	}
 	s.register(cmd)
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`file` that holds the token, - for standard input")
-	cmd.Flags().StringVar(&collector, "collector", "", "`host:port` of the collector, where the token's own does not reach it from here")
+	cmd.Flags().StringVar(&o.TokenFile, "token-file", "", "`file` that holds the token, - for standard input")
+	cmd.Flags().BoolVar(&o.Replace, "replace", false, "give an enrolled host a new key and identity, for one that was revoked")
+	cmd.Flags().StringVar(&o.Address, "collector", "", "`host:port` of the collector, where the token's own does not reach it from here")
 	cobra.CheckErr(cmd.MarkFlagRequired("token-file"))
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -50,6 +51,9 @@ func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error 
 	return err
 }
 
+// errNoRelease: below the root lies nothing that names a system.
+var errNoRelease = fmt.Errorf("no file names the operating system: %w", errors.ErrUnsupported)
+
 // fromFiles reads a Linux system by its files. names comes from uname(2) and is
 // empty below a root.
 func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, error) {
@@ -62,6 +66,9 @@ func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, er
 		return b
 	})
 	names.fill(h)
+	if !h.Live() && rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "" {
+		return nil, kernels(h, names), errors.Join(denied, errNoRelease)
+	}
 	row := &facts.OSRow{
 		Family: "linux", Arch: names.machine, Hostname: hostname(h), MachineID: MachineID(h),
 		Timezone: timezone(h), InitSystem: initSystem(h), Virtualised: virtualisation(h, names.release),

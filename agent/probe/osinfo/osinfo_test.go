@@ -159,10 +159,18 @@ func TestMachineIDIsHashed(t *testing.T) {
 	}
 }
 
+func TestARootWithoutAnySystemIsUnsupported(t *testing.T) {
+	s := probetest.Sections(probe.RootHost(t.TempDir()), New())["os"]
+	if s.Status != facts.StatusUnsupported || len(s.Rows) != 0 || s.Reason != "no file names the operating system" {
+		t.Errorf("%v with %d rows, %q", s.Status, len(s.Rows), s.Reason)
+	}
+}
+
 func TestWhereItRuns(t *testing.T) {
 	f := func(archive, virtual, init string) {
 		t.Helper()
-		row := probetest.Sections(probetest.Unpack(t, []byte(archive)), New())["os"].Rows[0].(*facts.OSRow)
+		system := "-- etc/debian_version --\n12.5\n"
+		row := probetest.Sections(probetest.Unpack(t, []byte(system+archive)), New())["os"].Rows[0].(*facts.OSRow)
 		if row.Virtualised != virtual || row.InitSystem != init {
 			t.Errorf("%q: got %q under %q, want %q under %q", archive, row.Virtualised, row.InitSystem, virtual, init)
 		}
