@@ -135,14 +135,15 @@ func fromLabels(ls labels.Labels) []metric.Label {
 
 // CheckExpr returns what is wrong with an expression, nil if nothing is.
 func (d *DB) CheckExpr(expr string) error {
-	if _, err := d.parser.ParseExpr(expr); err != nil {
-		return &QueryError{BadData, err}
-	}
-	return nil
+	_, err := d.parseExpr(expr)
+	return err
 }
 
 // Query evaluates a PromQL expression at one moment.
 func (d *DB) Query(ctx context.Context, expr string, at time.Time) (*Result, error) {
+	if err := checkSize(expr); err != nil {
+		return nil, err
+	}
 	return d.run(ctx, func(ctx context.Context, q storage.Queryable) (promql.Query, error) {
 		return d.engine.NewInstantQuery(ctx, q, nil, expr, at)
 	})
@@ -166,6 +167,9 @@ func (d *DB) QueryRange(ctx context.Context, expr string, from, to time.Time, st
 		return nil, badData("end %s is before start %s", to.UTC().Format(time.RFC3339), from.UTC().Format(time.RFC3339))
 	case to.Sub(from)/step > maxPoints:
 		return nil, badData("more than %d points per series, use a larger step than %s", maxPoints, step)
+	}
+	if err := checkSize(expr); err != nil {
+		return nil, err
 	}
 	return d.run(ctx, func(ctx context.Context, q storage.Queryable) (promql.Query, error) {
 		return d.engine.NewRangeQuery(ctx, q, nil, expr, from, to, step)
@@ -244,9 +248,9 @@ type Selection struct {
 }
 
 func (d *DB) search(ctx context.Context, sel Selection, fn func(context.Context, storage.Querier, [][]*labels.Matcher) error) error {
-	sets, err := d.parser.ParseMetricSelectors(sel.Match)
+	sets, err := d.parseSelectors(sel.Match)
 	if err != nil {
-		return &QueryError{BadData, err}
+		return err
 	}
 	from, to := d.span(sel)
 	return d.ask(ctx, func(ctx context.Context, db *tsdb.DB) error {

@@ -65,6 +65,9 @@ const (
 	// longestBlock bounds merged blocks, as Prometheus does: a tenth of the retention,
 	// at most 31 days.
 	longestBlock = 31 * 24 * time.Hour
+	// closeTime is how long Close waits for what runs: a query ends within
+	// milliseconds of its context, except in the few places where it has none.
+	closeTime = 10 * time.Second
 )
 
 // Config of a DB. Only Dir is required.
@@ -124,6 +127,7 @@ type DB struct {
 
 	stop      chan struct{} // closed at Close: ends queries
 	stopping  atomic.Bool   // stop is closed
+	closing   atomic.Bool   // the engine is being closed, or Close gave up
 	broken    atomic.Bool   // a commit failed: see reopenLocked
 	appenders atomic.Uint64 // numbers Appenders
 
@@ -133,6 +137,8 @@ type DB struct {
 
 	tallyMu sync.Mutex // guards tally
 	tally   Tally
+
+	closeTime time.Duration // closeTime, except in tests
 }
 
 // ErrClosed: the database was closed.
@@ -160,8 +166,10 @@ func Open(cfg Config) (*DB, error) {
 		stop:    make(chan struct{}),
 		hosts:   newHostSeries(cfg.HostSeries),
 		wblLost: &failureCounter{name: wblFailures},
-		wal:     logFiles{dir: filepath.Join(cfg.Dir, "wal")},
-		wbl:     logFiles{dir: filepath.Join(cfg.Dir, wlog.WblDirName)},
+
+		closeTime: closeTime,
+		wal:       logFiles{dir: filepath.Join(cfg.Dir, "wal")},
+		wbl:       logFiles{dir: filepath.Join(cfg.Dir, wlog.WblDirName)},
 	}
 	d.parser = parser.NewParser(parser.Options{})
 	d.engine = d.newEngine()
@@ -247,15 +255,41 @@ func (d *DB) use(fn func(*tsdb.DB) error) error {
 }
 
 // Close ends all queries that run, writes a snapshot of the newest samples, so that
-// the next Open need not replay the log, and releases the directory.
+// the next Open need not replay the log, and releases the directory. It waits a
+// bounded time for a query that does not end; without it the snapshot is missing and
+// the directory stays locked until the process ends, but nothing synced is lost.
 func (d *DB) Close() error {
 	if !d.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
 	close(d.stop)
+	closed := make(chan error, 1)
+	go func() { closed <- d.closeEngine() }()
+	give := time.NewTimer(d.closeTime)
+	defer give.Stop()
+	waiting := give.C
+	for {
+		select {
+		case err := <-closed:
+			return err
+		case <-waiting:
+			// Either it still waits for its turn, or it writes, which must end.
+			if d.closing.CompareAndSwap(false, true) {
+				return fmt.Errorf("close series: a query did not end within %s", d.closeTime)
+			}
+			waiting = nil
+		}
+	}
+}
+
+// closeEngine closes the engine as soon as nobody uses it, unless Close gave up.
+func (d *DB) closeEngine() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
+	if !d.closing.CompareAndSwap(false, true) {
+		return nil
+	}
 	err := d.engine.Close()
 	if d.db != nil {
 		err = errors.Join(err, d.db.Close())
