@@ -89,6 +89,9 @@ func yamlReason(err error) string {
 		e, _, _ = strings.Cut(e, " in type ")
 		lines[i] = strings.Replace(e, "field ", "unknown key ", 1)
 		lines[i] = strings.TrimSuffix(lines[i], " not found")
+		if head, ok := strings.CutSuffix(lines[i], " into time.Duration"); ok {
+			lines[i] = head + ": want a duration such as 10s or 15m"
+		}
 	}
 	return strings.Join(lines, "; ")
 }

@@ -44,6 +44,7 @@ func TestBadConfigNamesFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"interval: 10s\nintervall: 5s\n": "line 2: unknown key intervall",
 		"interval: soon\n":               "line 1: cannot unmarshal",
+		"interval: 2\n":                  "line 1: cannot unmarshal !!int `2`: want a duration",
 		"interval: 1ms\n":                "interval 1ms: must lie between 1s and 1h",
 		"disabled_sections: [pakages]\n": `no section is called "pakages"`,
 		"log_level: loud\n":              `log_level "loud"`,

@@ -113,6 +113,9 @@ func yamlReason(err error) string {
 	for i, e := range te.Errors {
 		e, _, _ = strings.Cut(e, " in type ")
 		lines[i] = strings.TrimSuffix(strings.Replace(e, "field ", "unknown key ", 1), " not found")
+		if head, ok := strings.CutSuffix(lines[i], " into time.Duration"); ok {
+			lines[i] = head + ": want a duration such as 10s or 15m"
+		}
 	}
 	return strings.Join(lines, "; ")
 }
@@ -133,8 +136,11 @@ func (c Config) Check() error {
 		}
 	}
 	if c.API.Listen != "" {
-		if _, _, err := net.SplitHostPort(c.API.Listen); err != nil {
+		host, _, err := net.SplitHostPort(c.API.Listen)
+		if err != nil {
 			bad("api.listen %q: want host:port", c.API.Listen)
+		} else if ip := net.ParseIP(host); c.API.Certificate == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			bad("api.listen %q: not this machine's loopback, so it needs TLS: set api.certificate and api.key", c.API.Listen)
 		}
 	}
 	if (c.API.Certificate == "") != (c.API.Key == "") {

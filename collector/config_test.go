@@ -41,6 +41,8 @@ func TestBadConfigNamesFileAndReason(t *testing.T) {
 		"listen: ':7443'\nlisten_api: x\n": "line 2: unknown key listen_api",
 		"listen: nowhere\n":                `listen "nowhere": want host:port`,
 		"advertise: ':7443'\n":             `advertise ":7443": want host:port`,
+		"heartbeat: 15\n":                  "line 1: cannot unmarshal !!int `15`: want a duration",
+		"api:\n  listen: 0.0.0.0:7480\n":   "it needs TLS",
 		"heartbeat: 5m\n":                  "heartbeat 5m0s: must lie between",
 		"silent_after: 10s\n":              "silent_after 10s: must be at least twice",
 		"api:\n  certificate: x\n":         "api.certificate and api.key go together",

@@ -28,7 +28,8 @@ const (
 var dpkgFiles = []string{dpkgStatus, dpkgStatusDir, aptStates, dpkgInfo, dpkgUpdates}
 
 func dpkgFound(h *probe.Host) bool {
-	return exists(h, dpkgStatus) || exists(h, dpkgStatusDir) || exists(h, dpkgStatus+"-old")
+	// The folder of file lists alone means that the status file is lost, not that there is no dpkg.
+	return exists(h, dpkgStatus) || exists(h, dpkgStatusDir) || exists(h, dpkgInfo)
 }
 
 func readDpkg(ctx context.Context, h *probe.Host) ([]facts.Row, error) {

@@ -308,3 +308,14 @@ func BenchmarkUnchanged(b *testing.B) {
 		}
 	}
 }
+
+func TestALostStatusFileIsAFailureAndNotAnotherSystem(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/dpkg/info"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := probetest.Sections(probe.RootHost(root), New())["packages"]
+	if r.Status != facts.StatusFailed || len(r.Rows) != 0 {
+		t.Errorf("%v with %d rows: %s", r.Status, len(r.Rows), r.Reason)
+	}
+}
