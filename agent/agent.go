@@ -257,10 +257,13 @@ func Enroll(ctx context.Context, cfg Config, o EnrollOptions) (Enrolled, error) 
 // mayEnroll refuses to take a working identity from a host without being told to, and
 // from under a running agent at all.
 func mayEnroll(dir string, replace bool) error {
-	if _, err := identity.LoadCredentials(dir); errors.Is(err, fs.ErrNotExist) {
+	_, err := identity.LoadCredentials(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if !replace {
+	case err != nil && !replace:
+		return stateError(err)
+	case !replace:
 		return fmt.Errorf("this host is enrolled already (state in %s): to give it a new identity, stop the agent and add --replace", dir)
 	}
 	if st, err := ReadStatus(dir); err == nil {
