@@ -33,6 +33,14 @@ func Sections(h *probe.Host, probes ...probe.Probe) map[string]Section {
 	return out
 }
 
+// Benchmark measures whole runs of the probes.
+func Benchmark(b *testing.B, h *probe.Host, probes ...probe.Probe) {
+	b.ReportAllocs()
+	for b.Loop() {
+		probe.RunOnce(b.Context(), h, probes...)
+	}
+}
+
 // Golden runs the probes on a recorded host and compares their sections with what is
 // expected of it.
 func Golden(t *testing.T, name string, probes ...probe.Probe) {

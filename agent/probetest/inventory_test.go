@@ -101,9 +101,5 @@ func TestNothingIsExpectedThatNoProbeSays(t *testing.T) {
 }
 
 func BenchmarkMachine(b *testing.B) {
-	h, probes := probe.LiveHost(), machine()
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, probes...)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), machine()...)
 }

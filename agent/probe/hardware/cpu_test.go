@@ -1,7 +1,6 @@
 package hardware
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -208,9 +207,5 @@ func FuzzCPUInfo(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New()
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, p)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), New())
 }

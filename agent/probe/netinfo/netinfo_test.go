@@ -223,9 +223,5 @@ func FuzzNetTables(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New()
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, p)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), New())
 }

@@ -1,7 +1,6 @@
 package osinfo
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -237,9 +236,5 @@ func FuzzCmdline(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New()
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, p)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), New())
 }

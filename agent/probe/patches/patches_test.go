@@ -560,10 +560,5 @@ func BenchmarkFirstReading(b *testing.B) {
 }
 
 func BenchmarkUnchanged(b *testing.B) {
-	root := probetest.Tree(b, probetest.Files(b, server))
-	p := New(Config{})
-	b.ReportAllocs()
-	for b.Loop() {
-		probetest.Sections(probe.RootHost(root), p)
-	}
+	probetest.Benchmark(b, probe.RootHost(probetest.Tree(b, probetest.Files(b, server))), New(Config{}))
 }

@@ -341,11 +341,7 @@ func FuzzDiag(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New(0)
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, p)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), New(0))
 }
 
 func BenchmarkParseTable(b *testing.B) {

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -326,9 +325,5 @@ func FuzzMounts(f *testing.F) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	h, p := probe.LiveHost(), New()
-	b.ReportAllocs()
-	for b.Loop() {
-		probe.RunOnce(context.Background(), h, p)
-	}
+	probetest.Benchmark(b, probe.LiveHost(), New())
 }
