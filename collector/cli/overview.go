@@ -24,6 +24,16 @@ type overviewDoc struct {
 	Alerts []v1.Alert `json:"alerts"`
 }
 
+// freshness is what tells data of this run of the collector from that of an earlier one.
+type freshness struct {
+	started time.Time // the collector
+	sampled time.Time // the newest metrics; zero: there are none
+}
+
+// newestSample is when the metrics that every agent has were last read; %s is the
+// selector of the host. Not every system tells its memory, or its load.
+const newestSample = `max(timestamp(node_memory_MemTotal_bytes{%[1]s})) or max(timestamp(node_load1{%[1]s})) or max(timestamp(atalaya_agent_build_info{%[1]s}))`
+
 // questions are the metrics of the overview; %s is the selector of the host.
 var questions = map[string]string{
 	"load1":         `node_load1{%s}`,
@@ -52,7 +62,9 @@ func (c *client) overviewCommand() *cobra.Command {
 		Use:   "overview [HOST]",
 		Short: "Show one host on one page: system, patches, metrics, CIs, alerts",
 		Long: "Show one host on one page. HOST may be left out when there is only one. With --wait\n" +
-			"the command waits for the host's first complete report.",
+			"the command waits until the host is online and has reported all of this since the\n" +
+			"collector started: its inventory, metrics and what is derived of them. What an earlier\n" +
+			"run stored does not count. When time is up it fails and names what is missing.",
 		Example: "  atalaya overview web1\n  atalaya overview --wait 60s",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,17 +72,19 @@ func (c *client) overviewCommand() *cobra.Command {
 			if len(args) > 0 {
 				host = args[0]
 			}
-			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), wait+callTime)
+			defer cancel()
+			return c.ask(ctx, func(ctx context.Context, api *v1.Client) error {
 				doc, err := awaitOverview(ctx, api, host, wait)
 				return c.answer(err, doc, func() view { return overviewView(doc) })
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 0, "how `long` to wait for a complete report, e.g. 60s")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how `long` to wait for a complete report since the collector started, e.g. 60s")
 	return cmd
 }
 
-// errIncomplete: the host has not reported everything yet.
+// errIncomplete: the host has not reported everything since the collector started.
 var errIncomplete = errors.New("no complete report yet")
 
 func awaitOverview(ctx context.Context, api *v1.Client, host string, wait time.Duration) (overviewDoc, error) {
@@ -78,7 +92,7 @@ func awaitOverview(ctx context.Context, api *v1.Client, host string, wait time.D
 	for {
 		doc, err := readOverview(ctx, api, host)
 		if err == nil && wait > 0 {
-			err = doc.complete()
+			err = checkComplete(ctx, api, doc)
 		}
 		if err == nil || wait == 0 || !time.Now().Before(deadline) {
 			return doc, err
@@ -91,15 +105,34 @@ func awaitOverview(ctx context.Context, api *v1.Client, host string, wait time.D
 	}
 }
 
-// complete says what is missing from a first report.
-func (d overviewDoc) complete() error {
+func checkComplete(ctx context.Context, api *v1.Client, doc overviewDoc) error {
+	status, err := api.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fresh := freshness{started: status.StartedAt}
+	at, ok, err := scalar(ctx, api, fmt.Sprintf(newestSample, doc.selector()))
+	if err != nil {
+		return err
+	}
+	if ok {
+		fresh.sampled = time.UnixMilli(int64(at * 1000))
+	}
+	return doc.complete(fresh)
+}
+
+// complete says what is missing from a report since the collector started.
+func (d overviewDoc) complete(fresh freshness) error {
 	var missing []string
+	if d.Host.State != v1.HostOnline {
+		missing = append(missing, "its connection (it is "+d.Host.State+")")
+	}
 	for _, name := range wholeReport {
-		if _, ok := d.Sections[name]; !ok {
+		if s, ok := d.Sections[name]; !ok || s.ObservedAt.Before(fresh.started) {
 			missing = append(missing, name)
 		}
 	}
-	if _, ok := d.Metrics["memory_total"]; !ok {
+	if fresh.sampled.Before(fresh.started) {
 		missing = append(missing, "metrics")
 	}
 	if d.Host.OS == "" || d.CIs <= 1 { // the views follow the facts by some milliseconds
@@ -110,6 +143,9 @@ func (d overviewDoc) complete() error {
 	}
 	return nil
 }
+
+// selector picks the host's series.
+func (d overviewDoc) selector() string { return fmt.Sprintf("host_id=%q", d.Host.ID) }
 
 func readOverview(ctx context.Context, api *v1.Client, host string) (doc overviewDoc, err error) {
 	if host == "" {
@@ -130,7 +166,7 @@ func readOverview(ctx context.Context, api *v1.Client, host string) (doc overvie
 	}
 	doc.Metrics = map[string]float64{}
 	for name, expr := range questions {
-		v, ok, err := scalar(ctx, api, fmt.Sprintf(expr, fmt.Sprintf("host_id=%q", doc.Host.ID)))
+		v, ok, err := scalar(ctx, api, fmt.Sprintf(expr, doc.selector()))
 		if err != nil {
 			return doc, err
 		}

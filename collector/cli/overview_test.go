@@ -1,0 +1,96 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"atalaya/collector/api/apitest"
+	"atalaya/collector/api/v1"
+	"atalaya/collector/auth"
+	"atalaya/collector/cli"
+)
+
+const web1 = "3e3e3e3e3e3e3e3e"
+
+// reported is the sample fleet after web1 reported everything since the collector
+// started; sampled is when its newest metrics were read.
+func reported(sampled func(started time.Time) time.Time) *apitest.Fleet {
+	fleet := apitest.Sample()
+	for _, name := range []string{"patch_state", "listening_sockets"} {
+		fleet.Facts[web1][name] = fleet.Facts[web1]["os"]
+	}
+	fleet.Evaluate = func(expr string) (float64, bool) {
+		if strings.Contains(expr, "timestamp(") {
+			return float64(sampled(fleet.State.StartedAt).UnixMilli()) / 1000, true
+		}
+		return 0, false
+	}
+	return fleet
+}
+
+// run answers a command line over a fleet.
+func run(t *testing.T, fleet *apitest.Fleet, args ...string) (status int, out, talk string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	socket, err := auth.ListenSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, err := serve(fleet, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var stdout, stderr bytes.Buffer
+	env := cli.Env{Stdout: &stdout, Stderr: &stderr, Now: func() time.Time { return fleet.Now }, Getenv: func(string) string { return "" }}
+	status = cli.Run(context.Background(), env, newRoot(), append([]string{"--socket", path}, args...))
+	return status, stdout.String(), stderr.String()
+}
+
+func TestOverviewWaitsForDataOfThisRun(t *testing.T) {
+	after := func(started time.Time) time.Time { return started.Add(time.Second) }
+	before := func(started time.Time) time.Time { return started.Add(-time.Second) }
+	f := func(name string, fleet *apitest.Fleet, missing string) {
+		t.Helper()
+		status, _, talk := run(t, fleet, "overview", "web1", "--wait", "1ms")
+		if missing == "" {
+			if status != 0 {
+				t.Errorf("%s: status %d: %s", name, status, talk)
+			}
+			return
+		}
+		if want := "of web1: missing " + missing + "\n"; status != 1 || !strings.HasSuffix(talk, want) {
+			t.Errorf("%s: status %d, %q, want 1 and %q", name, status, talk, want)
+		}
+	}
+	f("all reported", reported(after), "")
+	f("metrics of an earlier run", reported(before), "metrics")
+
+	silent := reported(after)
+	silent.HostList[2].State = v1.HostSilent
+	f("silent", silent, "its connection (it is silent)")
+
+	old := reported(after)
+	users := old.Facts[web1]["users"]
+	users.ObservedAt = old.State.StartedAt.Add(-time.Second)
+	old.Facts[web1]["users"] = users
+	delete(old.Facts[web1], "packages")
+	f("sections of an earlier run", old, "packages, users")
+
+	none := reported(after)
+	none.Evaluate = func(string) (float64, bool) { return 0, false }
+	f("no metrics", none, "metrics")
+
+	// Without --wait the data of an earlier run is shown.
+	if status, _, talk := run(t, reported(before), "overview", "web1"); status != 0 {
+		t.Errorf("without --wait: status %d: %s", status, talk)
+	}
+}
