@@ -27,6 +27,9 @@ func (s sink) Hello(host identity.HostID, h wire.Hello, at time.Time) (uint64, e
 	if errors.Is(err, store.ErrUnknownHost) {
 		return 0, &ingest.Refusal{Code: wire.CodeUnknownHost, Reason: "this host is not known here: enrol it again with a new token"}
 	}
+	if errors.Is(err, store.ErrCorrupt) {
+		return 0, ingest.Damaged(err)
+	}
 	return high, err
 }
 
@@ -41,7 +44,7 @@ func (s sink) Apply(_ context.Context, ds []ingest.Delivery) ([]ingest.Outcome, 
 	}
 	outcomes := make([]ingest.Outcome, len(out))
 	for i, o := range out {
-		outcomes[i] = ingest.Outcome{Duplicate: o.Duplicate, Resync: o.Resync, Err: o.Err}
+		outcomes[i] = ingest.Outcome{Duplicate: o.Duplicate, Resync: o.Resync, Err: o.Err, Failed: o.Failed}
 	}
 	return outcomes, nil
 }

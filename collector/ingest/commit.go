@@ -83,6 +83,7 @@ func (s *Server) conclude(group []*pending, outcomes []Outcome, err error) {
 	}
 	s.counters.commits.Add(1)
 	s.acknowledge(group, outcomes)
+	s.failSessions(group, outcomes)
 }
 
 // panicError is a fault in a store's code.
@@ -154,7 +155,19 @@ func (s *Server) fail(group []*pending, err error) {
 	}
 }
 
-// acknowledge sends each stream of the group one Ack.
+// failSessions ends the sessions of what the sink could not take of single hosts; the
+// agents keep it.
+func (s *Server) failSessions(group []*pending, outcomes []Outcome) {
+	for i, p := range group {
+		if outcomes[i].Failed == nil || p.session.failed.Load() {
+			continue // said once for a session
+		}
+		s.cfg.Log.Error("batch not taken, the agent keeps it", "host", p.session.host.String(), "seq", p.batch.Seq, "err", outcomes[i].Failed)
+		p.session.goodbye(Damaged(outcomes[i].Failed))
+	}
+}
+
+// acknowledge sends each stream of the group one Ack, for all that was taken.
 func (s *Server) acknowledge(group []*pending, outcomes []Outcome) {
 	type key struct {
 		stream *quic.Stream
@@ -167,6 +180,9 @@ func (s *Server) acknowledge(group []*pending, outcomes []Outcome) {
 	}
 	answers := make(map[key]*answer, len(group))
 	for i, p := range group {
+		if outcomes[i].Failed != nil {
+			continue
+		}
 		s.countOutcome(p, outcomes[i])
 		k := key{p.stream, p.batch.Epoch}
 		a := answers[k]

@@ -47,6 +47,10 @@ type Outcome struct {
 	// Err refuses this batch for good: it is acknowledged, so that the agent does not
 	// send it for ever, and counted as refused.
 	Err error
+	// Failed says that the sink could not take this batch while it could take others:
+	// its records of the host are damaged. The batch is not acknowledged and the session
+	// ends, so that the agent keeps what it has until the records are mended.
+	Failed error
 }
 
 // Sink is the store of facts.
@@ -100,6 +104,14 @@ type Refusal struct {
 	Code   wire.Code
 	Reason string
 	After  time.Duration // before which the agent is not to come back
+	Err    error         // what is behind it, when the fault is ours: for our log alone
+}
+
+// Damaged is the Refusal for a host of whom the sink's records are damaged. The agent
+// keeps what it has, and tries again.
+func Damaged(err error) *Refusal {
+	return &Refusal{Code: wire.CodeStorage, After: storageRetry, Err: err,
+		Reason: "the collector's records of this host are damaged, its log names them: restore the collector's state from a backup"}
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused with code %d: %s", r.Code, r.Reason) }
@@ -302,20 +314,23 @@ func (s *Server) refuse(conn *quic.Conn, r *Refusal) {
 	conn.CloseWithError(quic.ApplicationErrorCode(r.Code), r.Reason)
 }
 
-// refusalOf returns what the agent is told of an error; what it is not to know
-// becomes CodeInternal.
+// refusalOf returns what the agent is told of an error, and logs a fault of ours; what
+// the agent is not to know becomes CodeInternal.
 func (s *Server) refusalOf(err error, host identity.HostID) *Refusal {
 	var r *Refusal
 	switch {
 	case errors.As(err, &r):
-		return r
 	case errors.Is(err, wire.ErrTooLarge):
 		return &Refusal{Code: wire.CodeTooLarge, Reason: err.Error()}
 	case errors.Is(err, wire.ErrMalformed):
 		return &Refusal{Code: wire.CodeProtocol, Reason: err.Error()}
+	default:
+		r = &Refusal{Code: wire.CodeInternal, Reason: "the collector could not do it", After: storageRetry, Err: err}
 	}
-	s.cfg.Log.Error("session failed", "host", host.String(), "err", err)
-	return &Refusal{Code: wire.CodeInternal, Reason: "the collector could not do it", After: storageRetry}
+	if r.Err != nil {
+		s.cfg.Log.Error("session failed", "host", host.String(), "code", uint64(r.Code), "err", r.Err)
+	}
+	return r
 }
 
 // Revoke ends the host's session now. The Verifier keeps it from coming back.

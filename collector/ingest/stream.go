@@ -70,7 +70,9 @@ func isCancelled(err error) bool {
 // breakStream ends a stream whose peer broke the rules, and the session when that
 // happens often. What cannot go on without the stream (the Hello) ends at once.
 func (se *session) breakStream(stream *quic.Stream, r *Refusal) {
-	se.server.cfg.Log.Warn("stream refused", "host", se.host.String(), "code", uint64(r.Code), "reason", r.Reason)
+	if r.Err == nil { // otherwise refusalOf has logged it
+		se.server.cfg.Log.Warn("stream refused", "host", se.host.String(), "code", uint64(r.Code), "reason", r.Reason)
+	}
 	select {
 	case <-se.ready:
 	default:

@@ -16,9 +16,9 @@ import (
 )
 
 // Apply takes batches in one transaction: all that it accepts is durable when it
-// returns nil, and nothing is when it returns an error. A delivery that is refused,
-// and a section whose digest does not match, leave no trace and do not hold up the
-// others. The outcomes are in the order of the deliveries. Apply calls nothing outside.
+// returns nil, and nothing is when it returns an error. A delivery that is refused or
+// failed, and a section whose digest does not match, leave no trace and do not hold up
+// the others. The outcomes are in the order of the deliveries. Apply calls nothing outside.
 func (s *Store) Apply(ds []Delivery) ([]Outcome, error) {
 	out := make([]Outcome, len(ds))
 	var seen map[[8]byte]time.Time
@@ -46,7 +46,7 @@ func (s *Store) Apply(ds []Delivery) ([]Outcome, error) {
 		return nil, err
 	}
 	for i := range ds {
-		if out[i].Err == nil {
+		if out[i].Err == nil && out[i].Failed == nil {
 			s.Seen(ds[i].Host, ds[i].Received)
 		}
 	}
@@ -65,7 +65,8 @@ type applying struct {
 	marks  marks
 	states []SectionState
 	losses []LossRecord
-	err    error // the host is not usable
+	resync []facts.ID // to ask for with the next outcome: the states were damaged
+	err    error      // the host is not usable
 
 	marksDirty, statesDirty, lossesDirty bool
 }
@@ -87,17 +88,39 @@ func (a *applier) host(id identity.HostID) *applying {
 	if h.marks, h.err = a.tx.marks(rec.Index); h.err != nil {
 		return h
 	}
-	h.states, h.err = a.tx.sections(rec.Index)
+	if h.states, h.err = a.tx.sections(rec.Index); errors.Is(h.err, ErrCorrupt) {
+		h.err = a.heal(id, h, h.err)
+	}
 	return h
 }
 
 // deliver applies one batch. The error is one of the store; what is wrong with the
-// delivery alone is in the outcome.
+// delivery or its host alone is in the outcome.
 func (a *applier) deliver(d *Delivery) (Outcome, error) {
 	h := a.host(d.Host)
 	if h.err != nil {
-		return Outcome{Err: h.err}, nil
+		return outcomeOf(h.err)
 	}
+	out, err := a.take(h, d)
+	if err == nil && out.Failed == nil {
+		out.Resync, h.resync = append(out.Resync, h.resync...), nil
+	}
+	return out, err
+}
+
+// outcomeOf sorts an error by whom it concerns: only what is wrong with the delivery
+// refuses it for good, damage fails the deliveries of one host, all else is the store's.
+func outcomeOf(err error) (Outcome, error) {
+	switch {
+	case errors.Is(err, ErrUnknownHost), errors.Is(err, ErrMalformed), errors.Is(err, ErrReused):
+		return Outcome{Err: err}, nil
+	case errors.Is(err, ErrCorrupt):
+		return Outcome{Failed: err}, nil
+	}
+	return Outcome{}, err
+}
+
+func (a *applier) take(h *applying, d *Delivery) (Outcome, error) {
 	if d.Batch.Seq == 0 {
 		return Outcome{Err: fmt.Errorf("%w: batch without a number", ErrMalformed)}, nil
 	}
@@ -110,7 +133,7 @@ func (a *applier) deliver(d *Delivery) (Outcome, error) {
 	}
 	plans, err := a.plan(h, &d.Batch)
 	if err != nil {
-		return Outcome{Err: err}, nil
+		return outcomeOf(err)
 	}
 	out, err := a.write(h, d, plans)
 	if err != nil {
@@ -241,8 +264,8 @@ func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error 
 	return nil
 }
 
-// storedItems reads a section. Damaged rows are thrown away: the section that is about
-// to replace them brings them again.
+// storedItems reads a section. Damaged rows are thrown away, and the section is
+// doubtful until it has come again as a whole.
 func (a *applier) storedItems(h *applying, section facts.ID) ([]facts.Item, error) {
 	var last []byte
 	for {
@@ -257,10 +280,11 @@ func (a *applier) storedItems(h *applying, section facts.ID) ([]facts.Item, erro
 			return items, err // sound, or a damage that deleting a row does not mend
 		}
 		last = damage.Key
-		a.tx.store.log.Error("damaged row thrown away, its section was sent again", "section", section, "err", err)
+		a.tx.store.log.Error("damaged row thrown away, its section comes again", "section", section, "err", err)
 		if err := a.tx.Table(tableRows).Delete(damage.Key); err != nil {
 			return nil, err
 		}
+		h.doubt(section)
 	}
 }
 
@@ -388,7 +412,9 @@ func (a *applier) lose(h *applying, d *Delivery) error {
 	}
 	if !h.lossesDirty {
 		var err error
-		if h.losses, err = a.tx.losses(h.rec.Index); err != nil {
+		if h.losses, err = a.tx.losses(h.rec.Index); errors.Is(err, ErrCorrupt) {
+			a.tx.store.log.Error("damaged list of losses thrown away", "host", d.Host.String(), "err", err)
+		} else if err != nil {
 			return err
 		}
 		h.lossesDirty = true

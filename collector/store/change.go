@@ -92,6 +92,11 @@ type Delivery struct {
 // Outcome of one delivery.
 type Outcome struct {
 	Duplicate bool       // known before; nothing was changed
-	Resync    []facts.ID // sections whose digest does not match: they were left as they were
-	Err       error      // this delivery alone was refused: ErrUnknownHost, ErrMalformed or ErrReused
+	Resync    []facts.ID // sections to be sent as a whole: their digest does not match, or they were damaged
+	// Err refuses this delivery for good: ErrUnknownHost, ErrMalformed or ErrReused.
+	Err error
+	// Failed, an ErrCorrupt, says that the host's records are damaged and the delivery
+	// was not taken. It must not be acknowledged: the host is to keep it until the
+	// records are mended.
+	Failed error
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -294,11 +295,11 @@ func (s *Store) seenDue() bool {
 func (tx *Tx) flushSeen(seen map[[8]byte]time.Time) error {
 	for id, at := range seen {
 		rec, ok, err := tx.hostRecord(id)
+		if !ok && (err == nil || errors.Is(err, ErrCorrupt)) {
+			continue // a damaged host must not hold up the others
+		}
 		if err != nil {
 			return err
-		}
-		if !ok {
-			continue
 		}
 		if err := tx.putSeen(rec.Index, at); err != nil {
 			return err

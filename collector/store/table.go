@@ -306,6 +306,23 @@ func (t *table) forget(stored []byte) {
 	}
 }
 
+// recount makes number and sum anew from what is stored. A record is taken out of the
+// sum by its checksum, which may be what is damaged.
+func (t *table) recount() (err error) {
+	if err := t.open(); err != nil {
+		return err
+	}
+	defer guard(&err, t.name, nil)()
+	t.count, t.sum = 0, 0
+	return t.bucket.ForEach(func(_, stored []byte) error {
+		t.count++
+		if n := len(stored) - sumSize; n >= 0 {
+			t.sum += uint64(binary.LittleEndian.Uint32(stored[n:]))
+		}
+		return nil
+	})
+}
+
 // tableSum reads number and sum of a table's records from the catalogue.
 func (tx *Tx) tableSum(name string) (count, sum uint64, err error) {
 	defer guard(&err, catalogue, []byte(name))()
