@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -86,25 +87,47 @@ func patchCounts(v v1.Verdict) (pending, security cell) {
 func (c *client) hostShow() *cobra.Command {
 	var section string
 	cmd := &cobra.Command{
-		Use:   "show HOST",
+		Use:   "show [HOST]",
 		Short: "Show a host and the state of its sections, or one section with its rows",
 		Long: "Show what is known of a host: its properties and, for each section of its inventory,\n" +
 			"status, number of rows and age. --section shows the rows of one section; with\n" +
-			"--output json the answer holds the rows of all.",
+			"--output json the answer holds the rows of all. HOST may be left out when there is\n" +
+			"only one.",
 		Example: "  atalaya host show web1\n  atalaya host show web1 --section packages\n  atalaya host show web1 --output json",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
-				if section != "" {
-					return c.showSection(ctx, api, args[0], section)
+				host, err := hostOf(ctx, api, args)
+				if err != nil {
+					return err
 				}
-				doc, err := api.Host(ctx, args[0], c.output == formatJSON)
+				if section != "" {
+					return c.showSection(ctx, api, host, section)
+				}
+				doc, err := api.Host(ctx, host, c.output == formatJSON)
 				return c.answer(err, doc, func() view { return hostView(doc) })
 			})
 		},
 	}
 	cmd.Flags().StringVar(&section, "section", "", "`name` of a section, e.g. packages")
 	return cmd
+}
+
+// hostOf is the host that a command line names, or the only one there is.
+func hostOf(ctx context.Context, api *v1.Client, args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	page, err := api.Hosts(ctx, v1.HostQuery{Page: v1.Page{Limit: 2}})
+	switch {
+	case err != nil:
+		return "", err
+	case len(page.Hosts) == 0:
+		return "", errors.New(noHosts(v1.HostQuery{}))
+	case len(page.Hosts) > 1:
+		return "", usagef("there are several hosts: name one of `atalaya host list`")
+	}
+	return page.Hosts[0].ID, nil
 }
 
 func (c *client) showSection(ctx context.Context, api *v1.Client, host, section string) error {

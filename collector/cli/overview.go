@@ -68,14 +68,10 @@ func (c *client) overviewCommand() *cobra.Command {
 		Example: "  atalaya overview web1\n  atalaya overview --wait 60s",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			host := ""
-			if len(args) > 0 {
-				host = args[0]
-			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), wait+callTime)
 			defer cancel()
 			return c.ask(ctx, func(ctx context.Context, api *v1.Client) error {
-				doc, err := awaitOverview(ctx, api, host, wait)
+				doc, err := awaitOverview(ctx, api, args, wait)
 				return c.answer(err, doc, func() view { return overviewView(doc) })
 			})
 		},
@@ -87,10 +83,10 @@ func (c *client) overviewCommand() *cobra.Command {
 // errIncomplete: the host has not reported everything since the collector started.
 var errIncomplete = errors.New("no complete report yet")
 
-func awaitOverview(ctx context.Context, api *v1.Client, host string, wait time.Duration) (overviewDoc, error) {
+func awaitOverview(ctx context.Context, api *v1.Client, args []string, wait time.Duration) (overviewDoc, error) {
 	deadline := time.Now().Add(wait)
 	for {
-		doc, err := readOverview(ctx, api, host)
+		doc, err := readOverview(ctx, api, args)
 		if err == nil && wait > 0 {
 			err = checkComplete(ctx, api, doc)
 		}
@@ -147,11 +143,11 @@ func (d overviewDoc) complete(fresh freshness) error {
 // selector picks the host's series.
 func (d overviewDoc) selector() string { return fmt.Sprintf("host_id=%q", d.Host.ID) }
 
-func readOverview(ctx context.Context, api *v1.Client, host string) (doc overviewDoc, err error) {
-	if host == "" {
-		if host, err = onlyHost(ctx, api); err != nil {
-			return doc, err
-		}
+// readOverview reads the page of the host that args name, or of the only one.
+func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overviewDoc, err error) {
+	host, err := hostOf(ctx, api, args)
+	if err != nil {
+		return doc, err
 	}
 	if doc.HostDetail, err = api.Host(ctx, host, false); err != nil {
 		return doc, err
@@ -185,19 +181,6 @@ func readOverview(ctx context.Context, api *v1.Client, host string) (doc overvie
 	})
 	doc.Alerts = notNil(ofHost(doc.Alerts, doc.Host.Name))
 	return doc, err
-}
-
-func onlyHost(ctx context.Context, api *v1.Client) (string, error) {
-	page, err := api.Hosts(ctx, v1.HostQuery{Page: v1.Page{Limit: 2}})
-	switch {
-	case err != nil:
-		return "", err
-	case len(page.Hosts) == 0:
-		return "", errors.New(noHosts(v1.HostQuery{}))
-	case len(page.Hosts) > 1:
-		return "", usagef("there are several hosts: name one of `atalaya host list`")
-	}
-	return page.Hosts[0].ID, nil
 }
 
 // scalar evaluates an expression that gives one sample; ok is false when it gives none.

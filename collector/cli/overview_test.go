@@ -94,3 +94,21 @@ func TestOverviewWaitsForDataOfThisRun(t *testing.T) {
 		t.Errorf("without --wait: status %d: %s", status, talk)
 	}
 }
+
+func TestTheOnlyHostNeedsNoName(t *testing.T) {
+	for _, command := range [][]string{{"host", "show"}, {"host", "show", "--section", "packages"}, {"overview"}} {
+		fleet := reported(func(started time.Time) time.Time { return started })
+		if status, out, talk := run(t, fleet, command...); status != 2 || out != "" || !strings.Contains(talk, "name one of `atalaya host list`") {
+			t.Errorf("%q of several hosts: status %d: %s%s", command, status, out, talk)
+		}
+		fleet.HostList = fleet.HostList[2:]
+		_, want, _ := run(t, fleet, append(command, "web1")...)
+		if status, out, talk := run(t, fleet, command...); status != 0 || out == "" || out != want {
+			t.Errorf("%q: status %d: %q%s, want %q", command, status, out, talk, want)
+		}
+		fleet.HostList = nil
+		if status, _, talk := run(t, fleet, command...); status != 1 || !strings.Contains(talk, "no hosts yet") {
+			t.Errorf("%q without hosts: status %d: %s", command, status, talk)
+		}
+	}
+}
