@@ -83,7 +83,10 @@ func (u *Uplink) session(ctx context.Context, creds *identity.Credentials, try i
 		s.conn.close(wire.CodeNone)
 		s.drain()
 	}()
-	if err := s.open(ctx); err != nil {
+	// Writes wait for a collector that slows us down, up to writeTimeout; to stop must not.
+	stop := context.AfterFunc(ctx, func() { s.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "") })
+	defer stop()
+	if err := s.open(); err != nil {
 		return creds, err
 	}
 	return s.run(ctx, creds)
@@ -121,9 +124,7 @@ func (s *Status) add(conn *connection) {
 }
 
 // open says Hello and waits for the Welcome.
-func (s *session) open(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "") })
-	defer stop()
+func (s *session) open() error {
 	var err error
 	if s.control, err = s.openStream(wire.ClassControl); err != nil {
 		return err

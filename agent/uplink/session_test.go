@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -158,5 +159,38 @@ func TestBatchThatCannotBeEncodedIsDroppedAlone(t *testing.T) {
 	m.mu.Unlock()
 	if st := u.Status(); st.State != Connected || st.Sessions != 1 {
 		t.Errorf("status %+v, want the same session", st)
+	}
+}
+
+// TestStopDoesNotWaitForACollectorThatDoesNotRead: a write waits for as long as the
+// collector slows us down, up to writeTimeout.
+func TestStopDoesNotWaitForACollectorThatDoesNotRead(t *testing.T) {
+	s := newScript(t)
+	dir, _ := s.auth.enrolled()
+	u := New(Config{Address: s.ln.Addr().String(), Dir: dir, Spool: newMemory(many(8, large())...), Hello: wire.Hello{Hostname: "h"}})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- u.Run(ctx) }()
+	p := s.accept()
+	p.welcome(wire.Welcome{Version: 1})
+	p.stream() // of batches
+	p.stream() // the bulk stream, of which nothing is read
+	last := uint64(0)
+	eventually(t, u, "the full stream", func(st Status) bool {
+		full := st.BytesOut == last && last > 400<<10
+		last = st.BytesOut
+		return full
+	})
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("the agent goes on for more than 2 s after it was stopped")
+		p.conn.CloseWithError(0, "")
+		<-done
 	}
 }
