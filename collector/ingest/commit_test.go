@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,14 +36,14 @@ func (l *logBuffer) String() string {
 // damaged is a sink whose records of one host are damaged.
 type damaged struct {
 	stores
-	host identity.HostID
+	host atomic.Pointer[identity.HostID]
 	late bool // found with the first batch, not with the Hello
 }
 
 var errDamage = errors.New("table marks: checksum does not match")
 
 func (d *damaged) Hello(host identity.HostID, _ wire.Hello, _ time.Time) (uint64, error) {
-	if host == d.host && !d.late {
+	if !d.late && host == *d.host.Load() {
 		return 0, Damaged(errDamage)
 	}
 	return 0, nil
@@ -51,7 +52,7 @@ func (d *damaged) Hello(host identity.HostID, _ wire.Hello, _ time.Time) (uint64
 func (d *damaged) Apply(ctx context.Context, ds []Delivery) ([]Outcome, error) {
 	out, err := d.stores.Apply(ctx, ds)
 	for i := range out {
-		if ds[i].Host == d.host {
+		if ds[i].Host == *d.host.Load() {
 			out[i].Failed = errDamage
 		}
 	}
@@ -83,7 +84,7 @@ func TestBatchOfADamagedHostIsNotAcknowledged(t *testing.T) {
 	sink.hold = make(chan struct{})
 	r := newRig(t, func(c *Config) { c.Sink, c.Log = sink, slog.New(slog.NewTextHandler(log, nil)) })
 	sick, sickControl := r.greeted()
-	sink.host = sick.host
+	sink.host.Store(&sick.host)
 	well, _ := r.greeted()
 	sickBatches := sick.open(batches(), batch(1), batch(2))
 	wellBatches := well.open(batches(), batch(1))
@@ -111,7 +112,7 @@ func TestDamagedHostIsToldSoAtItsHello(t *testing.T) {
 	sink, log := &damaged{}, &logBuffer{}
 	r := newRig(t, func(c *Config) { c.Sink, c.Log = sink, slog.New(slog.NewTextHandler(log, nil)) })
 	p := r.peer()
-	sink.host = p.host
+	sink.host.Store(&p.host)
 	typ, payload := next(t, wire.NewReader(p.open(control(), hello(1, 1)), wire.ControlLimits()))
 	wantDamaged(t, typ, payload)
 	if n := strings.Count(log.String(), "level="); n != 1 || !strings.Contains(log.String(), errDamage.Error()) || !strings.Contains(log.String(), p.host.String()) {
