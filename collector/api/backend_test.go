@@ -195,6 +195,10 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 	if len(cis.CIs) != 1 || cis.CIs[0].Name != "nginx" || cis.CIs[0].Host != "web1" {
 		t.Fatalf("services %+v", cis.CIs)
 	}
+	mine := must[v1.CIPage](t)(w.CIs(ctx, v1.CIQuery{Host: "web1"}))
+	if len(mine.CIs) < 2 || mine.CIs[0].Name != "web1" || slices.ContainsFunc(mine.CIs[1:], func(ci v1.CI) bool { return ci.Host != "web1" }) {
+		t.Errorf("CIs of web1: %+v", mine.CIs)
+	}
 	item := must[v1.CIDetail](t)(w.CI(ctx, "host:web1"))
 	impact := must[v1.Impact](t)(w.Impact(ctx, item.CI.ID))
 	if !slices.ContainsFunc(impact.Affected, func(a v1.Affected) bool { return a.ID == cis.CIs[0].ID && len(a.Why) > 0 }) {

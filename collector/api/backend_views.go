@@ -21,7 +21,7 @@ type cmdbBackend struct{ Sources }
 
 // CIs implements CMDB.
 func (b cmdbBackend) CIs(_ context.Context, q v1.CIQuery) (out v1.CIPage, err error) {
-	query := cmdb.ListQuery{Name: q.Name, Gone: q.Gone, After: q.Cursor, Limit: q.Limit}
+	query := cmdb.ListQuery{Name: q.Name, Host: q.Host, Gone: q.Gone, After: q.Cursor, Limit: q.Limit}
 	if q.Class != "" {
 		class, ok := cmdb.ClassByName(q.Class)
 		if !ok {

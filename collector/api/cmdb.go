@@ -22,6 +22,7 @@ type CIParam struct {
 func (a *API) cis(ctx context.Context, in *struct {
 	Class string `query:"class" maxLength:"64"`
 	Name  string `query:"name" maxLength:"255" doc:"part of the name, or a pattern with * and ?"`
+	Host  string `query:"host" maxLength:"255" doc:"name or number: what belongs to this host only"`
 	Gone  bool   `query:"gone" doc:"those that are gone, too"`
 	PageParams
 }) (*body[v1.CIPage], error) {
@@ -29,7 +30,7 @@ func (a *API) cis(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.CMDB.CIs(ctx, v1.CIQuery{Class: in.Class, Name: in.Name, Gone: in.Gone, Page: page})
+	out, err := a.CMDB.CIs(ctx, v1.CIQuery{Class: in.Class, Name: in.Name, Host: in.Host, Gone: in.Gone, Page: page})
 	out.Now, out.CIs, out.Next = a.now(), nonNil(out.CIs), opaque(out.Next)
 	return answer(out, err)
 }

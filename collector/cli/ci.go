@@ -20,7 +20,7 @@ func (c *client) ciList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List configuration items",
-		Example: "  atalaya ci list --class service\n  atalaya ci list --class software --name 'openssl*'\n  atalaya ci list --gone --output csv",
+		Example: "  atalaya ci list --class service\n  atalaya ci list --host web1\n  atalaya ci list --class software --name 'openssl*'\n  atalaya ci list --gone --output csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
@@ -39,6 +39,7 @@ func (c *client) ciList() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Class, "class", "", "only this `class`, e.g. host, operating_system, software, service, network_address")
 	f.StringVar(&q.Name, "name", "", "only items whose name matches the `pattern`, with * and ?")
+	f.StringVar(&q.Host, "host", "", "only items that belong to this `host`, by name or number")
 	f.BoolVar(&q.Gone, "gone", false, "those that are gone, too")
 	return cmd
 }

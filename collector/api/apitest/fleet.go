@@ -197,8 +197,19 @@ func (f *Fleet) Patches(_ context.Context, q v1.PatchQuery) (out v1.PatchPage, e
 
 // CIs implements api.CMDB.
 func (f *Fleet) CIs(_ context.Context, q v1.CIQuery) (out v1.CIPage, err error) {
+	name := ""
+	if q.Host != "" {
+		h, err := f.find(q.Host)
+		if err != nil {
+			return out, err
+		}
+		name = h.Name
+	}
 	var all []v1.CI
 	for _, ci := range f.Items {
+		if name != "" && ci.Host != name && ci.Class+":"+ci.Name != "host:"+name {
+			continue
+		}
 		if (q.Class == "" || q.Class == ci.Class) && glob(q.Name, ci.Name) && (ci.Present || q.Gone) {
 			all = append(all, ci)
 		}

@@ -56,7 +56,7 @@ func (c *Client) Patches(ctx context.Context, q PatchQuery) (PatchPage, error) {
 
 // CIs lists configuration items.
 func (c *Client) CIs(ctx context.Context, q CIQuery) (CIPage, error) {
-	v := values{}.set("class", q.Class).set("name", q.Name).flag("gone", q.Gone)
+	v := values{}.set("class", q.Class).set("name", q.Name).set("host", q.Host).flag("gone", q.Gone)
 	return fetch[CIPage](ctx, c, "cis", v.page(q.Page))
 }
 

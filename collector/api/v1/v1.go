@@ -269,6 +269,7 @@ type CIPage struct {
 type CIQuery struct {
 	Class string
 	Name  string // a part of the name, or a pattern with * and ?
+	Host  string // name or number: those that belong to this host only
 	Gone  bool   // those that are gone, too
 	Page
 }
