@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -19,9 +20,11 @@ type overviewDoc struct {
 	Patches v1.PatchStatus `json:"patches"`
 	// Metrics are the newest readings by the name of the question.
 	Metrics map[string]float64 `json:"metrics"`
-	// CIs are the host itself and what fails with it.
-	CIs    int        `json:"cis"`
-	Alerts []v1.Alert `json:"alerts"`
+	// CIs belong to the host, itself among them.
+	CIs int `json:"cis"`
+	// Dependents are CIs of the whole fleet that fail with the host.
+	Dependents int        `json:"dependents"`
+	Alerts     []v1.Alert `json:"alerts"`
 }
 
 // freshness is what tells data of this run of the collector from that of an earlier one.
@@ -43,6 +46,7 @@ var questions = map[string]string{
 	"memory_used":   `node_memory_MemTotal_bytes{%[1]s} - node_memory_MemAvailable_bytes{%[1]s}`,
 	"memory_total":  `node_memory_MemTotal_bytes{%s}`,
 	"root_used":     `node_filesystem_size_bytes{mountpoint="/",%[1]s} - node_filesystem_free_bytes{mountpoint="/",%[1]s}`,
+	"root_avail":    `node_filesystem_avail_bytes{mountpoint="/",%s}`,
 	"root_total":    `node_filesystem_size_bytes{mountpoint="/",%s}`,
 	"tcp_in_use":    `node_sockstat_TCP_inuse{%s}`,
 	"running":       `node_procs_running{%s}`,
@@ -174,7 +178,15 @@ func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overv
 	if err != nil {
 		return doc, err
 	}
-	doc.CIs = 1 + len(impact.Affected)
+	doc.Dependents = len(impact.Affected)
+	items, _, err := all(0, func(p v1.Page) ([]v1.CI, string, error) {
+		page, err := api.CIs(ctx, v1.CIQuery{Host: doc.Host.ID, Page: p})
+		return page.CIs, page.Next, err
+	})
+	if err != nil {
+		return doc, err
+	}
+	doc.CIs = len(items)
 	doc.Alerts, _, err = all(0, func(p v1.Page) ([]v1.Alert, string, error) {
 		page, err := api.Alerts(ctx, v1.AlertQuery{Page: p})
 		return page.Alerts, page.Next, err
@@ -233,7 +245,7 @@ func overviewView(d overviewDoc) view {
 	for _, m := range metricLines(d.Metrics) {
 		p.add(m[0], text(m[1]))
 	}
-	p.add("cis", number(d.CIs))
+	p.add("cis", text(fmt.Sprintf("%d (%d depend on it)", d.CIs, d.Dependents)))
 	p.add("alerts", alertsCell(d.Alerts))
 	return view{pairs: p}
 }
@@ -284,7 +296,9 @@ func metricLines(m map[string]float64) [][2]string {
 		out = append(out, [2]string{"cpu", fmt.Sprintf("%.0f %% busy", 100*busy)})
 	}
 	used("memory", "memory_used", "memory_total")
-	used("disk /", "root_used", "root_total")
+	if line, ok := diskLine(m["root_used"], m["root_avail"]); ok {
+		out = append(out, [2]string{"disk /", line})
+	}
 	if rate, ok := m["network_bytes"]; ok {
 		out = append(out, [2]string{"network", human(int64(rate)) + "/s both ways"})
 	}
@@ -294,6 +308,17 @@ func metricLines(m map[string]float64) [][2]string {
 		out = append(out, [2]string{"up", "for " + span(time.Duration(up)*time.Second)})
 	}
 	return out
+}
+
+// diskLine counts as df does: what is reserved for root is neither used nor available,
+// and the share is rounded up. ok is false when the sizes are not known.
+func diskLine(used, avail float64) (line string, ok bool) {
+	whole := used + avail
+	if whole <= 0 {
+		return "", false
+	}
+	return fmt.Sprintf("%s of %s used (%.0f %%), %s available",
+		human(int64(used)), human(int64(whole)), math.Ceil(100*used/whole), human(int64(avail))), true
 }
 
 func alertsCell(alerts []v1.Alert) cell {

@@ -112,3 +112,27 @@ func TestTheOnlyHostNeedsNoName(t *testing.T) {
 		}
 	}
 }
+
+func TestOverviewCountsAsDfAndTheCMDBDo(t *testing.T) {
+	fleet := reported(func(started time.Time) time.Time { return started })
+	fleet.Evaluate = func(expr string) (float64, bool) {
+		switch {
+		case strings.HasPrefix(expr, "node_filesystem_avail_bytes{"):
+			return 60 << 30, true
+		case strings.Contains(expr, "- node_filesystem_free_bytes{"):
+			return 20 << 30, true
+		case strings.HasPrefix(expr, "node_filesystem_size_bytes{"):
+			return 100 << 30, true
+		}
+		return 0, false
+	}
+	other := fleet.Items[3]
+	other.ID, other.Host = "service/d0d0d0d0d0d0d0d0/nginx", "db1"
+	fleet.Items = append(fleet.Items, other)
+	_, out, talk := run(t, fleet, "overview", "web1")
+	for _, want := range []string{"20.0 GiB of 80.0 GiB used (25 %), 60.0 GiB available", "3 (2 depend on it)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s%s", want, out, talk)
+		}
+	}
+}
