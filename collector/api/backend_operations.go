@@ -22,7 +22,12 @@ import (
 // operationsBackend does what administrators ask of the collector itself.
 type operationsBackend struct{ Sources }
 
-// Status implements Operations.
+// statsTime is how long a status waits for the metrics engine, which may be opening
+// its files again.
+const statsTime = 2 * time.Second
+
+// Status implements Operations. Only the store must answer: what else is down becomes
+// a warning, for that is when somebody asks.
 func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 	out = v1.Status{Version: b.Version, StartedAt: b.StartedAt.UTC(), Sessions: b.Sessions()}
 	silent, err := b.countHosts(&out)
@@ -36,23 +41,45 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 			out.Alerts.Pending++
 		}
 	}
-	stats, err := b.Series.Stats()
-	if err != nil {
-		return out, err
+	var down []string
+	note := func(what string, err error) {
+		if err != nil {
+			down = append(down, fmt.Sprintf("%s: %v", what, err))
+		}
 	}
+	stats, err := within(statsTime, b.Series.Stats)
+	note("metrics are not available", err)
 	out.Series = stats.Series
-	if out.StoreBytes, err = b.Store.Size(); err != nil {
-		return out, err
-	}
-	if out.SeriesBytes, err = folderSize(b.SeriesDir); err != nil {
-		return out, err
-	}
+	out.StoreBytes, err = b.Store.Size()
+	note("size of the state file", err)
+	out.SeriesBytes, err = folderSize(b.SeriesDir)
+	note("size of the metrics", err)
 	delivery, err := b.Alerts.Delivery()
-	if err != nil {
-		return out, err
-	}
-	out.Warnings = warnings(silent, stats.Tally.Lost(), delivery)
+	note("notifications that wait", err)
+	out.Warnings = append(down, warnings(silent, stats.Tally.Lost(), delivery)...)
 	return out, nil
+}
+
+// within returns what ask answers, or an error when it takes longer.
+func within[T any](limit time.Duration, ask func() (T, error)) (T, error) {
+	type reply struct {
+		v   T
+		err error
+	}
+	replies := make(chan reply, 1)
+	go func() {
+		v, err := ask()
+		replies <- reply{v, err}
+	}()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case r := <-replies:
+		return r.v, r.err
+	case <-late.C:
+		var none T
+		return none, fmt.Errorf("no answer within %s", limit)
+	}
 }
 
 // countHosts fills what the store knows and returns the names of silent hosts.

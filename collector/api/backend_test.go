@@ -240,6 +240,18 @@ func TestMetricsThroughTheAPI(t *testing.T) {
 	}
 }
 
+func TestStatusAnswersWithoutTheMetricsEngine(t *testing.T) {
+	w := newWhole(t)
+	w.host(7, "lab")
+	if err := w.parts.Series.Close(); err != nil {
+		t.Fatal(err)
+	}
+	status := must[v1.Status](t)(w.Status(context.Background()))
+	if status.Hosts.Total != 1 || status.StoreBytes == 0 || len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "metrics are not available: series database is closed") {
+		t.Errorf("status %+v", status)
+	}
+}
+
 func TestAdministrationThroughTheAPI(t *testing.T) {
 	w, ctx := newWhole(t), context.Background()
 	reader := must[v1.NewToken](t)(w.CreateToken(ctx, v1.TokenRequest{Kind: v1.TokenAPI, Role: "reader", Note: "grafana", TTLSeconds: 3600}))
