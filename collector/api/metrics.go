@@ -171,7 +171,10 @@ func (p promParams) deadline(ctx context.Context) (context.Context, context.Canc
 	}
 	d, err := parseStep(text)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("parameter \"timeout\": %w", err)
+	}
+	if d <= 0 {
+		return nil, nil, fmt.Errorf("%w: timeout %q is not more than nothing", ErrInvalid, text)
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	return ctx, cancel, nil

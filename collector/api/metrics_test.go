@@ -102,6 +102,16 @@ func TestTimeoutParameterShortensAQuery(t *testing.T) {
 	}
 }
 
+func TestTimeoutMustBeMoreThanNothing(t *testing.T) {
+	a := newAPI(t, apitest.Sample())
+	for _, timeout := range []string{"-1", "0", "-1s", "soon"} {
+		w := do(a, "GET", "/api/v1/query?query=node_load1&timeout="+timeout, "reader", "")
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"errorType":"bad_data"`) {
+			t.Errorf("timeout=%s: %d %s", timeout, w.Code, w.Body)
+		}
+	}
+}
+
 // slow answers a query only when its time is up.
 type slow struct{ *apitest.Fleet }
 
