@@ -95,6 +95,10 @@ func isPanic(err error) bool { _, ok := err.(*panicError); return ok }
 
 // write makes the group durable: samples first, so that a batch which counts as taken
 // has all of its samples. Samples written twice after a crash in between are no fault.
+// Nor are the samples of a batch that the sink then refuses or fails: who has a session
+// was known to the sink at its Hello, its quota bounds what it writes, and the series
+// are those that the host may write anyway. Of a host that is removed meanwhile at most
+// its window of batches still comes.
 func (s *Server) write(ctx context.Context, group []*pending) (outcomes []Outcome, err error) {
 	defer func() {
 		if r := recover(); r != nil {
