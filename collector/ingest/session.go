@@ -120,6 +120,7 @@ func (s *Server) enter(se *session) bool {
 	se.state = h
 	if old := h.current.Swap(se); old != nil {
 		s.counters.replaced.Add(1)
+		s.cfg.Log.Debug("session replaced by a newer one", "host", se.host.String())
 		s.refuse(old.conn, &Refusal{Code: wire.CodeReplaced, Reason: "a newer session of this host has begun"})
 		s.noteSwapLocked(h, se, old, now)
 	}
