@@ -163,26 +163,28 @@ func (c *client) backupCommand() *cobra.Command {
 		Example: "  atalaya backup /var/backups/atalaya.db",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.ask(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
-				n, err := saveBackup(ctx, api, args[0])
-				if err != nil {
-					return err
-				}
-				c.say(fmt.Sprintf("%s: %s", args[0], human(n)))
-				return nil
-			})
+			n, err := c.saveBackup(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c.say(fmt.Sprintf("%s: %s", args[0], human(n)))
+			return nil
 		},
 	}
 }
 
 // saveBackup writes beside the file and renames: a file of that name is complete.
-func saveBackup(ctx context.Context, api *v1.Client, path string) (int64, error) {
+// The file is made before the collector is asked: its errors are not the collector's.
+func (c *client) saveBackup(ctx context.Context, path string) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("backup %q: %w", path, err)
 	}
 	defer os.Remove(f.Name()) // in vain when all went well: it has its name then
-	n, err := api.Backup(ctx, f)
+	err = c.ask(ctx, func(ctx context.Context, api *v1.Client) error {
+		n, err = api.Backup(ctx, f)
+		return err
+	})
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("backup is not complete: %w", err), f.Close())
 	}

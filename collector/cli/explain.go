@@ -16,14 +16,16 @@ import (
 func (c *connection) explain(err error) error {
 	var refused *v1.Error
 	var network *net.OpError
+	// Errors of files of the caller's own have the same causes, but no dial.
+	unreached := c.local && errors.As(err, &network) && network.Op == "dial"
 	switch {
 	case err == nil || errors.As(err, new(usage)):
 		return err
 	case errors.As(err, &refused):
 		return explainRefusal(err, refused.Problem.Code, c.local)
-	case c.local && errors.Is(err, fs.ErrPermission):
+	case unreached && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("cannot reach the collector at %s: permission denied; run as root or as the collector's user, or use --server with --token-file", c.place)
-	case c.local && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
+	case unreached && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
 		return fmt.Errorf("cannot reach the collector at %s: is `atalaya serve` running? (another data folder: --socket or $ATALAYA_DATA; another machine: --server)", c.place)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the collector at %s did not answer in time: see its log", c.place)

@@ -3,7 +3,9 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,24 @@ func TestTheOnlyHostNeedsNoName(t *testing.T) {
 		fleet.HostList = nil
 		if status, _, talk := run(t, fleet, command...); status != 1 || !strings.Contains(talk, "no hosts yet") {
 			t.Errorf("%q without hosts: status %d: %s", command, status, talk)
+		}
+	}
+}
+
+func TestErrorsOfALocalFileAreNotTheCollectors(t *testing.T) {
+	dir := t.TempDir()
+	locked := filepath.Join(dir, "locked")
+	if err := os.Mkdir(locked, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{filepath.Join(dir, "nowhere", "x")}
+	if os.Geteuid() > 0 { // root may write everywhere, and Windows knows no such mode
+		paths = append(paths, filepath.Join(locked, "x"))
+	}
+	for _, path := range paths {
+		status, _, talk := run(t, apitest.Sample(), "backup", path)
+		if status != 1 || strings.Contains(talk, "cannot reach") || !strings.HasPrefix(talk, "atalaya: backup "+strconv.Quote(path)) {
+			t.Errorf("backup to %s: status %d: %s", path, status, talk)
 		}
 	}
 }
