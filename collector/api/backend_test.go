@@ -240,6 +240,19 @@ func TestMetricsThroughTheAPI(t *testing.T) {
 	}
 }
 
+func TestWordsOfClosedListsAreThoseOfTheParts(t *testing.T) {
+	var classes, roles []string
+	for c := cmdb.Class(1); c.String() != "unknown"; c++ {
+		classes = append(classes, c.String())
+	}
+	for _, r := range auth.Roles() {
+		roles = append(roles, string(r))
+	}
+	if !slices.Equal(classes, v1.CIClasses()) || !slices.Equal(roles, v1.Roles()) {
+		t.Errorf("classes %q and roles %q, the interface names %q and %q", classes, roles, v1.CIClasses(), v1.Roles())
+	}
+}
+
 func TestStatusAnswersWithoutTheMetricsEngine(t *testing.T) {
 	w := newWhole(t)
 	w.host(7, "lab")

@@ -53,7 +53,7 @@ func (c *client) tokenCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&ttl, "ttl", "", "`duration` of its life (default 1d, with --role 90d)")
 	f.StringVar(&r.Note, "note", "", "`text` that says what it is for")
-	f.StringVar(&r.Role, "role", "", "`role` of a token for the API: reader, operator or admin")
+	choice{&r.Role, v1.Roles()}.flag(cmd, "role", "`role` of a token for the API")
 	f.StringVar(&r.Address, "address", "", "`host:port` at which agents reach the collector (default as configured)")
 	return cmd
 }

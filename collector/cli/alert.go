@@ -139,7 +139,7 @@ func (c *client) alertList() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&q.State, "state", "", "only this `state`: pending or firing (default both)")
+	choice{&q.State, v1.OpenAlertStates()}.flag(cmd, "state", "only alerts in this `state` (default both)")
 	return cmd
 }
 

@@ -37,7 +37,7 @@ func (c *client) ciList() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.Class, "class", "", "only this `class`, e.g. host, operating_system, software, service, network_address")
+	choice{&q.Class, v1.CIClasses()}.flag(cmd, "class", "only this `class`")
 	f.StringVar(&q.Name, "name", "", "only items whose name matches the `pattern`, with * and ?")
 	f.StringVar(&q.Host, "host", "", "only items that belong to this `host`, by name or number")
 	f.BoolVar(&q.Gone, "gone", false, "those that are gone, too")

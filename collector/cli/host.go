@@ -44,8 +44,8 @@ func (c *client) hostList() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Name, "name", "", "only hosts whose name holds this `part`, or matches it where it has * or ?")
-	f.StringVar(&q.State, "state", "", "only hosts that are online, silent or revoked")
-	f.StringVar(&q.Verdict, "verdict", "", "only hosts with the patch `verdict` current, pending, unknown or unsupported")
+	choice{&q.State, v1.HostStates()}.flag(cmd, "state", "only hosts in this `state`")
+	choice{&q.Verdict, v1.Verdicts()}.flag(cmd, "verdict", "only hosts with this patch `verdict`")
 	return cmd
 }
 

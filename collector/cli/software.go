@@ -98,7 +98,7 @@ func (c *client) patchStatus() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&q.Verdict, "verdict", "", "only hosts with the `verdict` current, pending, unknown or unsupported")
+	choice{&q.Verdict, v1.Verdicts()}.flag(cmd, "verdict", "only hosts with this `verdict`")
 	return cmd
 }
 

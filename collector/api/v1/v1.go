@@ -15,6 +15,25 @@ import (
 	"time"
 )
 
+// HostStates are the states by which hosts are listed.
+func HostStates() []string { return []string{HostOnline, HostSilent, HostRevoked} }
+
+// Verdicts are the patch verdicts by which hosts are listed.
+func Verdicts() []string {
+	return []string{VerdictCurrent, VerdictPending, VerdictUnknown, VerdictUnsupported}
+}
+
+// OpenAlertStates are the states by which alerts are listed.
+func OpenAlertStates() []string { return []string{AlertPending, AlertFiring} }
+
+// Roles are the roles of a token for the API, the weakest first.
+func Roles() []string { return []string{"reader", "operator", "admin"} }
+
+// CIClasses are the classes of configuration items.
+func CIClasses() []string {
+	return []string{"host", "operating_system", "software", "service", "network_address"}
+}
+
 // The states of a host.
 const (
 	HostOnline  = "online"  // heard of within the time its heartbeat promises
