@@ -64,27 +64,46 @@ func endf(r Result, format string, args ...any) *End {
 	return &End{Result: r, Err: fmt.Errorf(format, args...)}
 }
 
+// enrolAnew is what to do when the collector will not have this host any more.
+const enrolAnew = "stop the agent and run `atalaya-agent enroll --replace --token-file FILE` with a new token"
+
+// otherCollector is what to do when the collector is not the one we know.
+const otherCollector = "check the address; if the collector was set up anew, " + enrolAnew
+
+// newToken is what to do when a token will not do.
+const newToken = "make a new one with `atalaya token create`"
+
+// said tells what is shown when the collector gives a reason: nothing is to be said twice.
+type said uint8
+
+const (
+	both   said = iota // our text, then the reason
+	ours               // our text, which says it all and names what to do here
+	theirs             // the reason, which knows more; our text when there is none
+)
+
 // codes translates what a collector tells us when it ends a session.
 var codes = map[wire.Code]struct {
 	result Result
+	said   said
 	text   string
 }{
-	wire.CodeNone:         {Lost, "the collector closed the session"},
-	wire.CodeVersion:      {VersionRefused, "this agent and the collector speak no common version of the protocol"},
-	wire.CodeProtocol:     {ProtocolError, "the collector does not understand this agent"},
-	wire.CodeTooLarge:     {ProtocolError, "the collector refused a message as too large"},
-	wire.CodeRevoked:      {Revoked, "this host's key was revoked (enrol it anew with a token from `atalaya token create`)"},
-	wire.CodeUnknownHost:  {UnknownHost, "the collector does not know this host (enrol it anew with a token from `atalaya token create`)"},
-	wire.CodeReplaced:     {Replaced, "another agent has begun a session as this host (was this machine or its state folder copied?)"},
-	wire.CodeShutdown:     {Shutdown, "the collector is going down"},
-	wire.CodeOverload:     {Overloaded, "the collector has too much to do"},
-	wire.CodeTokenUnknown: {Refused, "the collector knows no such token (make one with `atalaya token create`)"},
-	wire.CodeTokenUsed:    {Refused, "the token was used by another host (make one with `atalaya token create`)"},
-	wire.CodeTokenExpired: {Refused, "the token has expired (make one with `atalaya token create`)"},
-	wire.CodeTokenRevoked: {Refused, "the token was revoked (make one with `atalaya token create`)"},
-	wire.CodeNotEnrolled:  {UnknownHost, "the collector does not know this host's key (enrol it anew with a token from `atalaya token create`)"},
-	wire.CodeInternal:     {Overloaded, "the collector had a fault"},
-	wire.CodeStorage:      {StorageFull, "the collector cannot write its store"},
+	wire.CodeNone:         {Lost, both, "the collector closed the session"},
+	wire.CodeVersion:      {VersionRefused, both, "this agent and the collector speak no common version of the protocol"},
+	wire.CodeProtocol:     {ProtocolError, both, "the collector does not understand this agent"},
+	wire.CodeTooLarge:     {ProtocolError, both, "the collector refused a message as too large"},
+	wire.CodeRevoked:      {Revoked, ours, "this host's key was revoked: " + enrolAnew},
+	wire.CodeUnknownHost:  {UnknownHost, ours, "the collector does not know this host: " + enrolAnew},
+	wire.CodeReplaced:     {Replaced, ours, "another agent has begun a session as this host (was this machine or its state folder copied?)"},
+	wire.CodeShutdown:     {Shutdown, ours, "the collector is going down"},
+	wire.CodeOverload:     {Overloaded, both, "the collector has too much to do"},
+	wire.CodeTokenUnknown: {Refused, theirs, "the collector knows no such token: " + newToken},
+	wire.CodeTokenUsed:    {Refused, theirs, "the token was used by another host: " + newToken},
+	wire.CodeTokenExpired: {Refused, theirs, "the token has expired: " + newToken},
+	wire.CodeTokenRevoked: {Refused, theirs, "the token was revoked: " + newToken},
+	wire.CodeNotEnrolled:  {UnknownHost, ours, "the collector does not know this host's key: " + enrolAnew},
+	wire.CodeInternal:     {Overloaded, theirs, "the collector had a fault: its log says more"},
+	wire.CodeStorage:      {StorageFull, theirs, "the collector cannot write its store: its log says more"},
 }
 
 func endOf(code wire.Code, reason string, after time.Duration) *End {
@@ -92,10 +111,15 @@ func endOf(code wire.Code, reason string, after time.Duration) *End {
 	if !ok {
 		c.result, c.text = ProtocolError, fmt.Sprintf("the collector ended the session with code %d", code)
 	}
-	if reason != "" {
-		return &End{Result: c.result, After: after, Err: fmt.Errorf("%s: %s", c.text, reason)}
+	text := c.text
+	switch {
+	case reason == "" || c.said == ours:
+	case c.said == theirs:
+		text = reason
+	default:
+		text += ": " + reason
 	}
-	return &End{Result: c.result, After: after, Err: errors.New(c.text)}
+	return &End{Result: c.result, After: after, Err: errors.New(text)}
 }
 
 // TLS alerts, RFC 8446 section 6, as QUIC carries them (RFC 9001 section 4.8).
@@ -162,7 +186,7 @@ func (p peer) explainTransport(err *quic.TransportError) *End {
 		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 			result = ClockWrong
 		}
-		return &End{Result: result, Err: fmt.Errorf("collector at %s: %w", p.address, identity.ExplainTLS(err, p.now))}
+		return &End{Result: result, Err: fmt.Errorf("collector at %s: %w", p.address, p.explainLocal(err))}
 	}
 	switch alert {
 	case alertExpired:
@@ -170,11 +194,26 @@ func (p peer) explainTransport(err *quic.TransportError) *End {
 	case alertRevoked:
 		return endOf(wire.CodeRevoked, "", 0)
 	case alertUnknownCA, alertUnknownCertificate:
-		return endf(WrongCollector, "the collector at %s did not issue this host's certificate: it is another one, or was set up anew (enrol again with a token from `atalaya token create`)", p.address)
+		return endf(WrongCollector, "the collector at %s did not issue this host's certificate: it is another one, or was set up anew (%s)", p.address, otherCollector)
 	case alertNoProtocol:
 		return endf(VersionRefused, "the collector at %s does not speak %s (update the older of the two)", p.address, wire.ALPN)
 	}
 	return endf(Refused, "the collector at %s refused the handshake: %w", p.address, err)
+}
+
+// explainLocal says why we do not take the collector's certificate, without the code
+// that QUIC puts before it.
+func (p peer) explainLocal(err *quic.TransportError) error {
+	cause := error(err)
+	if inner := err.Unwrap(); inner[len(inner)-1] != nil {
+		cause = inner[len(inner)-1]
+	}
+	var unknown x509.UnknownAuthorityError
+	if p.own == nil || !errors.As(cause, &unknown) {
+		return identity.ExplainTLS(cause, p.now)
+	}
+	unknown = x509.UnknownAuthorityError{Cert: unknown.Cert} // without its guesses at the reason
+	return fmt.Errorf("%w (%s)", identity.ExplainTLS(unknown, p.now), otherCollector)
 }
 
 // explainExpired says what a collector's clock must show for it to find our

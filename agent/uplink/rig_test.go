@@ -219,11 +219,18 @@ type script struct {
 func newScript(t testing.TB) *script {
 	t.Helper()
 	s := &script{t: t, auth: newAuthority(t)}
-	var err error
-	if s.ln, err = quic.ListenAddr("127.0.0.1:0", s.auth.tls(), &quic.Config{MaxIncomingStreams: 8}); err != nil {
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.ln.Close() })
+	tr := &quic.Transport{Conn: socket}
+	t.Cleanup(func() { // also of connections that nobody accepted
+		tr.Close()
+		socket.Close()
+	})
+	if s.ln, err = tr.Listen(s.auth.tls(), &quic.Config{MaxIncomingStreams: 8}); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 

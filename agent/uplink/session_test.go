@@ -114,14 +114,15 @@ func TestGoodbyeEndsTheSessionByItsCode(t *testing.T) {
 	for _, c := range []struct {
 		code   wire.Code
 		result Result
-	}{{wire.CodeShutdown, Shutdown}, {wire.CodeStorage, StorageFull}, {wire.CodeInternal, Overloaded}} {
+		text   string
+	}{{wire.CodeShutdown, Shutdown, "the collector is going down"}, {wire.CodeStorage, StorageFull, "because"}, {wire.CodeInternal, Overloaded, "because"}} {
 		p := s.accept()
 		p.welcome(wire.Welcome{Version: 1})
 		eventually(t, u, "the session", func(st Status) bool { return st.State == Connected && st.LastError == "" && st.Result == "" })
 		p.goodbye(wire.Goodbye{Code: c.code, Reason: "because", AfterMillis: 1})
 		st := eventually(t, u, "the end", func(st Status) bool { return st.State == Waiting })
-		if st.Result != c.result.String() || !strings.HasSuffix(st.LastError, ": because") || st.InFlight != 0 || st.NextTry.IsZero() {
-			t.Errorf("code %d: status %+v, want result %q", c.code, st, c.result)
+		if st.Result != c.result.String() || st.LastError != c.text || st.InFlight != 0 || st.NextTry.IsZero() {
+			t.Errorf("code %d: status %+v, want result %q, %q", c.code, st, c.result, c.text)
 		}
 	}
 	if st := u.Status(); st.Sessions != 3 || st.BytesOut == 0 || st.BytesIn == 0 || st.Packets == 0 {

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,12 +34,56 @@ func TestEveryResultHasAName(t *testing.T) {
 func TestEveryCodeHasAResult(t *testing.T) {
 	for code := wire.CodeNone; code <= wire.CodeTokenRevoked; code++ {
 		end := endOf(code, "reason", time.Minute)
-		if strings.Contains(end.Error(), fmt.Sprint("code ", uint64(code))) || !strings.HasSuffix(end.Error(), ": reason") || end.After != time.Minute {
+		if strings.Contains(end.Error(), fmt.Sprint("code ", uint64(code))) || strings.Contains(end.Error(), "reason") != (codes[code].said != ours) || end.After != time.Minute {
 			t.Errorf("code %d: %+v", code, end)
 		}
 	}
 	if end := endOf(99, "", 0); end.Result != ProtocolError || end.Error() != "the collector ended the session with code 99" {
 		t.Errorf("unknown code: %q, %v", end.Result, end)
+	}
+}
+
+// TestNothingIsSaidTwice gives the reasons as the collector words them.
+func TestNothingIsSaidTwice(t *testing.T) {
+	const anew = "stop the agent and run `atalaya-agent enroll --replace --token-file FILE` with a new token"
+	for _, c := range []struct {
+		code         wire.Code
+		reason, want string
+	}{
+		{wire.CodeShutdown, "the collector is going down", "the collector is going down"},
+		{wire.CodeReplaced, "a newer session of this host has begun", "another agent has begun a session as this host (was this machine or its state folder copied?)"},
+		{wire.CodeTokenUsed, "the token was used by host 01 at noon: each host needs its own, made with `atalaya token create`", "the token was used by host 01 at noon: each host needs its own, made with `atalaya token create`"},
+		{wire.CodeTokenUsed, "", "the token was used by another host: make a new one with `atalaya token create`"},
+		{wire.CodeStorage, "the collector cannot write (is its disk full?)", "the collector cannot write (is its disk full?)"},
+		{wire.CodeRevoked, "host 01 is revoked: to let it back in, delete host.key on it", "this host's key was revoked: " + anew},
+		{wire.CodeUnknownHost, "host 01 is not known here: enrol it with a new token", "the collector does not know this host: " + anew},
+		{wire.CodeNotEnrolled, "this key is not known here", "the collector does not know this host's key: " + anew},
+		{wire.CodeVersion, "update the agent", "this agent and the collector speak no common version of the protocol: update the agent"},
+	} {
+		if got := endOf(c.code, c.reason, 0).Error(); got != c.want {
+			t.Errorf("code %d: %q, want %q", c.code, got, c.want)
+		}
+	}
+}
+
+// TestOtherCollectorIsNamedWithoutCodes dials one that another CA has certified.
+func TestOtherCollectorIsNamedWithoutCodes(t *testing.T) {
+	s := newScript(t)
+	_, creds := newAuthority(t).enrolled()
+	for name, c := range map[string]struct {
+		conf *tls.Config
+		want string
+	}{
+		"session": {creds.TLS(wire.ALPN, time.Now), "this is another collector than the one this host enrolled with, or somebody is in between: " +
+			"x509: certificate signed by unknown authority (" + otherCollector + ")"},
+		"enrolment": {identity.EnrollTLS([32]byte{}, wire.ALPNEnroll, time.Now),
+			"the collector's CA is another than the token says: the token is for another collector, or somebody is in between"},
+	} {
+		address := s.ln.Addr().String()
+		_, err := Network{}.dial(t.Context(), address, c.conf, 0, time.Now)
+		if want := "collector at " + address + ": " + c.want; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
 	}
 }
 
@@ -67,9 +112,9 @@ func TestEveryErrorHasAResult(t *testing.T) {
 		{err: &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true}, before: true, result: Overloaded, text: "takes no more connections"},
 		{err: &quic.TransportError{ErrorCode: quic.ProtocolViolation, Remote: true}, result: Lost, text: "broke"},
 		{err: alert(alertExpired, true), result: ClockWrong, text: "it is 2026-01-02T03:04:05Z here"},
-		{err: alert(alertRevoked, true), result: Revoked, text: "atalaya token create"},
+		{err: alert(alertRevoked, true), result: Revoked, text: "with a new token"},
 		{err: alert(alertUnknownCA, true), result: WrongCollector, text: "did not issue this host's certificate"},
-		{err: alert(alertUnknownCertificate, true), result: WrongCollector, text: "enrol again"},
+		{err: alert(alertUnknownCertificate, true), result: WrongCollector, text: "if the collector was set up anew, stop the agent"},
 		{err: alert(alertNoProtocol, true), before: true, result: VersionRefused, text: "does not speak atalaya/1"},
 		{err: alert(42, true), result: Refused, text: "refused the handshake"},
 		{err: alert(40, false), before: true, result: WrongCollector, text: "c:1"},

@@ -325,7 +325,7 @@ func (s *Server) refusalOf(err error, host identity.HostID) *Refusal {
 	case errors.Is(err, wire.ErrMalformed):
 		return &Refusal{Code: wire.CodeProtocol, Reason: err.Error()}
 	default:
-		r = &Refusal{Code: wire.CodeInternal, Reason: "the collector could not do it", After: storageRetry, Err: err}
+		r = &Refusal{Code: wire.CodeInternal, Reason: "the collector failed to serve this host: its log says why", After: storageRetry, Err: err}
 	}
 	if r.Err != nil {
 		s.cfg.Log.Error("session failed", "host", host.String(), "code", uint64(r.Code), "err", r.Err)

@@ -285,7 +285,7 @@ func TestRevocationEndsTheSessionWithinASecond(t *testing.T) {
 			w.agent.append(time.Now().UnixMilli(), 10)
 			time.Sleep(10 * time.Second)
 		}
-		if st := w.agent.up.Status(); st.Result != uplink.Revoked.String() || !strings.Contains(st.LastError, "atalaya token create") || w.store.count() != 0 {
+		if st := w.agent.up.Status(); st.Result != uplink.Revoked.String() || !strings.Contains(st.LastError, "atalaya-agent enroll --replace") || w.store.count() != 0 {
 			t.Errorf("status %+v, %d batches taken after the revocation", st, w.store.count())
 		}
 	})
@@ -409,7 +409,7 @@ func TestEachReasonForNoSessionIsNamed(t *testing.T) {
 			w.coll.stop()
 			w.coll = startCollector(w.agent.t, w.net.listen(collectorPort), other, w.store, nil)
 		}, uplink.WrongCollector, "another collector than the one this host enrolled with"},
-		"unknown_host": {func(w *world) { clear(w.auth.hosts) }, uplink.UnknownHost, "atalaya token create"},
+		"unknown_host": {func(w *world) { clear(w.auth.hosts) }, uplink.UnknownHost, "atalaya-agent enroll --replace"},
 		"unresolvable": {func(w *world) {
 			w.agent.net.Resolve = func(context.Context, string) ([]net.Addr, error) {
 				return nil, &net.DNSError{Err: "no such host", Name: "collector.test"}
