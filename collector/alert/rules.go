@@ -15,8 +15,9 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
-	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
+
+	"atalaya/collector/series"
 )
 
 // DefaultRules is the rule file that is used unless Config.NoDefaults says otherwise.
@@ -182,7 +183,7 @@ func readRules(file string) ([]byte, error) {
 
 // parseRules is strict: unknown keys, bad expressions and bad templates are errors.
 func parseRules(file string, content []byte) ([]*group, error) {
-	parsed, errs := rulefmt.Parse(content, false, model.LegacyValidation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	parsed, errs := rulefmt.Parse(content, false, model.LegacyValidation, series.LimitParser(), slog.New(slog.DiscardHandler))
 	if len(errs) > 0 {
 		for i, err := range errs {
 			errs[i] = errors.New(place(file, content, err))

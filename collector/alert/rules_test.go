@@ -78,3 +78,12 @@ func TestDefaultRulesTellTheNextStep(t *testing.T) {
 		}
 	}
 }
+
+func TestADeeplyNestedExpressionIsRefusedAtOnce(t *testing.T) {
+	const depth = 200_000 // an hour for the parser alone
+	expr := strings.Repeat("(", depth) + "1" + strings.Repeat(")", depth)
+	_, err := CheckContent("rules.yml", []byte("groups:\n- name: g\n  rules:\n  - alert: a\n    expr: "+expr+"\n"))
+	if err == nil || !strings.Contains(err.Error(), "at most") && !strings.Contains(err.Error(), "deeper") {
+		t.Errorf("got %.200v", err)
+	}
+}

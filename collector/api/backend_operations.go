@@ -34,6 +34,9 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 	if err != nil {
 		return out, err
 	}
+	if out.CIs, err = b.CMDB.Count(); err != nil {
+		return out, classify(err)
+	}
 	for _, a := range b.Alerts.List(alert.Filter{}) {
 		if a.State == alert.Firing {
 			out.Alerts.Firing++

@@ -218,6 +218,7 @@ func statusView(s v1.Status) view {
 	p.add("running for", text(span(s.Now.Sub(s.StartedAt))))
 	p.add("hosts", text(joined(s.Hosts.Total, part{s.Hosts.Online, "online"}, part{s.Hosts.Silent, "silent"}, part{s.Hosts.Revoked, "revoked"})))
 	p.add("sessions", number(s.Sessions))
+	p.add("cis", number(s.CIs))
 	alerts := text(joined(s.Alerts.Firing+s.Alerts.Pending, part{s.Alerts.Firing, "firing"}, part{s.Alerts.Pending, "pending"}))
 	if s.Alerts.Firing > 0 {
 		alerts.tone = bad

@@ -20,6 +20,8 @@ type overviewDoc struct {
 	Patches v1.PatchStatus `json:"patches"`
 	// Metrics are the newest readings by the name of the question.
 	Metrics map[string]float64 `json:"metrics"`
+	// Known counts the CIs of the whole fleet, software among them.
+	Known int `json:"cis_known"`
 	// CIs belong to the host, itself among them.
 	CIs int `json:"cis"`
 	// Dependents are CIs of the whole fleet that fail with the host.
@@ -187,6 +189,11 @@ func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overv
 		return doc, err
 	}
 	doc.CIs = len(items)
+	status, err := api.Status(ctx)
+	if err != nil {
+		return doc, err
+	}
+	doc.Known = status.CIs
 	doc.Alerts, _, err = all(0, func(p v1.Page) ([]v1.Alert, string, error) {
 		page, err := api.Alerts(ctx, v1.AlertQuery{Page: p})
 		return page.Alerts, page.Next, err
@@ -245,7 +252,7 @@ func overviewView(d overviewDoc) view {
 	for _, m := range metricLines(d.Metrics) {
 		p.add(m[0], text(m[1]))
 	}
-	p.add("cis", text(fmt.Sprintf("%d (%d depend on it)", d.CIs, d.Dependents)))
+	p.add("cis", text(fmt.Sprintf("%d in the CMDB; %d of this host, %d depend on it", d.Known, d.CIs, d.Dependents)))
 	p.add("alerts", alertsCell(d.Alerts))
 	return view{pairs: p}
 }

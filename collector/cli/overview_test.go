@@ -150,7 +150,7 @@ func TestOverviewCountsAsDfAndTheCMDBDo(t *testing.T) {
 	other.ID, other.Host = "service/d0d0d0d0d0d0d0d0/nginx", "db1"
 	fleet.Items = append(fleet.Items, other)
 	_, out, talk := run(t, fleet, "overview", "web1")
-	for _, want := range []string{"20.0 GiB of 80.0 GiB used (25 %), 60.0 GiB available", "3 (2 depend on it)"} {
+	for _, want := range []string{"20.0 GiB of 80.0 GiB used (25 %), 60.0 GiB available", "1294 in the CMDB; 3 of this host, 2 depend on it"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s%s", want, out, talk)
 		}

@@ -350,6 +350,20 @@ type ListQuery struct {
 	Limit int    // 0: all
 }
 
+// Count returns how many items the CMDB holds: those that are there and those that
+// are remembered.
+func (v *View) Count() (n int, err error) {
+	err = v.store.View(func(tx *store.Tx) error {
+		items, err := tx.Table(tableItems).Count()
+		n = int(items)
+		if err != nil {
+			return err
+		}
+		return tx.Hosts(func(store.Host) error { n++; return nil }) // hosts live in the store itself
+	})
+	return n, err
+}
+
 // List returns items by class and, within it, in a fixed order; more tells that there
 // are others behind.
 func (v *View) List(q ListQuery) (items []Item, more bool, err error) {

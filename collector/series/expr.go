@@ -45,6 +45,20 @@ func (d *DB) parseSelectors(match []string) ([][]*labels.Matcher, error) {
 	return sets, nil
 }
 
+// LimitParser returns a parser for rule files that keeps the limits on expressions.
+func LimitParser() parser.Parser {
+	return limitParser{parser.NewParser(parser.Options{})}
+}
+
+type limitParser struct{ parser.Parser }
+
+func (p limitParser) ParseExpr(expr string) (parser.Expr, error) {
+	if err := checkSize(expr); err != nil {
+		return nil, err
+	}
+	return p.Parser.ParseExpr(expr)
+}
+
 // checkSize refuses an expression that would take long to parse.
 func checkSize(expr string) error {
 	if len(expr) > maxExprLen {

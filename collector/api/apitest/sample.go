@@ -17,7 +17,7 @@ func Sample() *Fleet {
 	f.sampleItems(now)
 	f.sampleAlerts(now)
 	f.State = v1.Status{
-		Version: "0.1.0", StartedAt: now.Add(-49 * time.Hour), Sessions: 2,
+		Version: "0.1.0", StartedAt: now.Add(-49 * time.Hour), Sessions: 2, CIs: 1294,
 		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, Series: 412,
 		Alerts: v1.AlertCounts{Pending: 1, Firing: 1}, Changes: 5210, StoreBytes: 6 << 20, SeriesBytes: 37 << 20, LostBatches: 12,
 		Warnings: []string{"1 host is silent: lab"},

@@ -466,6 +466,7 @@ type Status struct {
 	Now         time.Time   `json:"now"`
 	Version     string      `json:"version"`
 	StartedAt   time.Time   `json:"started_at"`
+	CIs         int         `json:"cis" doc:"configuration items that are there or remembered"`
 	Sessions    int         `json:"sessions" doc:"agents connected"`
 	Hosts       HostCounts  `json:"hosts"`
 	Series      uint64      `json:"series" doc:"in memory"`
