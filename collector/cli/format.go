@@ -30,6 +30,14 @@ func number[T int | int64 | uint64](n T) cell {
 	return cell{text: s, value: s, number: true}
 }
 
+// known is a cell for a number that is absent when it is zero.
+func known[T int | int64](n T, format func(T) cell) cell {
+	if n == 0 {
+		return orAbsent("")
+	}
+	return format(n)
+}
+
 // count is number with a mark for what is not known.
 func count(n *int) cell {
 	if n == nil {

@@ -70,7 +70,7 @@ func hostTable(doc v1.HostPage) table {
 		t.add(text(h.Name), word(h.State), orAbsent(h.OS), count(h.Packages), word(h.Patch.Verdict), pending, security,
 			yesNo(h.Patch.RebootRequired, warn), ago(doc.Now, h.LastSeen),
 			text(h.ID), text(h.Patch.Reason), ago(doc.Now, h.Patch.IndexTime), text(h.AgentVersion),
-			text(h.Kernel), text(h.Arch), text(h.Machine), number(h.CPUs), size(h.MemoryBytes))
+			text(h.Kernel), text(h.Arch), text(h.Machine), known(h.CPUs, number), known(h.MemoryBytes, size))
 	}
 	return t
 }
