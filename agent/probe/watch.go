@@ -18,14 +18,7 @@ type watcher struct {
 type watched struct {
 	path    string
 	runners []*runner
-	stamp   stamp
-}
-
-// stamp tells one state of a file or folder from another. The zero stamp is absence.
-type stamp struct {
-	modified int64 // nanoseconds since 1970
-	size     int64
-	inode    uint64 // 0 where there is none
+	stamp   Stamp
 }
 
 // busy reports whether somebody is at work on what the probes of this path read.
@@ -48,20 +41,12 @@ func newWatcher(runners []*runner, request func(...*runner)) *watcher {
 			if !ok {
 				i = len(w.watched)
 				index[path] = i
-				w.watched = append(w.watched, watched{path: path, stamp: stampOf(r.host, path)})
+				w.watched = append(w.watched, watched{path: path, stamp: r.host.Stamp(path)})
 			}
 			w.watched[i].runners = append(w.watched[i].runners, r)
 		}
 	}
 	return w
-}
-
-func stampOf(h *Host, path string) stamp {
-	info, err := h.Stat(path)
-	if err != nil {
-		return stamp{}
-	}
-	return stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
 }
 
 func (*watcher) Info() Info { return Info{Name: "watch", Metrics: true} }
@@ -74,7 +59,7 @@ func (w *watcher) Collect(ctx context.Context, h *Host, _ *Report) error {
 			return err
 		}
 		x := &w.watched[i]
-		now := stampOf(h, x.path)
+		now := h.Stamp(x.path)
 		if now == x.stamp || x.busy(h) {
 			continue // a change that is under way is seen again at the next tick
 		}

@@ -157,7 +157,12 @@ func CheckRules(file string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	groups, err := parseRules(file, content)
+	return CheckContent(file, content)
+}
+
+// CheckContent is CheckRules for the content of a file; name stands for it in errors.
+func CheckContent(name string, content []byte) (int, error) {
+	groups, err := parseRules(name, content)
 	n := 0
 	for _, g := range groups {
 		n += len(g.rules)

@@ -27,6 +27,8 @@ type overviewDoc struct {
 	// Dependents are CIs of the whole fleet that fail with the host.
 	Dependents int        `json:"dependents"`
 	Alerts     []v1.Alert `json:"alerts"`
+
+	collectorStarted time.Time
 }
 
 // freshness is what tells data of this run of the collector from that of an earlier one.
@@ -108,11 +110,7 @@ func awaitOverview(ctx context.Context, api *v1.Client, args []string, wait time
 }
 
 func checkComplete(ctx context.Context, api *v1.Client, doc overviewDoc) error {
-	status, err := api.Status(ctx)
-	if err != nil {
-		return err
-	}
-	fresh := freshness{started: status.StartedAt}
+	fresh := freshness{started: doc.collectorStarted}
 	at, ok, err := scalar(ctx, api, fmt.Sprintf(newestSample, doc.selector()))
 	if err != nil {
 		return err
@@ -193,7 +191,7 @@ func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overv
 	if err != nil {
 		return doc, err
 	}
-	doc.Known = status.CIs
+	doc.Known, doc.collectorStarted = status.CIs, status.StartedAt
 	doc.Alerts, _, err = all(0, func(p v1.Page) ([]v1.Alert, string, error) {
 		page, err := api.Alerts(ctx, v1.AlertQuery{Page: p})
 		return page.Alerts, page.Next, err

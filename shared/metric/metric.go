@@ -7,8 +7,6 @@
 // one agent and epoch; the collector maps them per connection.
 package metric
 
-import "math"
-
 // Kind tells counters from gauges.
 type Kind uint8
 
@@ -126,6 +124,3 @@ func appendName(dst []byte, s string) []byte {
 // StaleBits is the NaN that marks the end of a series, as in Prometheus
 // (model/value: StaleNaN).
 const StaleBits uint64 = 0x7ff0000000000002
-
-// IsStale reports whether v marks the end of a series.
-func IsStale(v float64) bool { return math.Float64bits(v) == StaleBits }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -43,14 +44,7 @@ type system struct {
 	read func(context.Context, *probe.Host) ([]facts.Row, error)
 
 	rows   []facts.Row // never changed once read: reports share them
-	stamps []stamp
-}
-
-// stamp tells two states of a file apart without reading it.
-type stamp struct {
-	mtime int64 // nanoseconds
-	size  int64
-	inode uint64
+	stamps []probe.Stamp
 }
 
 // Info implements probe.Probe.
@@ -90,13 +84,11 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 
 // collect reads the system unless nothing has changed since a complete reading.
 func (s *system) collect(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
-	stamps := make([]stamp, len(s.files))
+	stamps := make([]probe.Stamp, len(s.files))
 	for i, name := range s.files {
-		if info, err := h.Stat(name); err == nil {
-			stamps[i] = stamp{info.ModTime().UnixNano(), info.Size(), inode(info)}
-		}
+		stamps[i] = h.Stamp(name)
 	}
-	if s.rows != nil && equal(stamps, s.stamps) {
+	if s.rows != nil && slices.Equal(stamps, s.stamps) {
 		return s.rows, nil
 	}
 	rows, err := s.read(ctx, h)
@@ -105,18 +97,6 @@ func (s *system) collect(ctx context.Context, h *probe.Host) ([]facts.Row, error
 		s.rows, s.stamps = rows, stamps
 	}
 	return rows, err
-}
-
-func equal(a, b []stamp) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func exists(h *probe.Host, name string) bool {

@@ -66,7 +66,7 @@ func (o *offer) field(name, value []byte) {
 // stat call.
 type index struct {
 	file  string
-	stamp stamp
+	stamp probe.Stamp
 	// covered holds the names that were looked for, each with the version installed
 	// then: what an offer needs is kept only where it is newer.
 	covered map[string]string
@@ -84,7 +84,7 @@ var indexExtensions = []string{"", ".lz4", ".zst", ".gz", ".bz2", ".xz", ".lzma"
 // ensure reads the file unless it has been read for all of the names. size is the
 // inflated size that the signed Release file promises, -1 if it does not.
 func (x *index) ensure(ctx context.Context, h *probe.Host, names want, virtual bool, size int64) error {
-	if st := stampOf(h, x.file); st != x.stamp {
+	if st := h.Stamp(x.file); st != x.stamp {
 		*x = index{file: x.file, stamp: st, covered: make(map[string]string),
 			offers: make(map[string][]offer), virtual: make(map[string][]string)}
 	}
@@ -103,7 +103,7 @@ func (x *index) ensure(ctx context.Context, h *probe.Host, names want, virtual b
 		return nil
 	}
 	if err := x.scan(ctx, h, missing, virtual, size); err != nil {
-		x.stamp = stamp{} // nothing of it counts
+		x.stamp = probe.Stamp{} // nothing of it counts
 		return fmt.Errorf("%s: %w", x.file, err)
 	}
 	for name, version := range missing {

@@ -10,42 +10,26 @@ import (
 
 // inputs remembers every file and folder that a computation looked at, so that the
 // next run can tell by stat calls alone whether its outcome still stands.
-type inputs struct{ stamps map[string]stamp }
+type inputs struct{ stamps map[string]probe.Stamp }
 
-// stamp tells two states of a file apart without reading it; the zero stamp is a file
-// that is not there.
-type stamp struct {
-	mtime int64 // nanoseconds
-	size  int64
-	inode uint64
-}
-
-func newInputs() *inputs { return &inputs{stamps: make(map[string]stamp)} }
-
-func stampOf(h *probe.Host, name string) stamp {
-	info, err := h.Stat(name)
-	if err != nil {
-		return stamp{}
-	}
-	return stamp{info.ModTime().UnixNano(), info.Size(), times(info).inode}
-}
+func newInputs() *inputs { return &inputs{stamps: make(map[string]probe.Stamp)} }
 
 // unchanged reports whether all inputs are as they were.
 func (in *inputs) unchanged(h *probe.Host) bool {
 	for name, old := range in.stamps {
-		if stampOf(h, name) != old {
+		if h.Stamp(name) != old {
 			return false
 		}
 	}
 	return true
 }
 
-func (in *inputs) note(h *probe.Host, name string) { in.stamps[name] = stampOf(h, name) }
+func (in *inputs) note(h *probe.Host, name string) { in.stamps[name] = h.Stamp(name) }
 
 // exists notes the file and reports whether it is there.
 func (in *inputs) exists(h *probe.Host, name string) bool {
 	in.note(h, name)
-	return in.stamps[name] != stamp{}
+	return in.stamps[name] != probe.Stamp{}
 }
 
 // read notes and reads a file whole.
@@ -66,7 +50,7 @@ func (in *inputs) parts(h *probe.Host, dir, main string, extensions ...string) [
 			names = append(names, path.Join(dir, e.Name()))
 		}
 	}
-	if in.stamps[main] != (stamp{}) {
+	if in.stamps[main] != (probe.Stamp{}) {
 		names = append(names, main)
 	}
 	return names

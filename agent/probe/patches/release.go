@@ -176,12 +176,6 @@ func (r *release) offers(path, arch string) (size int64, ok bool) {
 	return -1, len(r.sizes) == 0 && arch != "all"
 }
 
-// fileTimes is what a file system tells beyond package fs.
-type fileTimes struct {
-	changed time.Time // ctime: content, owner, mode or name
-	inode   uint64
-}
-
 // evidence is what the times of apt's files say about one Release file. A zero time is
 // not known.
 type evidence struct {
@@ -232,9 +226,9 @@ func (r *release) confirmed(h *probe.Host) time.Time {
 	}
 	e := evidence{date: r.date, modified: info.ModTime()}
 	if h.Live() {
-		e.changed, e.partial = times(info).changed, modTime(h.Stat(listsDir+"/partial"))
+		e.changed, e.partial = changeTime(info), modTime(h.Stat(listsDir+"/partial"))
 		if info, err := h.Stat(listsDir + "/lock"); err == nil {
-			e.lock = times(info).changed
+			e.lock = changeTime(info)
 		}
 	}
 	return e.confirmed()

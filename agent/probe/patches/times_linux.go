@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// times returns what package fs does not tell of a file.
-func times(info fs.FileInfo) fileTimes {
+// changeTime is the ctime of a file, which package fs does not tell: when its content,
+// owner, mode or name changed last. Zero: not known.
+func changeTime(info fs.FileInfo) time.Time {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return fileTimes{}
+		return time.Time{}
 	}
-	return fileTimes{changed: time.Unix(int64(st.Ctim.Sec), int64(st.Ctim.Nsec)), inode: uint64(st.Ino)}
+	return time.Unix(int64(st.Ctim.Sec), int64(st.Ctim.Nsec))
 }

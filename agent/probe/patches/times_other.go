@@ -2,8 +2,11 @@
 
 package patches
 
-import "io/fs"
+import (
+	"io/fs"
+	"time"
+)
 
-// times returns nothing: apt runs on Linux; elsewhere its files are only looked at in
+// changeTime is not known: apt runs on Linux; elsewhere its files are only looked at in
 // a copy, whose change times say nothing.
-func times(fs.FileInfo) fileTimes { return fileTimes{} }
+func changeTime(fs.FileInfo) time.Time { return time.Time{} }

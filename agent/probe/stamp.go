@@ -1,0 +1,18 @@
+package probe
+
+// Stamp tells one state of a file or folder from another without reading it. The zero
+// Stamp is absence.
+type Stamp struct {
+	modified int64 // nanoseconds since 1970
+	size     int64
+	inode    uint64 // 0 where there is none
+}
+
+// Stamp returns the present state of a file or folder; links are followed.
+func (h *Host) Stamp(path string) Stamp {
+	info, err := h.Stat(path)
+	if err != nil {
+		return Stamp{}
+	}
+	return Stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
+}
