@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,10 +92,25 @@ func TestVercmpAnswersLineByLine(t *testing.T) {
 	}
 }
 
+func TestParsePrintsWhatCouldBeReadAndFailsOnTheRest(t *testing.T) {
+	const whole = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
+	out, talk, code := play(t, whole, "parse", "var/lib/dpkg", "-")
+	if code != 0 || !strings.Contains(out, `"name": "a"`) || !json.Valid([]byte(out)) {
+		t.Errorf("whole: exit %d: %s%s", code, out, talk)
+	}
+	out, talk, code = play(t, whole+"Package: b\nSta", "parse", "dpkg", "-")
+	if code != exitFailed || !strings.Contains(out, `"name": "a"`) || talk == "" {
+		t.Errorf("cut: exit %d: %s%s", code, out, talk)
+	}
+	if _, talk, code = play(t, "", "parse", "dpkg", filepath.Join(t.TempDir(), "none")); code != exitFailed {
+		t.Errorf("no file: exit %d: %s", code, talk)
+	}
+}
+
 func TestWrongCallsEndWithTwoAndSayWhereHelpIs(t *testing.T) {
 	for _, args := range [][]string{
 		{"inventry"}, {"inventory", "--frmat", "json"}, {"inventory", "--format", "xml"}, {"inventory", "extra"},
-		{"metrics", "--compat", "telegraf"}, {"vercmp"}, {"vercmp", "--scheme", "none"}, {"enroll"},
+		{"metrics", "--compat", "telegraf"}, {"vercmp"}, {"vercmp", "--scheme", "none"}, {"enroll"}, {"parse", "dpkg"}, {"parse", "none", "-"},
 	} {
 		_, talk, code := play(t, "1\t1\n", args...)
 		if code != exitUsage || !strings.Contains(talk, "--help") {

@@ -1,0 +1,31 @@
+package packages
+
+import (
+	"errors"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// Parsers returns the package databases that this package reads.
+func Parsers() []probe.Parser {
+	return []probe.Parser{
+		{Kind: "dpkg", Help: "/var/lib/dpkg/status: packages", Parse: each(ParseDpkg)},
+		{Kind: "apk", Help: "/lib/apk/db/installed: packages", Parse: each(ParseAPK)},
+		{Kind: "pacman", Help: "/var/lib/pacman/local/NAME/desc: packages", Parse: each(ParsePacman)},
+	}
+}
+
+// each applies the parser of one file to several and joins their rows.
+func each(parse func([]byte) ([]facts.Row, error)) func([]probe.Input) (any, error) {
+	return func(files []probe.Input) (any, error) {
+		rows := []facts.Row{}
+		var problems error
+		for _, f := range files {
+			got, err := parse(f.Data)
+			rows = append(rows, got...)
+			problems = errors.Join(problems, err)
+		}
+		return rows, problems
+	}
+}
