@@ -2,7 +2,6 @@ package osinfo
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -40,7 +39,7 @@ func kernels(h *probe.Host, running uname) []*facts.KernelRow {
 			found[running.release] = row
 		}
 		row.Running, row.Version, row.Arch = true, running.version, running.machine
-		row.Cmdline = maskCmdline(h.ReadString("/proc/cmdline"))
+		row.Cmdline = probe.Mask(h.ReadString("/proc/cmdline"))
 	}
 	rows := make([]*facts.KernelRow, 0, len(found))
 	for _, row := range found {
@@ -63,44 +62,4 @@ func imageRelease(name string) string {
 		return rel
 	}
 	return ""
-}
-
-var (
-	// secretName matches boot parameters whose value is a secret.
-	secretName = regexp.MustCompile(`(?i)pass|pwd|secret|token|psk|credential|api[_-]?key`)
-	// userInfo matches a user and password before an address: scheme://user:password@
-	// and netroot=iscsi:user:password@ (dracut.cmdline(7)).
-	userInfo = regexp.MustCompile(`:[^@\s]*@`)
-)
-
-// masked stands for a secret.
-const masked = "***"
-
-// maskCmdline replaces secrets in the kernel's command line.
-func maskCmdline(s string) string {
-	words := splitCmdline(s)
-	for i, w := range words {
-		name, value, ok := strings.Cut(w, "=")
-		if !ok {
-			continue
-		}
-		if secretName.MatchString(name) {
-			words[i] = name + "=" + masked
-		} else {
-			words[i] = name + "=" + userInfo.ReplaceAllString(value, ":"+masked+"@")
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// splitCmdline cuts at blanks outside of double quotes, as the kernel does
-// (Documentation/admin-guide/kernel-parameters.rst).
-func splitCmdline(s string) []string {
-	quoted := false
-	return strings.FieldsFunc(s, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return !quoted && (r == ' ' || r == '\t' || r == '\n')
-	})
 }
