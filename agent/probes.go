@@ -11,6 +11,7 @@ import (
 	"atalaya/agent/probe/osinfo"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
+	"atalaya/agent/probe/patches/restart"
 	"atalaya/agent/probe/self"
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
@@ -29,6 +30,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		sockets.New(os.Getpid()),
 		packages.New(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
+		restart.New(),
 		services.New(),
 		accounts.New(),
 	}

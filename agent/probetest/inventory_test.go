@@ -16,6 +16,7 @@ import (
 	"atalaya/agent/probe/osinfo"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
+	"atalaya/agent/probe/patches/restart"
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
@@ -81,7 +82,7 @@ func TestCancelledReadingEnds(t *testing.T) {
 // TestNothingIsExpectedThatNoProbeSays finds what a probe has ceased to report.
 func TestNothingIsExpectedThatNoProbeSays(t *testing.T) {
 	said := []string{"metrics.prom"}
-	for _, p := range append(machine(), accounts.New(), packages.New(), patches.New(patches.Config{}), services.New()) {
+	for _, p := range append(machine(), accounts.New(), packages.New(), patches.New(patches.Config{}), restart.New(), services.New()) {
 		for _, id := range p.Info().Sections {
 			said = append(said, id.String()+".jsonl")
 		}

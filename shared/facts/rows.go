@@ -280,9 +280,12 @@ type PatchRow struct {
 	Candidate string `json:"candidate" cbor:"4,keyasint"`
 	Origin    string `json:"origin,omitempty" cbor:"5,keyasint,omitempty"` // "Debian:12/stable-security"
 	Security  bool   `json:"security" cbor:"6,keyasint"`
-	State     string `json:"state" cbor:"7,keyasint"`                      // pending, held, phased, pinned
-	Source    string `json:"source" cbor:"8,keyasint"`                     // package system
-	Reason    string `json:"reason,omitempty" cbor:"9,keyasint,omitempty"` // why held, phased or pinned
+	State     string `json:"state" cbor:"7,keyasint"`                         // pending, held, phased, pinned
+	Source    string `json:"source" cbor:"8,keyasint"`                        // package system
+	Reason    string `json:"reason,omitempty" cbor:"9,keyasint,omitempty"`    // why held, phased or pinned
+	Advisory  string `json:"advisory,omitempty" cbor:"10,keyasint,omitempty"` // ids of the notices about it, those for security first
+	Severity  string `json:"severity,omitempty" cbor:"11,keyasint,omitempty"` // the worst of its security notices: low, moderate, important, critical
+	CVEs      int    `json:"cves,omitempty" cbor:"12,keyasint,omitempty"`     // distinct ones that its notices name
 }
 
 // Key implements Row.

@@ -28,6 +28,9 @@ const (
 	Services         ID = 18
 	Users            ID = 19
 	Groups           ID = 20
+	Repositories     ID = 45
+	PackageIndexes   ID = 46
+	RestartNeeded    ID = 47
 )
 
 // Section describes one kind of facts.
@@ -61,6 +64,9 @@ var sections = []Section{
 	{ID: Services, Name: "services", Doc: "services the init system knows", New: func() Row { return new(ServiceRow) }},
 	{ID: Users, Name: "users", Doc: "local accounts", New: func() Row { return new(UserRow) }, Personal: true},
 	{ID: Groups, Name: "groups", Doc: "local groups", New: func() Row { return new(GroupRow) }, Personal: true},
+	{ID: Repositories, Name: "repositories", Doc: "configured sources of packages, with what must be signed", New: func() Row { return new(RepositoryRow) }},
+	{ID: PackageIndexes, Name: "package_indexes", Doc: "indexes that the patch verdict rests on: age, signature, error", New: func() Row { return new(PackageIndexRow) }},
+	{ID: RestartNeeded, Name: "restart_needed", Doc: "programs that run on replaced or removed files", New: func() Row { return new(RestartRow) }},
 }
 
 // Sections returns all sections in order of their number.

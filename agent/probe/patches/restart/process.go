@@ -1,0 +1,179 @@
+package restart
+
+import (
+	"bytes"
+	"context"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// describe says what a process is; nil when it has ended.
+func describe(h *probe.Host, pid int) *facts.RestartRow {
+	dir := "/proc/" + strconv.Itoa(pid)
+	name := h.ReadString(dir + "/comm")
+	if name == "" {
+		return nil
+	}
+	exe, _ := h.Readlink(dir + "/exe") // not ours to see
+	row := &facts.RestartRow{
+		Process: strings.ToValidUTF8(name, "\uFFFD"), PID: pid,
+		Exe: strings.ToValidUTF8(strings.TrimSuffix(exe, " (deleted)"), "\uFFFD"),
+	}
+	row.Unit, row.Container = unit(h.ReadString(dir + "/cgroup"))
+	if row.UID = uid(h.ReadString(dir + "/status")); row.UID < 0 {
+		return nil
+	}
+	return row
+}
+
+// uid reads the effective user id of proc_pid_status(5), -1 where there is none.
+func uid(status string) int {
+	_, rest, ok := strings.Cut(status, "\nUid:")
+	if f := strings.Fields(rest); ok && len(f) > 1 {
+		if n, err := strconv.Atoi(f[1]); err == nil {
+			return n
+		}
+	}
+	return -1
+}
+
+// unit finds the service and the container of a process in cgroups(7): the last parts
+// of its path that are such. On hybrid systems they are in the line of systemd's own
+// hierarchy.
+func unit(cgroup string) (service, container string) {
+	for line := range strings.Lines(cgroup) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 || f[1] != "" && f[1] != "name=systemd" && container != "" {
+			continue
+		}
+		for part := range strings.SplitSeq(f[2], "/") {
+			if name, ok := strings.CutSuffix(part, ".service"); ok && (f[1] == "" || f[1] == "name=systemd") {
+				service = name
+			}
+			if id := containerID(part); id != "" {
+				container, service = id, ""
+			}
+		}
+	}
+	return service, container
+}
+
+// containerID knows docker-ID.scope, libpod-ID.scope, crio-ID.scope,
+// cri-containerd-ID.scope, a bare ID (64 hexadecimal digits, shown as 12), LXC's
+// lxc.payload.NAME and systemd-nspawn's machine-NAME.scope.
+func containerID(part string) string {
+	if name, ok := strings.CutPrefix(part, "lxc.payload."); ok {
+		return name
+	}
+	name, scope := strings.CutSuffix(part, ".scope")
+	if machine, ok := strings.CutPrefix(name, "machine-"); ok && scope {
+		return machine
+	}
+	id := name[strings.LastIndexByte(name, '-')+1:]
+	if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
+		return ""
+	}
+	return id[:12]
+}
+
+// kernelThreads are processes that map nothing, often most of all: the children of
+// kthreadd, which is process 2 outside of containers. Kernels without
+// CONFIG_PROC_CHILDREN do not tell them; then they are looked at in vain.
+func kernelThreads(h *probe.Host) map[int]bool {
+	if h.ReadString("/proc/2/comm") != "kthreadd" {
+		return nil
+	}
+	threads := map[int]bool{2: true}
+	for pid := range strings.FieldsSeq(h.ReadString("/proc/2/task/2/children")) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			threads[n] = true
+		}
+	}
+	return threads
+}
+
+// owners finds the packages of files in dpkg's lists. Other package systems keep theirs
+// in databases that are dear to search.
+type owners struct {
+	known map[string]string // file: package, "" for none
+}
+
+const (
+	dpkgInfo = "/var/lib/dpkg/info"
+	// maxKnown bounds what is remembered.
+	maxKnown = 4096
+)
+
+// resolve names the packages of the files that run outside of containers. Only lists
+// that were written since the system was started are read: an upgrade writes the list.
+func (o *owners) resolve(ctx context.Context, h *probe.Host, rows map[string]*facts.RestartRow) {
+	if len(o.known) > maxKnown {
+		clear(o.known)
+	}
+	missing := make(map[string]bool)
+	for _, row := range rows {
+		for _, file := range row.Files {
+			if _, ok := o.known[file]; !ok && row.Container == "" {
+				missing[file] = true
+			}
+		}
+	}
+	if len(missing) > 0 {
+		o.search(ctx, h, missing)
+	}
+	for _, row := range rows {
+		for _, file := range row.Files {
+			if name := o.known[file]; name != "" && row.Container == "" && !slices.Contains(row.Packages, name) {
+				row.Packages = append(row.Packages, name)
+			}
+		}
+		slices.Sort(row.Packages)
+	}
+}
+
+func (o *owners) search(ctx context.Context, h *probe.Host, missing map[string]bool) {
+	for file := range missing {
+		o.known[file] = ""
+	}
+	started := bootTime(h)
+	entries, _ := h.ReadDir(dpkgInfo) // another package system
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".list")
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		if info, err := e.Info(); err != nil || info.ModTime().Before(started) {
+			continue
+		}
+		data, err := h.ReadFile(path.Join(dpkgInfo, e.Name()))
+		if err != nil {
+			continue
+		}
+		name, _, _ = strings.Cut(name, ":")
+		for line := range bytes.Lines(data) {
+			line = bytes.TrimSuffix(line, []byte{'\n'})
+			for _, prefix := range []string{"", "/usr"} { // lists of before /lib became a link
+				if file := prefix + string(line); missing[file] {
+					o.known[file] = name
+				}
+			}
+		}
+	}
+}
+
+// bootTime is when the system was started, zero where that is not told.
+func bootTime(h *probe.Host) time.Time {
+	_, rest, _ := strings.Cut(h.ReadString("/proc/stat"), "\nbtime ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseInt(line, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
