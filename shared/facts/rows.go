@@ -237,11 +237,19 @@ type ListeningSocketRow struct {
 	UID      int    `json:"uid" cbor:"6,keyasint"`
 	Exe      string `json:"exe,omitempty" cbor:"7,keyasint,omitempty"`
 	Unit     string `json:"unit,omitempty" cbor:"8,keyasint,omitempty"` // service of the process, named as in services; from its cgroup
+	// Container is the container of the process, as in the section containers.
+	Container string `json:"container,omitempty" cbor:"9,keyasint,omitempty"`
+	// Namespace is the network namespace where it is not the agent's: its name, or that
+	// of the container, service or process that has it.
+	Namespace string `json:"namespace,omitempty" cbor:"10,keyasint,omitempty"`
 }
 
 // Key implements Row. The process id is in the key only through the process name:
 // a restarted server is a changed row, not another one.
 func (r *ListeningSocketRow) Key() string {
+	if r.Namespace != "" {
+		return key(r.Protocol, r.Address, strconv.Itoa(r.Port), r.Process, r.Namespace)
+	}
 	return key(r.Protocol, r.Address, strconv.Itoa(r.Port), r.Process)
 }
 

@@ -31,6 +31,7 @@ const (
 	Repositories     ID = 45
 	PackageIndexes   ID = 46
 	RestartNeeded    ID = 47
+	Connections      ID = 62
 )
 
 // Section describes one kind of facts.
@@ -67,6 +68,7 @@ var sections = []Section{
 	{ID: Repositories, Name: "repositories", Doc: "configured sources of packages, with what must be signed", New: func() Row { return new(RepositoryRow) }},
 	{ID: PackageIndexes, Name: "package_indexes", Doc: "indexes that the patch verdict rests on: age, signature, error", New: func() Row { return new(PackageIndexRow) }},
 	{ID: RestartNeeded, Name: "restart_needed", Doc: "programs that run on replaced or removed files", New: func() Row { return new(RestartRow) }},
+	{ID: Connections, Name: "connections", Doc: "who talks to whom: programs and their peers, of the last day", New: func() Row { return new(ConnectionRow) }, Personal: true},
 }
 
 // Sections returns all sections in order of their number.

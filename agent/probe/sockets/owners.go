@@ -1,8 +1,10 @@
 package sockets
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -12,26 +14,26 @@ import (
 	"atalaya/agent/probe"
 )
 
+// owner is the process that holds a socket.
+type owner struct {
+	inode uint64
+	pid   int // 0 until found
+}
+
 // scanner looks for the processes that hold sockets.
 type scanner struct {
 	host   *probe.Host
-	wanted map[uint64]int // inode to process, 0 until found
-	denied int            // processes whose files we may not see
-	cut    bool           // not all processes were read
+	wanted []owner // sorted by inode
+	denied int     // processes whose files we may not see
+	cut    bool    // not all processes are read
 }
 
-// run goes through the processes in order of their numbers, so that of processes that
-// share a socket the oldest is found, the first process last of all, and stops as soon
-// as all sockets have one.
-// Processes that vanish meanwhile are passed over.
-func (s *scanner) run(ctx context.Context) error {
+// run goes through the processes in their order and stops as soon as all sockets have
+// one. Processes that vanish meanwhile are passed over.
+func (s *scanner) run(ctx context.Context, pids []int) error {
 	missing := len(s.wanted)
 	if missing == 0 {
 		return nil
-	}
-	pids, err := s.processes()
-	if err != nil {
-		return err
 	}
 	for _, pid := range pids {
 		if ctx.Err() != nil {
@@ -39,8 +41,11 @@ func (s *scanner) run(ctx context.Context) error {
 		}
 		err := eachLink(s.host, path.Join("/proc", strconv.Itoa(pid), "fd"), func(target []byte) {
 			inode, ok := socketInode(target)
-			if owner, wanted := s.wanted[inode]; ok && wanted && owner == 0 {
-				s.wanted[inode] = pid
+			if !ok {
+				return
+			}
+			if i, found := s.find(inode); found && s.wanted[i].pid == 0 {
+				s.wanted[i].pid = pid
 				missing--
 			}
 		})
@@ -54,13 +59,41 @@ func (s *scanner) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *scanner) processes() ([]int, error) {
-	entries, err := s.host.ReadDir("/proc")
-	if err != nil {
-		return nil, err
+func (s *scanner) find(inode uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.wanted, inode, func(o owner, inode uint64) int { return cmp.Compare(o.inode, inode) })
+}
+
+// owner is the process of a socket, 0 when it was not found.
+func (s *scanner) owner(inode uint64) int {
+	if i, ok := s.find(inode); ok {
+		return s.wanted[i].pid
 	}
-	threads := kernelThreads(s.host)
-	var pids []int
+	return 0
+}
+
+// shortcoming says why some sockets have no process: theirs could not be read. A
+// socket of the kernel has none either; that is no shortcoming.
+func (s *scanner) shortcoming() []string {
+	switch {
+	case !slices.ContainsFunc(s.wanted, func(o owner) bool { return o.pid == 0 }):
+		return nil
+	case s.denied > 0:
+		return []string{"some sockets have no process: permission denied for theirs"}
+	case s.cut:
+		return []string{fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)}
+	}
+	return nil
+}
+
+// processes lists the processes that may hold sockets, in order of their numbers, so
+// that of processes that share a socket the oldest is found; the first process last of
+// all. cut says that there are more.
+func processes(h *probe.Host) (pids []int, cut bool, err error) {
+	entries, err := h.ReadDir("/proc")
+	if err != nil {
+		return nil, false, err
+	}
+	threads := kernelThreads(h)
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
 			pids = append(pids, pid)
@@ -71,9 +104,9 @@ func (s *scanner) processes() ([]int, error) {
 		pids = append(pids[1:], 1)
 	}
 	if len(pids) > maxProcesses {
-		pids, s.cut = pids[:maxProcesses], true
+		return pids[:maxProcesses], true, nil
 	}
-	return pids, nil
+	return pids, false, nil
 }
 
 // kernelThreads are processes without files, often most of all: the children of
@@ -98,33 +131,60 @@ func socketInode(target []byte) (uint64, bool) {
 	if len(target) <= len(prefix) || string(target[:len(prefix)]) != prefix || target[len(target)-1] != ']' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(string(target[len(prefix):len(target)-1]), 10, 64)
-	return n, err == nil && n != 0
+	n, ok := probe.ParseUint(target[len(prefix) : len(target)-1])
+	return n, ok && n != 0
 }
 
-// process is what a row says of a process.
-type process struct{ name, exe, unit string }
+// process is what a row says of a process. Workers of one service are equal.
+type process struct{ name, exe, unit, container string }
 
 // readProcess reads a process; what cannot be read of it is empty.
 func readProcess(h *probe.Host, pid int) process {
 	dir := path.Join("/proc", strconv.Itoa(pid))
 	exe, _ := h.Readlink(dir + "/exe") // gone, or not ours to see
+	cgroup := h.ReadString(dir + "/cgroup")
 	return process{
-		name: h.ReadString(dir + "/comm"),
-		exe:  strings.TrimSuffix(exe, " (deleted)"), // after an upgrade of the running program
-		unit: unit(h.ReadString(dir + "/cgroup")),
+		name:      h.ReadString(dir + "/comm"),
+		exe:       strings.TrimSuffix(exe, " (deleted)"), // after an upgrade of the running program
+		unit:      unit(cgroup),
+		container: container(cgroup),
 	}
 }
+
+// directory knows processes by number, and numbers those that differ.
+type directory struct {
+	host  *probe.Host
+	byPID map[int]uint32
+	who   map[process]uint32
+	list  []process // the first is the process that is not known
+}
+
+func newDirectory(h *probe.Host) *directory {
+	return &directory{host: h, byPID: map[int]uint32{0: 0}, who: map[process]uint32{{}: 0}, list: []process{{}}}
+}
+
+// number is the place in list of the process with a number of the system.
+func (d *directory) number(pid int) uint32 {
+	if n, ok := d.byPID[pid]; ok {
+		return n
+	}
+	p := readProcess(d.host, pid)
+	n, ok := d.who[p]
+	if !ok {
+		n = uint32(len(d.list))
+		d.list = append(d.list, p)
+		d.who[p] = n
+	}
+	d.byPID[pid] = n
+	return n
+}
+
+func (d *directory) process(pid int) process { return d.list[d.number(pid)] }
 
 // unit finds the service in cgroups(7): the last part of the path that is one. On
 // hybrid systems it is in the line of systemd's own hierarchy.
 func unit(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(f) != 3 || f[1] != "" && f[1] != "name=systemd" {
-			continue
-		}
-		parts := strings.Split(f[2], "/")
+	for _, parts := range groups(cgroup) {
 		for _, p := range slices.Backward(parts) {
 			if name, ok := strings.CutSuffix(p, ".service"); ok {
 				return name
@@ -132,4 +192,57 @@ func unit(cgroup string) string {
 		}
 	}
 	return ""
+}
+
+// groups are the parts of the paths of systemd's hierarchy and of the unified one.
+func groups(cgroup string) [][]string {
+	var out [][]string
+	for line := range strings.Lines(cgroup) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) == 3 && (f[1] == "" || f[1] == "name=systemd") {
+			out = append(out, strings.Split(f[2], "/"))
+		}
+	}
+	return out
+}
+
+// container finds the container in cgroups(7), named as in the section containers:
+// Docker, Podman, containerd and CRI-O have a group or scope that ends in 64
+// hexadecimal digits, LXC "lxc.payload.NAME", systemd-nspawn "machine-NAME.scope".
+func container(cgroup string) string {
+	for _, parts := range groups(cgroup) {
+		for i, p := range slices.Backward(parts) {
+			p = strings.TrimSuffix(p, ".scope")
+			if id := p[max(len(p)-64, 0):]; isID(id) && !strings.HasSuffix(p[:len(p)-64], "conmon-") {
+				return id
+			}
+			if name, ok := strings.CutPrefix(p, "lxc.payload."); ok {
+				return name
+			}
+			if i > 0 && parts[i-1] == "lxc" {
+				return p
+			}
+			if name, ok := strings.CutPrefix(p, "machine-"); ok && !strings.HasPrefix(name, "qemu") {
+				return unescape(name)
+			}
+		}
+	}
+	return ""
+}
+
+// isID says whether s has the form of a container's number.
+func isID(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// unescape undoes systemd-escape(1): "\x2d" is "-".
+func unescape(s string) string {
+	for i := strings.Index(s, `\x`); i >= 0 && i+4 <= len(s); i = strings.Index(s, `\x`) {
+		n, err := strconv.ParseUint(s[i+2:i+4], 16, 8)
+		if err != nil || n == '\\' {
+			return s
+		}
+		s = s[:i] + string(rune(n)) + s[i+4:]
+	}
+	return s
 }

@@ -1,18 +1,25 @@
-// Package sockets reads which sockets of a host wait for peers, and whose they are:
-// the section listening_sockets.
+// Package sockets reads which sockets of a host wait for peers, which are connected,
+// and whose they are: the sections listening_sockets and connections.
 //
-// The sockets come from /proc/net, or by sock_diag(7) where the kernel has it, for the
-// network namespace of the agent only; their
-// processes from the links in /proc/PID/fd. Reading those of other users needs rights:
-// where they do not suffice, the sockets are reported without process and the section
-// says so.
+// The sockets come by sock_diag(7) where the kernel has it, else from /proc/net; their
+// processes from the links in /proc/PID/fd, in one walk for both sections. Reading
+// those of other users needs rights: where they do not suffice, the sockets are
+// reported without process and the section says so.
+//
+// Besides the network namespace of the agent those of other processes are read
+// (containers, ip-netns(8)): with CAP_SYS_ADMIN by entering them, else from
+// /proc/PID/net of a few, because the kernel takes milliseconds for each such file.
+//
+// Connections are facts, not a live view: see connections.go for what is left out and
+// for how long a connection that has ended stays.
 package sockets
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,28 +27,36 @@ import (
 	"atalaya/shared/facts"
 )
 
-// New returns the probe of the section listening_sockets. UDP sockets of the process
-// with the number without are left out: the agent gives its own, since it cannot be
-// told from outside that its one socket is a client's.
-func New(without int) probe.Probe { return socketProbe{without} }
+// New returns the probe of the sections listening_sockets and connections. UDP sockets
+// of the process with the number without are left out of the listening ones: the agent
+// gives its own, since it cannot be told from outside that its one socket is a client's.
+func New(without int) probe.Probe {
+	return &socketProbe{without: without, memory: make(map[talk]time.Time)}
+}
 
-type socketProbe struct{ without int }
+type socketProbe struct {
+	without int
+	memory  map[talk]time.Time // when connections were last seen, of keepFor
+}
 
 const (
-	// maxSockets bounds the section.
-	maxSockets = 100_000
+	// maxListening bounds the section of listening sockets.
+	maxListening = 50_000
+	// maxFlows bounds the connected sockets that are looked at: 8 MB of memory. Their
+	// rows are far fewer.
+	maxFlows = 200_000
 	// maxProcesses bounds the scan for owners.
 	maxProcesses = 30_000
 )
 
 // Info implements probe.Probe.
-func (socketProbe) Info() probe.Info {
+func (*socketProbe) Info() probe.Info {
 	return probe.Info{
 		Name:     "sockets",
-		Sections: []facts.ID{facts.ListeningSockets},
+		Sections: []facts.ID{facts.ListeningSockets, facts.Connections},
 		Timeout:  10 * time.Second,
-		MaxItems: maxSockets,
-		MaxBytes: 16 << 20, // 100,000 lines of /proc/net/tcp
+		MaxItems: maxListening,
+		MaxBytes: 32 << 20, // 200,000 lines of /proc/net/tcp
 	}
 }
 
@@ -53,72 +68,133 @@ func (e absentError) Error() string        { return string(e) }
 func (e absentError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Collect implements probe.Probe.
-func (p socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	if err := filesTell(h); err != nil {
 		return err
 	}
-	list, err := readSockets(h)
-	wanted := make(map[uint64]int, len(list)) // process of each inode, 0 until it is found
-	for _, s := range list {
-		wanted[s.inode] = 0
+	pids, cut, pidErr := processes(h)
+	w := world{host: h, spaces: namespaces(h, pids)}
+	err := w.read(ctx)
+	scan := scanner{host: h, wanted: w.inodes(), cut: cut}
+	scanErr := pidErr
+	if pidErr == nil {
+		scanErr = scan.run(ctx, pids)
 	}
-	scan := scanner{host: h, wanted: wanted}
-	scanErr := scan.run(ctx)
-	for _, row := range rows(h, list, wanted) {
+	known := newDirectory(h)
+	for _, row := range w.listeningRows(&scan, known) {
 		if row.PID != p.without || row.PID == 0 || !strings.HasPrefix(row.Protocol, "udp") {
 			r.Add(facts.ListeningSockets, row)
 		}
 	}
-	if text := scan.shortcoming(); text != "" {
-		r.Remark(facts.ListeningSockets, text)
+	rows, left := p.connections(h.Now(), &w, &scan, known)
+	for _, row := range rows {
+		r.Add(facts.Connections, row)
+	}
+	for _, id := range []facts.ID{facts.ListeningSockets, facts.Connections} {
+		remarks := append(scan.shortcoming(), w.remarks...)
+		if id == facts.Connections {
+			remarks = append(remarks, left...)
+		}
+		if len(remarks) > 0 {
+			r.Remark(id, strings.Join(remarks, "; "))
+		}
 	}
 	return errors.Join(err, scanErr)
 }
 
-// readSockets reads the tables of all protocols. A table that does not exist is of a
-// protocol that is switched off.
-func readSockets(h *probe.Host) ([]socket, error) {
-	var list []socket
-	var problems error
-	found := false
-	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		if h.Live() {
-			if got, err := listeners(list, protocol); err == nil {
-				list, found = got, true
-				continue // otherwise the kernel has no sock_diag, or a sandbox forbids it
-			}
-		}
-		b, err := h.ReadFile("/proc/net/" + protocol)
-		switch {
-		case err == nil:
-			found = true
-			list = parseTable(list, protocol, b)
-		case !errors.Is(err, fs.ErrNotExist):
-			found = true
-			problems = errors.Join(problems, err)
-		}
-	}
-	if !found {
-		return nil, absentError("no tables of sockets in /proc/net")
-	}
-	return list, problems
+// socket is one that waits for peers.
+type socket struct {
+	protocol string
+	address  netip.Addr
+	port     uint16
+	uid      int
+	inode    uint64
+	space    uint16 // index of its network namespace
 }
 
-// rows joins sockets and processes. Of several sockets that differ in their process
-// only by its number (workers that share a port) the row has the lowest.
-func rows(h *probe.Host, list []socket, owner map[uint64]int) []*facts.ListeningSocketRow {
-	processes := make(map[int]process)
-	byKey := make(map[string]*facts.ListeningSocketRow, len(list))
+// flow is one that is connected. There may be very many: it is kept small.
+type flow struct {
+	inode  uint64
+	remote [16]byte // IPv4 in its IPv6 form
+	local  uint16   // ports
+	port   uint16
+	who    uint32 // of the directory, once the owner is known
+	space  uint16
+	udp    bool
+	server bool // the peer came to us
+}
+
+// endpoint is what a source tells of one socket.
+type endpoint struct {
+	state            byte // of <net/tcp_states.h>
+	protocol         string
+	local, remote    netip.Addr
+	port, remotePort uint16
+	uid              int
+	inode            uint64
+}
+
+// States of <net/tcp_states.h>. An unconnected UDP socket has that of a closed one.
+const (
+	stateEstablished = 0x01
+	stateClosed      = 0x07
+	stateListen      = 0x0A
+)
+
+// world is what was read of all network namespaces.
+type world struct {
+	host      *probe.Host
+	spaces    []namespace
+	listening []socket
+	flows     []flow
+	cut       bool // more connections than are looked at
+	remarks   []string
+}
+
+// take sorts a socket into those that wait for peers and those that have one.
+func (w *world) take(space int, e *endpoint) {
+	udp := e.protocol[0] == 'u'
+	switch {
+	case e.state == stateListen && !udp, e.state == stateClosed && udp:
+		if len(w.listening) < maxListening {
+			w.listening = append(w.listening, socket{e.protocol, e.local, e.port, e.uid, e.inode, uint16(space)})
+		}
+	case e.state == stateEstablished && len(w.flows) >= maxFlows:
+		w.cut = true
+	case e.state == stateEstablished:
+		w.flows = append(w.flows, flow{
+			inode: e.inode, remote: e.remote.As16(), local: e.port, port: e.remotePort, space: uint16(space), udp: udp,
+		})
+	}
+}
+
+// inodes lists the sockets whose owner is wanted.
+func (w *world) inodes() []owner {
+	out := make([]owner, 0, len(w.listening)+len(w.flows))
+	for _, s := range w.listening {
+		out = append(out, owner{inode: s.inode})
+	}
+	for i := range w.flows {
+		if w.flows[i].inode != 0 { // closed by its process, or of the kernel
+			out = append(out, owner{inode: w.flows[i].inode})
+		}
+	}
+	slices.SortFunc(out, func(a, b owner) int { return cmp.Compare(a.inode, b.inode) })
+	return slices.CompactFunc(out, func(a, b owner) bool { return a.inode == b.inode })
+}
+
+// listeningRows joins sockets and processes. Of several sockets that differ in their
+// process only by its number (workers that share a port) the row has the lowest.
+func (w *world) listeningRows(scan *scanner, known *directory) []*facts.ListeningSocketRow {
+	byKey := make(map[string]*facts.ListeningSocketRow, len(w.listening))
 	var out []*facts.ListeningSocketRow
-	for _, s := range list {
-		row := &facts.ListeningSocketRow{Protocol: s.protocol, Address: s.address.String(), Port: s.port, UID: s.uid}
-		if pid := owner[s.inode]; pid != 0 {
-			p, ok := processes[pid]
-			if !ok {
-				p = readProcess(h, pid)
-				processes[pid] = p
-			}
-			row.PID, row.Process, row.Exe, row.Unit = pid, p.name, p.exe, p.unit
+	for _, s := range w.listening {
+		row := &facts.ListeningSocketRow{
+			Protocol: s.protocol, Address: s.address.String(), Port: int(s.port), UID: s.uid, Namespace: w.spaces[s.space].name,
+		}
+		if pid := scan.owner(s.inode); pid != 0 {
+			p := known.process(pid)
+			row.PID, row.Process, row.Exe, row.Unit, row.Container = pid, p.name, p.exe, p.unit, p.container
 		}
 		if first, ok := byKey[row.Key()]; ok {
 			if row.PID != 0 && (first.PID == 0 || row.PID < first.PID) {
@@ -130,22 +206,4 @@ func rows(h *probe.Host, list []socket, owner map[uint64]int) []*facts.Listening
 		out = append(out, row)
 	}
 	return out
-}
-
-// shortcoming says why some sockets have no process: theirs could not be read. A
-// socket of the kernel has none either; that is no shortcoming.
-func (s *scanner) shortcoming() string {
-	unowned := false
-	for _, pid := range s.wanted {
-		unowned = unowned || pid == 0
-	}
-	switch {
-	case !unowned:
-		return ""
-	case s.denied > 0:
-		return "some sockets have no process: permission denied for theirs"
-	case s.cut:
-		return fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)
-	}
-	return ""
 }

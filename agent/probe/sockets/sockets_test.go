@@ -133,34 +133,43 @@ func TestBothSourcesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	u, err := net.ListenPacket("udp", "[::1]:0")
+	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+		t.Fatal(err)
 	}
-	defer u.Close()
-	h := probe.LiveHost()
-	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		before, err := listeners(nil, protocol)
-		if err != nil {
-			t.Skipf("no sock_diag here: %v", err)
-		}
-		b, err := h.ReadFile("/proc/net/" + protocol)
-		if err != nil {
-			t.Skip(err)
-		}
-		after, err := listeners(nil, protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		set := func(list []socket) map[string]string {
-			m := make(map[string]string)
-			for _, s := range list {
-				m[fmt.Sprint(s)] = "listed"
+	defer c.Close()
+	if u, err := net.ListenPacket("udp", "[::1]:0"); err == nil { // else no IPv6 here
+		defer u.Close()
+	}
+	set := func(read func(visit func(*endpoint)) error) map[string]string {
+		m := make(map[string]string)
+		err := read(func(e *endpoint) {
+			if e.state == stateListen || e.state == stateEstablished || e.state == stateClosed && e.protocol[0] == 'u' {
+				m[fmt.Sprint(*e)] = "listed"
 			}
-			return m
+		})
+		if err != nil {
+			t.Skipf("not to be had here: %v", err)
 		}
-		sameBut(t, set(before), set(parseTable(nil, protocol, b)), set(after))
+		return m
 	}
+	diag := func(visit func(*endpoint)) error { return diagnose(nil, visit) }
+	files := func(visit func(*endpoint)) error {
+		for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
+			b, err := probe.LiveHost().ReadFile("/proc/net/" + protocol)
+			if err != nil {
+				return err
+			}
+			parseTable(protocol, b, visit)
+		}
+		return nil
+	}
+	before := set(diag)
+	other := set(files)
+	if len(other) < 3 {
+		t.Errorf("got %v, want the listener and both ends", other)
+	}
+	sameBut(t, before, other, set(diag))
 }
 
 const tables = `
@@ -266,6 +275,29 @@ func TestUnit(t *testing.T) {
 	f("::", "")
 }
 
+func TestContainer(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := container(in); got != want {
+			t.Errorf("container(%q) = %q, want %q", in, got, want)
+		}
+	}
+	id := strings.Repeat("0123456789abcdef", 4)
+	f("0::/system.slice/docker-"+id+".scope\n", id)
+	f("0::/docker/"+id+"\n", id)
+	f("4:memory:/docker/"+id+"\n1:name=systemd:/docker/"+id+"\n", id)
+	f("0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12.slice/cri-containerd-"+id+".scope\n", id)
+	f("0::/kubepods/besteffort/pod12/"+id+"/init\n", id)
+	f("0::/machine.slice/libpod-"+id+".scope/container\n", id)
+	f("0::/machine.slice/libpod-conmon-"+id+".scope\n", "") // the monitor is the host's
+	f("0::/lxc.payload.web1/init.scope\n", "web1")
+	f("1:name=systemd:/lxc/web1\n", "web1")
+	f("0::/machine.slice/machine-build\\x2dbox.scope/payload\n", "build-box")
+	f("0::/machine.slice/machine-qemu\\x2d1\\x2dweb.scope\n", "")
+	f("0::/system.slice/ssh.service\n", "")
+	f("", "")
+}
+
 func TestSocketInode(t *testing.T) {
 	f := func(in string, want uint64) {
 		t.Helper()
@@ -288,12 +320,13 @@ func FuzzTable(f *testing.F) {
 		if protocol == "" {
 			return
 		}
-		for _, s := range parseTable(nil, protocol, b) {
-			if !s.address.IsValid() || s.port < 0 || s.port > 65535 || s.uid < 0 {
-				t.Errorf("got %+v", s)
+		parseTable(protocol, b, func(e *endpoint) {
+			if !e.local.IsValid() || !e.remote.IsValid() || e.uid < 0 {
+				t.Errorf("got %+v", *e)
 			}
-		}
+		})
 		unit(string(b))
+		container(string(b))
 		socketInode(b)
 	})
 }
@@ -308,10 +341,14 @@ func TestDiagAnswers(t *testing.T) {
 	copy(body, []byte{2, 10, 0, 0, 0x1f, 0x90, 0, 0, 127, 0, 0, 1})
 	binary.NativeEndian.PutUint32(body[64:], 33)
 	binary.NativeEndian.PutUint32(body[68:], 4711)
-	want := socket{"tcp", netip.MustParseAddr("127.0.0.1"), 8080, 33, 4711}
+	want := endpoint{
+		state: stateListen, protocol: "tcp", local: netip.MustParseAddr("127.0.0.1"), remote: netip.MustParseAddr("0.0.0.0"),
+		port: 8080, uid: 33, inode: 4711,
+	}
 	f := func(name string, in []byte, sockets int, wantDone, fail bool) {
 		t.Helper()
-		list, done, err := parseDiag(nil, "tcp", in)
+		var list []endpoint
+		done, err := parseDiag("tcp", in, func(e *endpoint) { list = append(list, *e) })
 		if len(list) != sockets || done != wantDone || (err != nil) != fail {
 			t.Errorf("%s: got %d sockets, done %v, error %v", name, len(list), done, err)
 		}
@@ -331,12 +368,11 @@ func TestDiagAnswers(t *testing.T) {
 func FuzzDiag(f *testing.F) {
 	f.Add([]byte{20, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, _, _ := parseDiag(nil, "tcp6", b)
-		for _, s := range list {
-			if !s.address.IsValid() {
-				t.Errorf("got %+v", s)
+		parseDiag("tcp", b, func(e *endpoint) { // damage ends it; what came before counts
+			if !e.local.IsValid() || !e.remote.IsValid() {
+				t.Errorf("got %+v", *e)
 			}
-		}
+		})
 	})
 }
 
@@ -350,6 +386,6 @@ func BenchmarkParseTable(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		parseTable(nil, "tcp", text)
+		parseTable("tcp", text, func(*endpoint) {})
 	}
 }

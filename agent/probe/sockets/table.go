@@ -7,45 +7,29 @@ import (
 	"strconv"
 )
 
-// socket is one line of /proc/net/tcp and its like.
-type socket struct {
-	protocol string
-	address  netip.Addr
-	port     int
-	uid      int
-	inode    uint64
-}
-
-// States of <net/tcp_states.h>. An unconnected UDP socket has that of a closed one.
-const (
-	stateListen = "0A"
-	stateClosed = "07"
-)
-
-// parseTable appends the sockets that wait for peers (proc_net(5)): TCP in state
-// LISTEN, UDP without a peer. The columns are number, local and remote address, state,
-// queues, timer, retransmits, uid, timeout, inode. Malformed lines are skipped.
-func parseTable(list []socket, protocol string, b []byte) []socket {
-	state := stateListen
-	if protocol[0] == 'u' {
-		state = stateClosed
-	}
+// parseTable visits the sockets of /proc/net/tcp and its like (proc_net(5)). The
+// columns are number, local and remote address, state, queues, timer, retransmits,
+// uid, timeout, inode. Malformed lines are skipped. What is visited must not be kept.
+func parseTable(protocol string, b []byte, visit func(*endpoint)) {
 	var columns [10][]byte
-	for len(b) > 0 && len(list) < maxSockets {
+	var e endpoint
+	for len(b) > 0 {
 		var line []byte
 		line, b = cutLine(b)
-		if !fields(line, columns[:]) || string(columns[3]) != state {
+		if !fields(line, columns[:]) || len(columns[3]) != 2 {
 			continue
 		}
-		address, port, ok := parseEndpoint(columns[1])
+		state, errState := strconv.ParseUint(string(columns[3]), 16, 8)
+		local, port, ok := parseEndpoint(columns[1])
+		remote, remotePort, okRemote := parseEndpoint(columns[2])
 		uid, errUID := strconv.ParseUint(string(columns[7]), 10, 32)
 		inode, errInode := strconv.ParseUint(string(columns[9]), 10, 64)
-		if !ok || errUID != nil || errInode != nil {
+		if !ok || !okRemote || errState != nil || errUID != nil || errInode != nil {
 			continue
 		}
-		list = append(list, socket{protocol, address, port, int(uid), inode})
+		e = endpoint{byte(state), protocol, local, remote, port, remotePort, int(uid), inode}
+		visit(&e)
 	}
-	return list
 }
 
 func cutLine(b []byte) (line, rest []byte) {
@@ -74,7 +58,7 @@ func fields(line []byte, out [][]byte) bool {
 // parseEndpoint reads "0100007F:1F90": the address as the kernel prints its words of
 // 32 bits from memory in network order, which on little-endian machines turns the
 // bytes of each word round; then the port.
-func parseEndpoint(b []byte) (netip.Addr, int, bool) {
+func parseEndpoint(b []byte) (netip.Addr, uint16, bool) {
 	hex, portHex, ok := bytes.Cut(b, []byte(":"))
 	port, err := strconv.ParseUint(string(portHex), 16, 16)
 	if !ok || err != nil || len(hex) != 8 && len(hex) != 32 {
@@ -89,5 +73,5 @@ func parseEndpoint(b []byte) (netip.Addr, int, bool) {
 		binary.LittleEndian.PutUint32(raw[4*i:], uint32(word))
 	}
 	address, _ := netip.AddrFromSlice(raw[:len(hex)/2])
-	return address, int(port), true
+	return address, uint16(port), true
 }
