@@ -45,6 +45,9 @@ func TestPatchesOfARealHost(t *testing.T) {
 	fresh(t, root)
 	got := probetest.Sections(probe.RootHost(root), New(Config{}))
 	got["patch_state"].Rows[0].(*facts.PatchStateRow).IndexTime = 0 // now
+	for _, row := range got["package_indexes"].Rows {
+		row.(*facts.PackageIndexRow).Time = 0
+	}
 	probetest.GoldenSections(t, server, got)
 }
 
@@ -291,7 +294,7 @@ func index0(root string) string {
 }
 
 func TestOtherSystemsAreUnsupported(t *testing.T) {
-	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"var/lib/rpm/rpmdb.sqlite": ""})), New(Config{}))
+	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"etc/os-release": "ID=gentoo\n"})), New(Config{}))
 	if r := got["patches"]; r.Status != facts.StatusUnsupported {
 		t.Errorf("patches: %s", r.Status)
 	}
@@ -316,9 +319,9 @@ func TestIndexesAreReadAgainOnlyWhenTheyChange(t *testing.T) {
 	root := world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2")}}.root(t)
 	p := New(Config{}).(*patches)
 	probetest.Sections(probe.RootHost(root), p)
-	first := p.last
+	first := p.managers[0].last
 	probetest.Sections(probe.RootHost(root), p)
-	if p.last != first {
+	if p.managers[0].last != first {
 		t.Error("computed again though nothing changed")
 	}
 	if err := os.WriteFile(index0(root), []byte(stanzaLines(false, "a 33")), 0o644); err != nil {
@@ -379,7 +382,8 @@ func TestReboot(t *testing.T) {
 	sys := &system{native: "amd64", packages: map[packageID]*installed{{"linux-image-6.1.0-18-amd64", "amd64"}: {version: "6.1.76-1"}}}
 	h := probe.RootHost(probetest.Tree(t, map[string]string{"proc/sys/kernel/osrelease": "6.1.0-18-amd64\n", "boot/vmlinuz-6.1.0-18-amd64": "",
 		"proc/sys/kernel/version": "#1 SMP PREEMPT_DYNAMIC Debian 6.1.69-1 (2023-12-30)\n"}))
-	if required, reasons := reboot(h, sys); required == nil || !*required || !strings.Contains(reasons[0], "runs as 6.1.69-1") {
+	rebuilt := &finding{rebootReasons: func(h *probe.Host) []string { return kernelRebuilt(h, sys) }}
+	if required, reasons := reboot(h, []*finding{rebuilt}); required == nil || !*required || !strings.Contains(reasons[0], "runs as 6.1.69-1") {
 		t.Errorf("rebuilt kernel: %v %q", required, reasons)
 	}
 }
@@ -452,7 +456,8 @@ func TestListNames(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	list, err := parseSourcesList("# c\ndeb [ arch=amd64,i386 signed-by=/k ] http://h/d s main contrib # c\ndeb-src http://h/d s main\n\ndeb http://h/f ./\n")
-	if err != nil || len(list) != 2 || !slices.Equal(list[0].components, []string{"main", "contrib"}) || !slices.Equal(list[0].archs, []string{"amd64", "i386"}) || !list[1].flat() {
+	if err != nil || len(list) != 3 || !slices.Equal(list[0].components, []string{"main", "contrib"}) || !slices.Equal(list[0].archs, []string{"amd64", "i386"}) ||
+		list[0].signedBy != "/k" || list[1].kind != "deb-src" || !list[2].flat() {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for _, bad := range []string{"deb", "deb http://h", "deb [arch=a http://h s m", "deb http://h s", "rpm x y z", "deb http://h ./ main"} {
@@ -461,7 +466,7 @@ func TestSources(t *testing.T) {
 		}
 	}
 	set, err := parseSources([]byte("Types: deb deb-src\nURIs: http://h/d\n# c\nSuites: a b\nComponents: main\nSigned-By:\n -----BEGIN\n .\n x\n\nTypes: deb\nEnabled: no\nURIs: http://h\nSuites: s\nComponents: main\n"))
-	if err != nil || len(set) != 2 || set[1].suite != "b" {
+	if err != nil || len(set) != 5 || set[1].suite != "b" || set[2].kind != "deb-src" || set[0].signedBy != "a key in the file itself" || !set[4].disabled {
 		t.Errorf("%+v, %v", set, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // reboot judges whether the machine runs older code than is installed. required is nil
 // where that cannot be told: no running kernel in sight, or one that does not come from
 // this system (containers, machines whose kernel is given from outside).
-func reboot(h *probe.Host, sys *system) (required *bool, reasons []string) {
+func reboot(h *probe.Host, found []*finding) (required *bool, reasons []string) {
 	for _, dir := range []string{"/run", "/var/run"} {
 		if _, err := h.Stat(dir + "/reboot-required"); err == nil {
 			reasons = append(reasons, rebootPackages(h.ReadString(dir+"/reboot-required.pkgs")))
@@ -25,10 +25,14 @@ func reboot(h *probe.Host, sys *system) (required *bool, reasons []string) {
 		known = true
 		if reason != "" {
 			reasons = append(reasons, reason)
-		} else if reason := kernelRebuilt(h, running, sys); reason != "" {
-			reasons = append(reasons, reason)
 		}
 	}
+	for _, f := range found {
+		if f.rebootReasons != nil {
+			reasons = append(reasons, f.rebootReasons(h)...)
+		}
+	}
+	known = known || len(reasons) > 0
 	if !known {
 		return nil, nil
 	}
@@ -103,18 +107,16 @@ func flavour(release string) string {
 // kernelRebuilt finds a newer build under the same release: Debian names the version of
 // the running image's package in the kernel's version string
 // ("#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)").
-func kernelRebuilt(h *probe.Host, running string, sys *system) string {
-	if sys == nil {
-		return ""
-	}
+func kernelRebuilt(h *probe.Host, sys *system) []string {
+	running := h.ReadString("/proc/sys/kernel/osrelease")
 	_, text, ok := strings.Cut(h.ReadString("/proc/sys/kernel/version"), " Debian ")
 	build, _, _ := strings.Cut(text, " ")
 	if !ok || build == "" {
-		return ""
+		return nil
 	}
 	p := sys.packages[packageID{"linux-image-" + running, sys.native}]
 	if p == nil || !newer(p.version, build) {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)
+	return []string{fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)}
 }

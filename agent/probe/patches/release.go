@@ -24,6 +24,20 @@ type release struct {
 	noAll                                   bool // "all" packages stand in the other indexes
 	date, validUntil                        time.Time
 	sizes                                   map[string]int64 // of the listed Packages files
+	signed                                  bool             // it bears a signature, or one lies beside it
+}
+
+// signature says what is known of it. apt takes an index whose signature is missing or
+// wrong only where the configuration allows that, and checks before it puts the file
+// where we find it; we do not check again (docs/adr/0016).
+func (r *release) signature() string {
+	switch {
+	case r.source.trusted == "yes":
+		return "unchecked"
+	case r.signed:
+		return "signed"
+	}
+	return "unsigned"
 }
 
 // security reports whether the repository carries security updates only: Debian says
@@ -65,6 +79,7 @@ func readRelease(h *probe.Host, in *inputs, s source) (*release, error) {
 			return r, err
 		}
 		r.file = name
+		r.signed = word == "InRelease" || in.exists(h, name+".gpg")
 		if err := r.parse(data); err != nil {
 			return r, fmt.Errorf("%s: %w", name, err)
 		}
@@ -218,20 +233,24 @@ func (e evidence) confirmed() time.Time {
 	return bound
 }
 
-// confirmed gathers the evidence about this file.
-func (r *release) confirmed(h *probe.Host) time.Time {
+// confirmed gathers the evidence about this file. A doubt is what the last run of apt
+// did not do.
+func (r *release) confirmed(h *probe.Host) (at time.Time, doubt string) {
 	info, err := h.Stat(r.file)
 	if err != nil {
-		return time.Time{}
+		return time.Time{}, ""
 	}
 	e := evidence{date: r.date, modified: info.ModTime()}
 	if h.Live() {
-		e.changed, e.partial = changeTime(info), modTime(h.Stat(listsDir+"/partial"))
+		e.changed, e.partial = changeTime(info), modTime(h.Stat(partialDir))
 		if info, err := h.Stat(listsDir + "/lock"); err == nil {
 			e.lock = changeTime(info)
 		}
 	}
-	return e.confirmed()
+	if !e.changed.IsZero() && e.changed.Before(e.partial) {
+		doubt = "the last run of apt's update did not confirm it"
+	}
+	return e.confirmed(), doubt
 }
 
 func modTime(info fs.FileInfo, err error) time.Time {

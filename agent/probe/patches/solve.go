@@ -51,8 +51,9 @@ const (
 
 // repository is a source with those of its indexes that are there.
 type repository struct {
-	release *release
-	indexes []repositoryIndex
+	release  *release
+	indexes  []repositoryIndex
+	problems []error
 }
 
 type repositoryIndex struct {

@@ -8,19 +8,44 @@ import (
 	"strings"
 
 	"atalaya/agent/probe"
+	"atalaya/shared/facts"
 )
 
 // source is one repository of sources.list(5): a URI and a suite.
 type source struct {
+	kind       string // deb or deb-src
 	uri, suite string // the suite of a flat repository ends in a slash
 	components []string
 	archs      []string // nil: those of the system
 	plus       []string
 	minus      []string
+	disabled   bool
+	trusted    string // the option of that name: yes, no, or empty
+	insecure   bool   // allow-insecure
+	signedBy   string
+	file       string // where it is configured
 }
 
-// name is how messages call the source.
-func (s source) name() string { return s.uri + " " + s.suite }
+// name is how messages call the source, without what the URI has of secrets.
+func (s source) name() string { return maskURI(s.uri) + " " + s.suite }
+
+// row is what the section repositories says of the source.
+func (s source) row() *facts.RepositoryRow {
+	row := &facts.RepositoryRow{
+		Manager: "apt", ID: s.name(), Kind: s.kind, URI: maskURI(s.uri), Suite: s.suite, Components: s.components,
+		Architectures: s.archs, Enabled: !s.disabled, Signing: "index", SignedBy: s.signedBy, File: s.file,
+	}
+	if s.flat() {
+		row.Components = nil
+	}
+	switch {
+	case s.trusted == "yes":
+		row.Signing = "none"
+	case s.insecure:
+		row.Signing = "optional"
+	}
+	return row
+}
 
 // site is the host name of the URI, "" for local ones; pins by origin compare it.
 func (s source) site() string {
@@ -125,6 +150,7 @@ func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 		for _, s := range found {
 			s.uri = strings.ReplaceAll(s.uri, "$(ARCH)", arch)
 			s.suite = strings.ReplaceAll(s.suite, "$(ARCH)", arch)
+			s.file = name
 			all = append(all, s)
 		}
 	}
@@ -140,18 +166,20 @@ func parseSourcesList(text string) ([]source, error) {
 		number++
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
-		rest, ok := strings.CutPrefix(line, "deb")
-		if !ok || rest == "" || strings.IndexByte(" \t[", rest[0]) < 0 {
-			if line != "" && !strings.HasPrefix(line, "deb-src") {
-				problem = errors.Join(problem, fmt.Errorf("line %d is neither deb nor deb-src", number))
-			}
+		if line == "" {
 			continue
 		}
-		s, err := parseSourceLine(strings.TrimSpace(rest))
+		kind := line[:strings.IndexAny(line+" ", " \t[")]
+		if kind != "deb" && kind != "deb-src" {
+			problem = errors.Join(problem, fmt.Errorf("line %d is neither deb nor deb-src", number))
+			continue
+		}
+		s, err := parseSourceLine(strings.TrimSpace(line[len(kind):]))
 		if err != nil {
 			problem = errors.Join(problem, fmt.Errorf("line %d: %w", number, err))
 			continue
 		}
+		s.kind = kind
 		out = append(out, s)
 	}
 	return out, problem
@@ -198,6 +226,12 @@ func (s *source) option(key string, values []string) {
 		s.plus = values
 	case "arch-":
 		s.minus = values
+	case "trusted":
+		s.trusted = yesNo(values)
+	case "allow-insecure":
+		s.insecure = yesNo(values) == "yes"
+	case "signed-by":
+		s.signedBy = strings.Join(values, ", ")
 	}
 }
 
@@ -225,24 +259,39 @@ func parseSources(data []byte) ([]source, error) {
 		eachField(stanza, func(name, value []byte) {
 			fields[strings.ToLower(string(name))] = strings.Fields(uncommented(string(value)))
 		})
-		if len(fields) == 0 || !slices.Contains(fields["types"], "deb") || isNo(fields["enabled"]) {
+		if len(fields) == 0 {
 			continue
 		}
 		if len(fields["uris"]) == 0 || len(fields["suites"]) == 0 {
 			problem = errors.Join(problem, errors.New("stanza without URIs or Suites"))
 		}
-		for _, uri := range fields["uris"] {
-			for _, suite := range fields["suites"] {
-				s := source{uri: uri, suite: suite, components: fields["components"], archs: fields["architectures"],
-					plus: fields["architectures-add"], minus: fields["architectures-remove"]}
-				if err := s.check(); err != nil {
-					problem = errors.Join(problem, err)
-					continue
-				}
-				out = append(out, s)
-			}
+		for _, kind := range fields["types"] {
+			found, err := stanzaSources(kind, fields)
+			out, problem = append(out, found...), errors.Join(problem, err)
 		}
 	}
+}
+
+// stanzaSources makes the sources of one type.
+func stanzaSources(kind string, fields map[string][]string) (out []source, problem error) {
+	for _, uri := range fields["uris"] {
+		for _, suite := range fields["suites"] {
+			s := source{kind: kind, uri: uri, suite: suite, components: fields["components"], archs: fields["architectures"],
+				plus: fields["architectures-add"], minus: fields["architectures-remove"], disabled: yesNo(fields["enabled"]) == "no",
+				trusted: yesNo(fields["trusted"]), insecure: yesNo(fields["allow-insecure"]) == "yes"}
+			if keys := fields["signed-by"]; len(keys) > 0 && strings.HasPrefix(keys[0], "-----BEGIN") {
+				s.signedBy = "a key in the file itself"
+			} else {
+				s.signedBy = strings.Join(keys, ", ")
+			}
+			if err := s.check(); err != nil {
+				problem = errors.Join(problem, err)
+				continue
+			}
+			out = append(out, s)
+		}
+	}
+	return out, problem
 }
 
 // uncommented drops comment lines inside a field.
@@ -259,6 +308,16 @@ func uncommented(value string) string {
 	return b.String()
 }
 
-func isNo(words []string) bool {
-	return len(words) == 1 && slices.Contains([]string{"no", "false", "0", "off", "without", "disable"}, strings.ToLower(words[0]))
+// yesNo reads a switch: yes, no, or empty for what is neither.
+func yesNo(words []string) string {
+	if len(words) != 1 {
+		return ""
+	}
+	switch strings.ToLower(words[0]) {
+	case "no", "false", "0", "off", "without", "disable":
+		return "no"
+	case "yes", "true", "1", "on", "with", "enable":
+		return "yes"
+	}
+	return ""
 }

@@ -1,0 +1,252 @@
+package patches
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// apt judges by dpkg's status and apt's lists, sources, preferences and configuration.
+type apt struct {
+	indexes map[string]*index // by file
+}
+
+// found looks for dpkg's status file and apt's folders: images without apt cannot be
+// patched, only replaced.
+func (*apt) found(h *probe.Host) bool {
+	for _, name := range []string{statusFile, "/etc/apt"} {
+		if _, err := h.Stat(name); notThere(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// aptReading is one reading of apt's files.
+type aptReading struct {
+	*finding
+	sys   *system
+	conf  aptConf
+	repos []*repository
+}
+
+// read reads everything and solves.
+func (a *apt) read(ctx context.Context, h *probe.Host) *finding {
+	out := &aptReading{finding: newFinding()}
+	s, err := a.prepare(ctx, h, out)
+	if err == nil {
+		err = s.solve(ctx, h)
+	}
+	if err != nil {
+		out.problems = append(out.problems, err)
+	}
+	if s == nil {
+		return out.finding
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(s.rows), comparePackages) {
+		out.rows = append(out.rows, s.rows[id])
+	}
+	partial := partialFiles(h)
+	for _, repo := range out.repos {
+		out.indexes = append(out.indexes, repo.state(partial))
+	}
+	out.rebootReasons = func(h *probe.Host) []string { return kernelRebuilt(h, out.sys) }
+	return out.finding
+}
+
+// prepare reads the system, the configuration and the indexes.
+func (a *apt) prepare(ctx context.Context, h *probe.Host, out *aptReading) (*solver, error) {
+	sys, sysErr := readSystem(ctx, h, out.in)
+	native := ""
+	if sys != nil {
+		native = sys.native
+	}
+	sources, err := readSources(h, out.in, native)
+	if err != nil {
+		out.problems, out.sourcesProblem = append(out.problems, err), err
+	}
+	for _, src := range sources {
+		out.repositories = append(out.repositories, src.row())
+	}
+	sources = slices.DeleteFunc(sources, func(s source) bool { return s.kind != "deb" || s.disabled })
+	if sysErr != nil {
+		return nil, sysErr
+	}
+	out.sys = sys
+	if out.conf, err = readAptConf(h, out.in); err != nil {
+		return nil, err
+	}
+	if archs := out.conf["apt::architectures"]; len(archs) > 0 {
+		sys.archs = archs
+	}
+	policy, err := readPolicy(h, out.in, out.conf)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources) == 0 {
+		out.problem("no package source is configured")
+	}
+	s := &solver{sys: sys, policy: policy, recommends: out.conf.on("APT::Install-Recommends", true)}
+	s.phasing, s.machineID = phasingOf(h, out.in, out.conf)
+	names := make(want, len(sys.packages))
+	for id, pkg := range sys.packages {
+		if old, ok := names[id.name]; !ok || newer(old, pkg.version) {
+			names[id.name] = pkg.version // the lowest, where several architectures differ
+		}
+	}
+	a.open(ctx, h, out, sources, names)
+	s.repos = out.repos
+	return s, nil
+}
+
+func phasingOf(h *probe.Host, in *inputs, conf aptConf) (phasing, string) {
+	for _, prefix := range []string{"APT::Get::", "update-manager::"} {
+		if conf.on(prefix+"Always-Include-Phased-Updates", false) {
+			return phaseAlways, ""
+		}
+		if conf.on(prefix+"Never-Include-Phased-Updates", false) {
+			return phaseNever, ""
+		}
+	}
+	if id := conf.value("APT::Machine-ID"); id != "" {
+		return phaseByMachine, id
+	}
+	for _, name := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
+		if data, err := in.read(h, name); err == nil {
+			line, _, _ := strings.Cut(string(data), "\n")
+			return phaseByMachine, strings.TrimSpace(line)
+		}
+	}
+	return phaseByMachine, ""
+}
+
+// open reads the Release file and the indexes of each source, noting what is missing.
+func (a *apt) open(ctx context.Context, h *probe.Host, out *aptReading, sources []source, names want) {
+	used := make(map[string]*index)
+	out.in.note(h, listsDir)
+	for _, src := range sources {
+		repo := &repository{}
+		out.repos = append(out.repos, repo)
+		var err error
+		if repo.release, err = readRelease(h, out.in, src); err != nil {
+			repo.problems = append(repo.problems, err)
+		} else {
+			a.openIndexes(ctx, h, out, repo, names, used)
+		}
+		out.problems = append(out.problems, repo.problems...)
+	}
+	a.indexes = used
+}
+
+func (a *apt) openIndexes(ctx context.Context, h *probe.Host, out *aptReading, repo *repository, names want, used map[string]*index) {
+	src := repo.release.source
+	for _, component := range src.components {
+		for _, arch := range append(src.architectures(out.sys.archs), "all") {
+			if err := a.openIndex(ctx, h, out.in, repo, component, arch, names, used); err != nil {
+				repo.problems = append(repo.problems, err)
+			}
+			if src.flat() {
+				break
+			}
+		}
+	}
+	if repo.release.file == "" && len(repo.indexes) == 0 {
+		repo.problems = append(repo.problems, fmt.Errorf("no index of source %q (run `apt-get update`)", src.name()))
+	}
+}
+
+func (a *apt) openIndex(ctx context.Context, h *probe.Host, in *inputs, repo *repository,
+	component, arch string, names want, used map[string]*index) error {
+	src := repo.release.source
+	path := src.indexPath(component, arch)
+	size, offered := repo.release.offers(path, arch)
+	if arch == "all" && repo.release.noAll || repo.release.file != "" && !offered || size == 0 {
+		return nil
+	}
+	file := ""
+	for _, ext := range indexExtensions {
+		if name := src.index(component, arch) + ext; file == "" && in.exists(h, name) {
+			file = name
+		}
+	}
+	switch {
+	case file == "" && repo.release.file == "":
+		return nil // told once for the source
+	case file == "":
+		return fmt.Errorf("index %s of source %q is missing (run `apt-get update`)", path, src.name())
+	case used[file] != nil: // listed twice
+		return nil
+	}
+	x := a.indexes[file]
+	if x == nil {
+		x = &index{file: file}
+	}
+	if err := x.ensure(ctx, h, names, false, size); err != nil {
+		return err
+	}
+	used[file] = x
+	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, size: size})
+	return nil
+}
+
+// state is what the section package_indexes says of the repository.
+func (repo *repository) state(partial []string) *indexState {
+	rel := repo.release
+	x := &indexState{PackageIndexRow: facts.PackageIndexRow{
+		Manager: "apt", Repository: rel.source.name(), Security: rel.security(), File: rel.file,
+		Published: facts.TimeOf(rel.date), ValidUntil: facts.TimeOf(rel.validUntil),
+	}}
+	if rel.file != "" {
+		x.Origin, x.Signature = rel.describe(), rel.signature()
+	}
+	if err := errors.Join(repo.problems...); err != nil {
+		x.Error = joined(strings.Split(err.Error(), "\n")...)
+	}
+	x.Error = joined(x.Error, failedDownload(rel.source, partial))
+	x.confirmed = func(h *probe.Host) (time.Time, string) {
+		switch {
+		case rel.file != "":
+			return rel.confirmed(h)
+		case len(repo.indexes) > 0:
+			return modTime(h.Stat(repo.indexes[0].file)), ""
+		}
+		return time.Time{}, ""
+	}
+	return x
+}
+
+const partialDir = listsDir + "/partial"
+
+// partialFiles lists what apt has not finished. Only root may look.
+func partialFiles(h *probe.Host) []string {
+	var names []string
+	entries, _ := h.ReadDir(partialDir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// failedDownload words what the partial folder says of a source: apt leaves there what
+// it refused, as NAME.FAILED, and what it has not fetched whole.
+func failedDownload(s source, partial []string) string {
+	base := strings.TrimPrefix(s.base(), listsDir+"/")
+	for _, name := range partial {
+		rest, ok := strings.CutPrefix(name, base)
+		if !ok {
+			continue
+		}
+		if what, failed := strings.CutSuffix(rest, ".FAILED"); failed {
+			return fmt.Sprintf("apt refused the %s that it fetched last", what)
+		}
+		return fmt.Sprintf("the last download of %s did not end", rest)
+	}
+	return ""
+}

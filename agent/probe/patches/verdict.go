@@ -1,0 +1,140 @@
+package patches
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// finding is what the files of one package manager say. Time alone does not change it.
+type finding struct {
+	in             *inputs
+	rows           []facts.Row // updates
+	repositories   []facts.Row
+	indexes        []*indexState
+	problems       []error // what is missing for a verdict
+	sourcesProblem error   // what is missing among the configured sources
+	// rebootReasons tells what the manager knows beyond the kernel and the programs
+	// that run; nil: nothing.
+	rebootReasons func(h *probe.Host) []string
+}
+
+func newFinding() *finding { return &finding{in: newInputs()} }
+
+func (f *finding) problem(format string, args ...any) {
+	f.problems = append(f.problems, fmt.Errorf(format, args...))
+}
+
+// indexState is what is known of one index.
+type indexState struct {
+	facts.PackageIndexRow
+	// confirmed tells, where that can change without the files, when the index was last
+	// fetched or confirmed, and what speaks against it now. nil: as the row has it.
+	confirmed func(h *probe.Host) (at time.Time, doubt string)
+}
+
+// row is the index at this moment.
+func (x *indexState) row(h *probe.Host) *facts.PackageIndexRow {
+	row := x.PackageIndexRow
+	if x.confirmed != nil {
+		at, doubt := x.confirmed(h)
+		row.Time = facts.TimeOf(at)
+		row.Error = joined(row.Error, doubt)
+	}
+	return &row
+}
+
+func joined(parts ...string) string {
+	return strings.Join(filter(parts, func(s string) bool { return s != "" }), "; ")
+}
+
+// verdict weighs the findings at this moment.
+func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow {
+	row := &facts.PatchStateRow{IndexMaxAgeSeconds: int64(p.cfg.IndexMaxAge / time.Second)}
+	row.RebootRequired, row.RebootReasons = reboot(h, found)
+	waiting := count(row, found)
+	confirmed, doubts := p.freshness(h, found)
+	row.IndexTime = facts.TimeOf(confirmed)
+	for _, f := range found {
+		for _, err := range f.problems {
+			doubts = append(doubts, err.Error())
+		}
+	}
+	end := supportEnd(h, found)
+	switch {
+	case len(doubts) > 0:
+		row.Verdict, row.Reason = facts.VerdictUnknown, joined(doubts...)
+	case row.Pending > 0:
+		row.Verdict, row.Reason = facts.VerdictPending, end
+	case waiting > 0:
+		row.Verdict, row.Reason = facts.VerdictPending, joined(fmt.Sprintf("%d updates are held back or pinned", waiting), end)
+	case end != "":
+		row.Verdict, row.Reason = facts.VerdictUnknown, end
+	default:
+		row.Verdict = facts.VerdictCurrent
+	}
+	return row
+}
+
+// count fills in how many updates wait, and returns how many are kept from it.
+func count(row *facts.PatchStateRow, found []*finding) (waiting int) {
+	for _, f := range found {
+		for _, r := range f.rows {
+			switch update := r.(*facts.PatchRow); update.State {
+			case statePending:
+				row.Pending++
+				if update.Security {
+					row.Security++
+				}
+			case stateHeld, statePinned:
+				waiting++
+			}
+		}
+	}
+	return waiting
+}
+
+// freshness returns when the oldest of the indexes was confirmed, and what speaks
+// against relying on them now.
+func (p *patches) freshness(h *probe.Host, found []*finding) (oldest time.Time, doubts []string) {
+	now := h.Now()
+	var name string
+	for _, f := range found {
+		for _, x := range f.indexes {
+			row := x.row(h)
+			if until := row.ValidUntil.Time(); !until.IsZero() && until.Before(now) {
+				doubts = append(doubts, fmt.Sprintf("index of %q was valid until %s", row.Repository, until.Format(time.DateTime)))
+			}
+			at := row.Time.Time()
+			if at.IsZero() {
+				continue // missing: named as a problem
+			}
+			if oldest.IsZero() || at.Before(oldest) {
+				oldest, name = at, row.Repository
+			}
+		}
+	}
+	age := now.Sub(oldest)
+	switch {
+	case oldest.IsZero():
+	case age > p.cfg.IndexMaxAge:
+		doubts = append(doubts, fmt.Sprintf("index of %q is %s old, limit %s", name, days(age), days(p.cfg.IndexMaxAge)))
+	case age < -clockTolerance:
+		doubts = append(doubts, fmt.Sprintf("index of %q is dated %s ahead: the clock is wrong", name, days(-age)))
+	}
+	return oldest, doubts
+}
+
+// clockTolerance is how far ahead of the clock an index may be dated: servers' clocks
+// differ a little.
+const clockTolerance = time.Hour
+
+func days(d time.Duration) string {
+	if d < 48*time.Hour {
+		return fmt.Sprintf("%d hours", int(d.Round(time.Hour)/time.Hour))
+	}
+	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+}
