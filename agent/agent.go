@@ -38,6 +38,9 @@ type Options struct {
 	// Ready is called once the agent works, Alive at each reading of the metrics, so that
 	// a service manager restarts one that hangs; nil: nobody asks.
 	Ready, Alive func() error
+	// Host is the machine to report on; nil: this one, without a helper for readings that
+	// may hang.
+	Host *probe.Host
 }
 
 // Run gathers and reports until ctx ends. It returns early only for what cannot heal
@@ -62,7 +65,10 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	if err != nil {
 		return err
 	}
-	host := probe.LiveHost()
+	host := opt.Host
+	if host == nil {
+		host = probe.LiveHost()
+	}
 	hello := helloOf(ctx, host, cfg, opt.Version)
 	gathered := make(chan struct{}, 1)
 	up := newUplink(cfg, opt, address, hello, sp)

@@ -47,3 +47,8 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 func MetricProbes(version string) []probe.Probe {
 	return append(NodeProbes(), self.New(version))
 }
+
+// HelperTasks is what the agent's helper process does: readings that may never return.
+func HelperTasks() map[string]probe.Task {
+	return map[string]probe.Task{probe.StatFSTask: probe.StatFSAnswer}
+}

@@ -30,6 +30,8 @@ type Host struct {
 	bytes *atomic.Int64
 	// childCPU is the CPU time of the programs that were run, in nanoseconds.
 	childCPU *atomic.Int64
+	// asker answers questions that may hang; nil: nobody does.
+	asker *asker
 }
 
 // defaultMaxBytes bounds a file that a probe reads whole: dpkg status files of

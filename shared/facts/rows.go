@@ -176,7 +176,7 @@ type FilesystemRow struct {
 	Options   string `json:"options,omitempty" cbor:"4,keyasint,omitempty"`
 	SizeBytes int64  `json:"size_bytes,omitempty" cbor:"5,keyasint,omitempty"`
 	ReadOnly  bool   `json:"read_only" cbor:"6,keyasint"`
-	Remote    bool   `json:"remote" cbor:"7,keyasint"` // on the network or in user space: not probed
+	Remote    bool   `json:"remote" cbor:"7,keyasint"` // on the network or in user space: its size stands while it does not answer
 }
 
 // Key implements Row.

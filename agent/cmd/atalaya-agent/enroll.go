@@ -72,6 +72,7 @@ func newRun() *cobra.Command {
 				return agent.Run(ctx, c, agent.Options{
 					Version: version,
 					Log:     agent.NewLog(os.Stderr, c.LogLevel),
+					Host:    liveHost(),
 					Ready:   func() error { return installers.Notify(installers.ReadyEvery(c.Interval)) },
 					Alive:   func() error { return installers.Notify(installers.Alive) },
 				})

@@ -58,7 +58,7 @@ func newInventory() *cobra.Command {
 // look like a machine without anything.
 func hostAt(root string) (*probe.Host, error) {
 	if root == "" {
-		return probe.LiveHost(), nil
+		return liveHost(), nil
 	}
 	info, err := os.Stat(root)
 	if err != nil {

@@ -1,16 +1,19 @@
 // Package filesystem reads how full the file systems of a Linux host are.
 //
-// A statfs(2) can hang and obeys no deadline, so file systems on the network or in
-// user space are never asked: they are reported without sizes. Should a local one
-// hang (a dying disk), the scheduler abandons this probe, and starts it again only
-// when the call has returned: one thread is lost at most.
+// A statfs(2) can hang and obeys no deadline, so file systems on the network or in user
+// space, and those that are reached through one, are asked by a helper process (ADR 14).
+// Their last answer counts until they are given up; from then on they have an error and
+// no sizes. Should a local one hang (a dying disk), the scheduler abandons this probe,
+// and starts it again only when the call has returned: one thread is lost at most.
 //
 // Sources: proc_pid_mountinfo(5), statfs(2).
 package filesystem
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/metric"
@@ -26,7 +29,18 @@ type filesystem struct {
 	view   string      // folder through which the mount points of that table are seen
 	buf    []byte
 	mounts []mount
+	asked  probe.Inquiry // about the mounts that may hang, in their order
 }
+
+const (
+	// maxAge is how old the answer of a server may be: it has more clients than us, and
+	// to wake the helper costs half a millisecond.
+	maxAge = 30 * time.Second
+	// wait is what a reading waits for answers. Those that take longer are a tick older.
+	wait = 20 * time.Millisecond
+	// firstWait lets a command that reads once see the answers; a helper starts in 20 ms.
+	firstWait = 100 * time.Millisecond
+)
 
 func (*filesystem) Info() probe.Info { return probe.Info{Name: "filesystem", Metrics: true} }
 
@@ -38,17 +52,28 @@ func (f *filesystem) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 	if err := f.refresh(); err != nil {
 		return err
 	}
+	f.ask(ctx, h)
 	var failed error
-	for i := range f.mounts {
+	for i, next := 0, 0; i < len(f.mounts); i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		m := &f.mounts[i]
 		sample(r, &metric.FilesystemReadOnly, m, truth(m.readOnly))
-		if m.remote || !h.Live() {
+		if !h.Live() {
 			continue
 		}
-		u, err := statfs(m.path)
+		var u probe.Usage
+		var err error
+		if m.suspect {
+			u, err = usageOf(f.asked.Answers[next])
+			next++
+			if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, probe.ErrPending) {
+				continue // there is no helper to ask, or it has just begun
+			}
+		} else {
+			u, err = probe.StatFS(m.path)
+		}
 		sample(r, &metric.FilesystemError, m, truth(err != nil))
 		if err != nil {
 			failed = fmt.Errorf("statfs %q: %w", m.point, err)
@@ -59,6 +84,19 @@ func (f *filesystem) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 	return failed
 }
 
+// ask has a helper ask the mounts that may hang.
+func (f *filesystem) ask(ctx context.Context, h *probe.Host) {
+	h.Ask(ctx, &f.asked)
+	f.asked.Wait = wait
+}
+
+func usageOf(a probe.Answer) (probe.Usage, error) {
+	if a.Err != nil {
+		return probe.Usage{}, a.Err
+	}
+	return probe.ParseUsage(a.Data)
+}
+
 // open chooses the table: that of the first process, because the agent's own
 // namespace may be a private one in which things are hidden or remounted, as long as
 // we may look through that process' root; else our own.
@@ -67,6 +105,7 @@ func (f *filesystem) open(h *probe.Host) {
 		f.file.Close() // read only: nothing can be lost
 	}
 	f.host, f.mounts = h, nil
+	f.asked = probe.Inquiry{MaxAge: maxAge, Wait: firstWait, Keep: true}
 	f.file, f.view = h.File("/proc/self/mountinfo"), ""
 	if !h.Live() {
 		if _, err := h.Stat("/proc/1/mountinfo"); err == nil {
@@ -95,22 +134,22 @@ func (f *filesystem) refresh() error {
 		m.path = f.view + m.point
 		m.device = deviceName(f.host, m)
 	}
+	f.asked.Questions, f.asked.Answers = f.asked.Questions[:0], f.asked.Answers[:0]
+	for _, m := range f.mounts {
+		if m.suspect {
+			f.asked.Questions = append(f.asked.Questions, probe.Question{Task: probe.StatFSTask, Path: m.path})
+		}
+	}
 	return nil
 }
 
-// usage is what statfs tells, in bytes and in numbers of files.
-type usage struct {
-	size, free, avail uint64
-	files, filesFree  uint64 // both 0 where the file system does not count them (btrfs)
-}
-
-func report(r *probe.Report, m *mount, u usage) {
-	sample(r, &metric.FilesystemSize, m, float64(u.size))
-	sample(r, &metric.FilesystemFree, m, float64(u.free))
-	sample(r, &metric.FilesystemAvail, m, float64(u.avail))
-	if u.files > 0 {
-		sample(r, &metric.FilesystemFiles, m, float64(u.files))
-		sample(r, &metric.FilesystemFilesFree, m, float64(u.filesFree))
+func report(r *probe.Report, m *mount, u probe.Usage) {
+	sample(r, &metric.FilesystemSize, m, float64(u.Size))
+	sample(r, &metric.FilesystemFree, m, float64(u.Free))
+	sample(r, &metric.FilesystemAvail, m, float64(u.Avail))
+	if u.Files > 0 {
+		sample(r, &metric.FilesystemFiles, m, float64(u.Files))
+		sample(r, &metric.FilesystemFilesFree, m, float64(u.FilesFree))
 	}
 }
 

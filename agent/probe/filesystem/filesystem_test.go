@@ -15,7 +15,7 @@ func TestParseMountinfo(t *testing.T) {
 		t.Helper()
 		var got []string
 		for _, m := range parseMountinfo([]byte(in)) {
-			got = append(got, fmt.Sprintf("%s %s %s %v %v", m.device, m.fstype, m.point, m.readOnly, m.remote))
+			got = append(got, fmt.Sprintf("%s %s %s %v %v", m.device, m.fstype, m.point, m.readOnly, m.suspect))
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%q gives\n%q, want\n%q", in, got, want)
@@ -25,6 +25,8 @@ func TestParseMountinfo(t *testing.T) {
 	f("36 35 98:0 / /a ro - ext3 /dev/a rw\n37 35 98:0 / /b rw - ext3 /dev/a ro\n", "/dev/a ext3 /a true false", "/dev/a ext3 /b true false")
 	f(`36 35 98:0 / /my\040disk\134x\011 rw - vfat /dev/a rw`, `/dev/a vfat /my disk\x`+"\t false false")
 	f("36 35 0:7 / /n rw - nfs4 h:/x rw\n36 35 0:8 / /f rw - fuse.sshfs u@h: rw\n", "h:/x nfs4 /n false true", "u@h: fuse.sshfs /f false true")
+	f("1 1 0:7 / /n rw - nfs h:/x rw\n1 1 8:1 / /n/in rw - ext4 /dev/a rw\n1 1 8:2 / /nn rw - ext4 /dev/b rw\n",
+		"h:/x nfs /n false true", "/dev/a ext4 /n/in false true", "/dev/b ext4 /nn false false")
 	f("1 1 0:1 / /run rw - tmpfs one rw\n1 1 0:2 / /run rw - tmpfs two rw\n", "two tmpfs /run false false")
 	f("1 1 8:1 / /x rw - ext4 /dev/a rw\n1 1 0:2 / /x rw - autofs systemd-1 rw\n") // covered
 	f("1 1 0:1 / /proc rw - proc proc rw\n1 1 0:1 / /dev/shm rw - tmpfs tmpfs rw\n1 1 8:1 / /var/lib/docker/overlay2/x rw - ext4 /dev/a rw\n")

@@ -16,7 +16,7 @@ type mount struct {
 	point    string
 	path     string // where the agent sees it
 	readOnly bool
-	remote   bool // never to be asked
+	suspect  bool // asking it may hang
 }
 
 // maxMounts bounds the table: a host of containers has some hundred.
@@ -30,6 +30,7 @@ const maxMounts = 4096
 // with any number of optional fields before the dash.
 func parseMountinfo(b []byte) []mount {
 	mounts := make([]mount, 0, 16)
+	var suspects probe.Suspects
 	for line, rest := probe.NextLine(b); line != nil && len(mounts) < maxMounts; line, rest = probe.NextLine(rest) {
 		fields := strings.Fields(string(line))
 		dash := slices.Index(fields, "-")
@@ -44,12 +45,15 @@ func parseMountinfo(b []byte) []mount {
 		}
 		super := strings.Join(fields[dash+3:], ",")
 		m.readOnly = hasOption(fields[5], "ro") || hasOption(super, "ro")
-		m.remote = isRemote(m.fstype)
+		suspects.Add(m.point, m.fstype)
 		// What a later mount covers is out of reach, also when the cover does not count.
 		mounts = slices.DeleteFunc(mounts, func(o mount) bool { return o.point == m.point })
 		if counts(m.fstype, m.point) {
 			mounts = append(mounts, m)
 		}
+	}
+	for i := range mounts {
+		mounts[i].suspect = suspects.Has(mounts[i].point)
 	}
 	return mounts
 }
@@ -82,20 +86,12 @@ func octal(c byte) bool { return '0' <= c && c <= '7' }
 var ignoredTypes = set(`autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs erofs fusectl hugetlbfs
 	iso9660 mqueue nsfs overlay proc procfs pstore rpc_pipefs securityfs selinuxfs squashfs sysfs tracefs`)
 
-// remoteTypes are file systems of another machine, or of a process that may not answer.
-var remoteTypes = set(`9p afs beegfs ceph cifs coda davfs fuse fuseblk gfs gfs2 glusterfs gpfs hgfs lustre ncpfs nfs nfs4
-	ocfs2 orangefs prl_fs pvfs2 smb3 smbfs vboxsf virtiofs vmhgfs`)
-
 func set(words string) map[string]bool {
 	m := make(map[string]bool)
 	for w := range strings.FieldsSeq(words) {
 		m[w] = true
 	}
 	return m
-}
-
-func isRemote(fstype string) bool {
-	return remoteTypes[fstype] || strings.HasPrefix(fstype, "fuse.")
 }
 
 // counts follows node_exporter's

@@ -1,12 +1,10 @@
 package storage
 
 import (
-	"context"
 	"path"
 	"strings"
 
 	"atalaya/agent/probe"
-	"atalaya/shared/facts"
 )
 
 // mount is one line of mountinfo.
@@ -169,10 +167,6 @@ var pseudo = words(`autofs bdev binder binfmt_misc bpf cgroup cgroup2 configfs c
 // holding are file systems that the kernel calls "nodev" although they hold files.
 var holding = words(`btrfs bcachefs zfs overlay tmpfs aufs ubifs jffs2`)
 
-// remote are file systems of another machine, or of a process that may not answer.
-var remote = words(`nfs nfs4 cifs smb3 smbfs ncpfs 9p virtiofs ceph afs coda lustre glusterfs gfs gfs2 ocfs2 beegfs gpfs
-	pvfs2 orangefs davfs vboxsf prl_fs hgfs vmhgfs fuse fuseblk`)
-
 func words(s string) map[string]bool {
 	m := make(map[string]bool)
 	for w := range strings.FieldsSeq(s) {
@@ -180,8 +174,6 @@ func words(s string) map[string]bool {
 	}
 	return m
 }
-
-func isRemote(kind string) bool { return remote[kind] || strings.HasPrefix(kind, "fuse.") }
 
 // fleeting are folders where sessions, units and containers mount and unmount their
 // own; what is below them is not a property of the host.
@@ -196,7 +188,7 @@ func (m mount) wanted(nodev map[string]bool) bool {
 	switch {
 	case pseudo[m.kind]:
 		return false
-	case !isRemote(m.kind) && nodev[m.kind] && !holding[m.kind]:
+	case !probe.RemoteFS(m.kind) && nodev[m.kind] && !holding[m.kind]:
 		return false
 	case nodev[m.kind] || holding[m.kind]:
 		return !hasPrefix(m.point+"/", fleeting)
@@ -228,25 +220,6 @@ func visible(mounts []mount) []mount {
 		}
 	}
 	return out
-}
-
-func collectFilesystems(ctx context.Context, h *probe.Host, r *probe.Report, t mountTable) {
-	nodev := parseNodev(h.ReadString("/proc/filesystems"))
-	for _, m := range visible(t.mounts) {
-		if ctx.Err() != nil || !m.wanted(nodev) {
-			continue
-		}
-		row := &facts.FilesystemRow{
-			Mount: m.point, Device: deviceName(h, m), Type: m.kind, Options: m.options,
-			ReadOnly: hasOption(m.options, "ro"), Remote: isRemote(m.kind),
-		}
-		if p := t.path(m); p != "" && h.Live() && !row.Remote {
-			if size, err := sizeOf(p); err == nil {
-				row.SizeBytes = size // otherwise not known: gone, or behind a folder we may not enter
-			}
-		}
-		r.Add(facts.Filesystems, row)
-	}
 }
 
 // deviceName gives the device that the boot loader called /dev/root its own name.

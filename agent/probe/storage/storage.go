@@ -4,8 +4,8 @@
 // Devices come from /sys/block, with the same choice and the same types as lsblk(8);
 // what is on them from udev's database or the links of /dev/disk, never from the
 // device itself. File systems come from mountinfo (proc_pid_mountinfo(5)). A file
-// system on the network or in user space is never asked for its size: a server that
-// is gone would hold the agent for ever.
+// system on the network or in user space is asked for its size by a helper process
+// alone (ADR 14): a server that is gone would hold the agent for ever.
 package storage
 
 import (
@@ -19,12 +19,15 @@ import (
 )
 
 // New returns the probe of the sections block_devices and filesystems.
-func New() probe.Probe { return storageProbe{} }
+func New() probe.Probe { return &storage{} }
 
-type storageProbe struct{}
+// storage remembers between two readings what it needs to report the same again.
+type storage struct {
+	sizes sizes
+}
 
 // Info implements probe.Probe.
-func (storageProbe) Info() probe.Info {
+func (*storage) Info() probe.Info {
 	return probe.Info{
 		Name:     "storage",
 		Sections: []facts.ID{facts.BlockDevices, facts.Filesystems},
@@ -43,7 +46,7 @@ func (e absentError) Error() string        { return string(e) }
 func (e absentError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Collect implements probe.Probe.
-func (storageProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+func (s *storage) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	if err := filesTell(h); err != nil {
 		return err
 	}
@@ -51,7 +54,7 @@ func (storageProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	if err != nil {
 		r.Problem(facts.Filesystems, err)
 	}
-	collectFilesystems(ctx, h, r, mounts)
+	s.collectFilesystems(ctx, h, r, mounts)
 	collectDevices(ctx, h, r, mounts)
 	return ctx.Err()
 }

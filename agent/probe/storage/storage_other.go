@@ -16,5 +16,3 @@ func filesTell(h *probe.Host) error {
 	}
 	return nil
 }
-
-func sizeOf(string) (int64, error) { return 0, errors.ErrUnsupported }

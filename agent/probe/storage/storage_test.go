@@ -248,12 +248,12 @@ func TestWhichFilesystemsAreListed(t *testing.T) {
 
 func TestRemoteFilesystems(t *testing.T) {
 	for _, kind := range []string{"nfs", "nfs4", "cifs", "9p", "virtiofs", "fuse", "fuseblk", "fuse.sshfs", "ceph"} {
-		if !isRemote(kind) {
+		if !probe.RemoteFS(kind) {
 			t.Errorf("%s would be asked for its size", kind)
 		}
 	}
 	for _, kind := range []string{"ext4", "xfs", "btrfs", "tmpfs", "fusectl"} {
-		if isRemote(kind) {
+		if probe.RemoteFS(kind) {
 			t.Errorf("%s counts as remote", kind)
 		}
 	}
