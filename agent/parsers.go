@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"slices"
+
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/packages"
 )
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
 func Parsers() []probe.Parser {
-	return packages.Parsers()
+	return slices.Concat(packages.Parsers(), certificates.Parsers())
 }

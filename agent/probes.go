@@ -6,6 +6,7 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/accounts"
+	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/netinfo"
 	"atalaya/agent/probe/osinfo"
@@ -28,6 +29,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		storage.New(),
 		netinfo.New(),
 		sockets.New(os.Getpid()),
+		certificates.New(),
 		packages.New(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
 		restart.New(),

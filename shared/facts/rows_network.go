@@ -23,3 +23,30 @@ func (r *ConnectionRow) Key() string {
 	return key(r.Direction, r.Protocol, r.RemoteAddress, strconv.Itoa(r.RemotePort), strconv.Itoa(r.LocalPort),
 		r.Process, r.Unit, r.Container, r.Namespace)
 }
+
+// CertificateRow is an X.509 certificate in a file, or a bundle of authorities told as a
+// whole. Private keys are never read.
+type CertificateRow struct {
+	Path string `json:"path" cbor:"1,keyasint"`
+	// Position is the place in a file with several, from 0; the first is usually that of the server.
+	Position  int      `json:"position" cbor:"2,keyasint"`
+	Role      string   `json:"role" cbor:"3,keyasint"`                        // found; anchor: an authority that an administrator made this host trust; bundle: all that are trusted
+	Subject   string   `json:"subject,omitempty" cbor:"4,keyasint,omitempty"` // RFC 2253; absent with all else when the certificate is malformed
+	Issuer    string   `json:"issuer,omitempty" cbor:"5,keyasint,omitempty"`  // RFC 2253
+	Serial    string   `json:"serial,omitempty" cbor:"6,keyasint,omitempty"`  // hexadecimal
+	SHA256    string   `json:"sha256" cbor:"7,keyasint"`                      // of the certificate; of a bundle: of the sorted fingerprints of what is in it
+	NotBefore Time     `json:"not_before,omitempty,omitzero" cbor:"8,keyasint,omitempty"`
+	NotAfter  Time     `json:"not_after,omitempty,omitzero" cbor:"9,keyasint,omitempty"`
+	KeyType   string   `json:"key_type,omitempty" cbor:"10,keyasint,omitempty"` // rsa, ecdsa, ed25519, dsa
+	KeyBits   int      `json:"key_bits,omitempty" cbor:"11,keyasint,omitempty"`
+	Signature string   `json:"signature,omitempty" cbor:"12,keyasint,omitempty"` // algorithm: SHA256-RSA ...
+	Names     []string `json:"names,omitempty" cbor:"13,keyasint,omitempty"`     // alternative names of the subject: DNS, addresses, mail, URI
+	CA        bool     `json:"ca,omitempty" cbor:"14,keyasint,omitempty"`
+	// SelfSigned says that subject and issuer are the same, by name and by key.
+	SelfSigned bool     `json:"self_signed,omitempty" cbor:"15,keyasint,omitempty"`
+	UsedBy     []string `json:"used_by,omitempty" cbor:"16,keyasint,omitempty"` // services whose configuration or command line names the file
+	Count      int      `json:"count,omitempty" cbor:"17,keyasint,omitempty"`   // of a bundle: how many are in it
+}
+
+// Key implements Row: a renewed certificate is a changed row.
+func (r *CertificateRow) Key() string { return key(r.Path, strconv.Itoa(r.Position)) }

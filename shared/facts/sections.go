@@ -32,6 +32,7 @@ const (
 	PackageIndexes   ID = 46
 	RestartNeeded    ID = 47
 	Connections      ID = 62
+	Certificates     ID = 63
 )
 
 // Section describes one kind of facts.
@@ -69,6 +70,7 @@ var sections = []Section{
 	{ID: PackageIndexes, Name: "package_indexes", Doc: "indexes that the patch verdict rests on: age, signature, error", New: func() Row { return new(PackageIndexRow) }},
 	{ID: RestartNeeded, Name: "restart_needed", Doc: "programs that run on replaced or removed files", New: func() Row { return new(RestartRow) }},
 	{ID: Connections, Name: "connections", Doc: "who talks to whom: programs and their peers, of the last day", New: func() Row { return new(ConnectionRow) }, Personal: true},
+	{ID: Certificates, Name: "certificates", Doc: "certificates in files, with their end, and the authorities that are trusted", New: func() Row { return new(CertificateRow) }},
 }
 
 // Sections returns all sections in order of their number.

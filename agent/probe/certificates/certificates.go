@@ -1,0 +1,165 @@
+// Package certificates finds X.509 certificates: the section certificates.
+//
+// It looks into the folders where servers keep theirs, at the files that
+// configurations and command lines name, and at what the system trusts. Of the
+// authorities that come with the distribution only the bundle is told, as one row;
+// those that an administrator added have a row each, and so has every certificate
+// that was put into the bundle by hand.
+//
+// Of a PEM file only the blocks with certificates are decoded, never those with keys.
+// Java key stores are read without their password, which guards the keys alone;
+// PKCS#12 files are encrypted as a whole and left out.
+//
+// A file is parsed again only when its stamp has changed: the probe keeps what it made
+// of each file.
+package certificates
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// New returns the probe of the section certificates.
+func New() probe.Probe { return &certProbe{files: make(map[string]*file)} }
+
+type certProbe struct {
+	files   map[string]*file // what is known of files, by path
+	trusted trusted
+}
+
+// file is what was made of one file.
+type file struct {
+	stamp  probe.Stamp
+	certs  []*facts.CertificateRow // rows without role and path
+	names  []string                // of a configuration: paths of certificates in it; of a bundle: fingerprints
+	failed error
+	seen   bool // in the present run
+}
+
+const (
+	maxRows = 5_000
+	// maxFileBytes bounds one file: the bundle of a system has 220 KB, Java's 1.2 MB.
+	maxFileBytes = 4 << 20
+)
+
+// Info implements probe.Probe.
+func (*certProbe) Info() probe.Info {
+	return probe.Info{
+		Name:     "certificates",
+		Sections: []facts.ID{facts.Certificates},
+		Timeout:  10 * time.Second,
+		MaxItems: maxRows,
+		MaxBytes: maxFileBytes,
+		Watch:    []string{"/etc/ssl/certs", "/etc/letsencrypt/live", "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"},
+	}
+}
+
+// Collect implements probe.Probe.
+func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+	s := &search{ctx: ctx, host: h, probe: p, roles: make(map[string]string), users: make(map[string][]string)}
+	s.look()
+	if _, err := h.Stat("/etc"); err != nil {
+		return errors.ErrUnsupported
+	}
+	known := s.bundle()
+	for path, role := range s.roles {
+		f := p.read(h, path)
+		if denied(f.failed) {
+			s.problems = errors.Join(s.problems, f.failed)
+		}
+		if len(f.certs) > maxOfFile { // authorities of Java or of an application
+			r.Add(facts.Certificates, bundleRow(path, sumsOf(f.certs)))
+			continue
+		}
+		for _, c := range f.certs {
+			r.Add(facts.Certificates, s.row(path, role, c))
+		}
+	}
+	for _, row := range known {
+		r.Add(facts.Certificates, row)
+	}
+	for path, f := range p.files {
+		if !f.seen {
+			delete(p.files, path)
+		}
+		f.seen = false
+	}
+	return errors.Join(s.problems, ctx.Err())
+}
+
+func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+func sumsOf(certs []*facts.CertificateRow) []string {
+	sums := make([]string, 0, len(certs))
+	for _, c := range certs {
+		sums = append(sums, c.SHA256)
+	}
+	return sums
+}
+
+// row is a copy of what is known of a certificate, with the place where it was found.
+func (s *search) row(path, role string, c *facts.CertificateRow) *facts.CertificateRow {
+	row := *c
+	row.Path, row.Role, row.UsedBy = path, role, s.users[path]
+	return &row
+}
+
+// maxOfFile is how many certificates of one file have a row each; a chain has a few.
+const maxOfFile = 20
+
+// read returns what a file holds, from memory when the file has not changed.
+func (p *certProbe) read(h *probe.Host, path string) *file {
+	return p.keep(h, path, func(f *file, b []byte) { f.certs = Parse(b) })
+}
+
+// keep reads a file through parse unless it is known.
+func (p *certProbe) keep(h *probe.Host, path string, parse func(*file, []byte)) *file {
+	stamp := h.Stamp(path)
+	f, ok := p.files[path]
+	if ok && f.stamp == stamp && stamp != (probe.Stamp{}) {
+		f.seen = true
+		return f
+	}
+	f = &file{stamp: stamp, seen: true}
+	b, err := h.ReadFile(path)
+	if err == nil {
+		parse(f, b)
+		clear(b) // it may have held a key
+	} else {
+		f.failed, f.stamp = err, probe.Stamp{} // look again next time
+	}
+	p.files[path] = f
+	return f
+}
+
+// Parsers returns the format that this package reads.
+func Parsers() []probe.Parser {
+	return []probe.Parser{{
+		Kind: "x509", Help: "PEM, DER or Java key store: certificates",
+		Parse: func(files []probe.Input) (any, error) {
+			rows := []facts.Row{}
+			for _, f := range files {
+				for _, c := range Parse(f.Data) {
+					c.Path, c.Role = f.Name, roleFound
+					rows = append(rows, c)
+				}
+			}
+			if len(rows) == 0 {
+				return rows, errors.New("no certificate found")
+			}
+			return rows, nil
+		},
+	}}
+}
+
+func sortedUnique(list []string) []string {
+	slices.SortFunc(list, cmp.Compare[string])
+	return slices.Compact(list)
+}

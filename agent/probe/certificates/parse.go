@@ -1,0 +1,234 @@
+package certificates
+
+import (
+	"bytes"
+	"crypto/dsa" //nolint:staticcheck // old certificates have such keys; they are named, not used
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/pem"
+	"slices"
+	"strings"
+
+	"atalaya/shared/facts"
+)
+
+// maxCerts bounds the certificates of one file.
+const maxCerts = 1000
+
+// Parse returns the certificates of a file in the forms PEM, DER and JKS, in their
+// order. Of one that is malformed the fingerprint is known. Anything else in the file
+// is passed over.
+func Parse(b []byte) []*facts.CertificateRow {
+	var out []*facts.CertificateRow
+	add := func(der []byte) bool {
+		row := describe(der)
+		row.Position = len(out)
+		out = append(out, row)
+		return len(out) < maxCerts
+	}
+	eachDER(b, add)
+	return out
+}
+
+// eachDER visits the certificates of a file until visit returns false.
+func eachDER(b []byte, visit func(der []byte) bool) {
+	const java, javaCE = 0xFEEDFEED, 0xCECECECE
+	switch {
+	case len(b) > 12 && (binary.BigEndian.Uint32(b) == java || binary.BigEndian.Uint32(b) == javaCE):
+		eachOfKeyStore(b, visit)
+	case len(b) > 4 && b[0] == 0x30 && b[1] == 0x82: // a sequence with a length of two bytes
+		if der, ok := firstElement(b); ok && looksLikeCertificate(der) {
+			visit(der)
+		}
+	default:
+		eachPEM(b, visit)
+	}
+}
+
+// The labels of RFC 7468, 5.1 and of OpenSSL's own form, in which trust follows.
+var labels = [][]byte{[]byte("-----BEGIN CERTIFICATE-----"), []byte("-----BEGIN TRUSTED CERTIFICATE-----"), []byte("-----BEGIN X509 CERTIFICATE-----")}
+
+// eachPEM finds the beginning of each certificate before it decodes anything, so that
+// blocks with keys are never decoded.
+func eachPEM(b []byte, visit func(der []byte) bool) {
+	const begin = "-----BEGIN "
+	for {
+		i := bytes.Index(b, []byte(begin))
+		if i < 0 {
+			return
+		}
+		b = b[i:]
+		if !slices.ContainsFunc(labels, func(l []byte) bool { return bytes.HasPrefix(b, l) }) {
+			b = b[len(begin):]
+			continue
+		}
+		end := bytes.Index(b, []byte("-----END "))
+		next := bytes.Index(b[1:], []byte(begin))
+		if end < 0 || next >= 0 && next+1 < end { // it is cut off
+			b = b[len(begin):]
+			continue
+		}
+		stop := end + len("-----END ")
+		if nl := bytes.IndexByte(b[stop:], '\n'); nl >= 0 {
+			stop += nl + 1
+		} else {
+			stop = len(b)
+		}
+		if block, _ := pem.Decode(b[:stop]); block != nil {
+			if der, ok := firstElement(block.Bytes); ok && !visit(der) {
+				return
+			}
+		}
+		b = b[stop:]
+	}
+}
+
+// firstElement is the first ASN.1 element of b.
+func firstElement(b []byte) ([]byte, bool) {
+	var raw asn1.RawValue
+	if _, err := asn1.Unmarshal(b, &raw); err != nil {
+		return nil, false
+	}
+	return raw.FullBytes, true
+}
+
+// looksLikeCertificate tells certificates from the other DER files that lie about: keys
+// begin with a number, requests have a version where these have a context tag.
+func looksLikeCertificate(der []byte) bool {
+	_, err := x509.ParseCertificate(der)
+	return err == nil
+}
+
+// eachOfKeyStore visits the certificates of a Java key store: magic, version, count;
+// then entries of a kind, an alias and a time. A key (1) has its encrypted form and a
+// chain of certificates, a trusted one (2) the certificate. See
+// sun.security.provider.JavaKeyStore of OpenJDK.
+func eachOfKeyStore(b []byte, visit func(der []byte) bool) {
+	r := reader{b: b[4:]}
+	version, count := r.number(4), r.number(4)
+	certificate := func() bool {
+		if version >= 2 {
+			r.take(r.number(2)) // its type, "X.509"
+		}
+		der := r.take(r.number(4))
+		return r.ok() && visit(der)
+	}
+	for range min(count, maxCerts) {
+		kind := r.number(4)
+		r.take(r.number(2)) // alias
+		r.take(8)           // time
+		switch kind {
+		case 1:
+			r.take(r.number(4)) // the key, encrypted
+			for range min(r.number(4), maxCerts) {
+				if !certificate() {
+					return
+				}
+			}
+		case 2:
+			if !certificate() {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// reader takes from b; once something is missing it gives nothing any more.
+type reader struct {
+	b    []byte
+	over bool
+}
+
+func (r *reader) ok() bool { return !r.over }
+
+func (r *reader) take(n int) []byte {
+	if r.over || n < 0 || n > len(r.b) {
+		r.over = true
+		return nil
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+// number takes a number of size bytes, 2 or 4.
+func (r *reader) number(size int) int {
+	b := r.take(size)
+	n := 0
+	for _, c := range b {
+		n = n<<8 | int(c)
+	}
+	return n
+}
+
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// describe makes the row of a certificate.
+func describe(der []byte) *facts.CertificateRow {
+	row := &facts.CertificateRow{SHA256: fingerprint(der)}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return row
+	}
+	row.Subject, row.Issuer = c.Subject.String(), c.Issuer.String()
+	row.Serial = hex.EncodeToString(c.SerialNumber.Bytes())
+	row.NotBefore, row.NotAfter = facts.TimeOf(c.NotBefore), facts.TimeOf(c.NotAfter)
+	row.KeyType, row.KeyBits = key(c.PublicKey)
+	if c.SignatureAlgorithm != x509.UnknownSignatureAlgorithm {
+		row.Signature = c.SignatureAlgorithm.String()
+	}
+	row.CA = c.IsCA
+	row.SelfSigned = bytes.Equal(c.RawSubject, c.RawIssuer) && signedByItself(c)
+	row.Names = names(c)
+	return row
+}
+
+// signedByItself tells by the key identifiers: to check the signature takes a hundred
+// times as long, and some old algorithms are refused.
+func signedByItself(c *x509.Certificate) bool {
+	return len(c.AuthorityKeyId) == 0 || len(c.SubjectKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId)
+}
+
+func key(k any) (kind string, bits int) {
+	switch k := k.(type) {
+	case *rsa.PublicKey:
+		return "rsa", k.N.BitLen()
+	case *ecdsa.PublicKey:
+		return "ecdsa", k.Curve.Params().BitSize
+	case ed25519.PublicKey:
+		return "ed25519", 256
+	case *dsa.PublicKey:
+		return "dsa", k.P.BitLen()
+	}
+	return "", 0
+}
+
+// maxNames bounds the alternative names of a row.
+const maxNames = 100
+
+// names lists the alternative names, sorted.
+func names(c *x509.Certificate) []string {
+	list := slices.Concat(c.DNSNames, c.EmailAddresses)
+	for _, ip := range c.IPAddresses {
+		list = append(list, ip.String())
+	}
+	for _, u := range c.URIs {
+		list = append(list, u.String())
+	}
+	for i, s := range list {
+		list[i] = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	list = sortedUnique(list)
+	return list[:min(len(list), maxNames)]
+}

@@ -1,0 +1,126 @@
+package certificates
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+)
+
+// What a certificate is where it was found.
+const (
+	roleFound  = "found"
+	roleAnchor = "anchor"
+	roleBundle = "bundle"
+)
+
+// anchors are the folders whose authorities the system trusts because an administrator
+// put them there: update-ca-certificates(8), update-ca-trust(8), trust(1) of SUSE.
+var anchors = []string{
+	"/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source", "/etc/pki/trust/anchors", "/etc/ca-certificates/trust-source/anchors",
+}
+
+// folders are where servers and their administrators keep certificates.
+var folders = []string{
+	"/etc/ssl", "/etc/pki", "/etc/letsencrypt/live", "/etc/nginx", "/etc/apache2", "/etc/httpd", "/etc/haproxy", "/etc/lighttpd",
+	"/etc/postfix", "/etc/dovecot", "/etc/exim4", "/etc/courier", "/etc/cyrus", "/etc/openvpn", "/etc/ipsec.d", "/etc/swanctl",
+	"/etc/kubernetes", "/var/lib/kubelet/pki", "/var/lib/rancher/k3s/server/tls", "/var/lib/rancher/k3s/agent", "/var/lib/minikube/certs",
+	"/etc/etcd", "/etc/docker", "/etc/containers/certs.d", "/etc/postgresql", "/etc/postgresql-common", "/etc/mysql", "/etc/redis",
+	"/etc/mongodb", "/etc/ldap", "/etc/openldap", "/etc/freeradius", "/etc/raddb", "/etc/stunnel", "/etc/puppetlabs/puppet/ssl",
+	"/var/lib/puppet/ssl", "/etc/chef", "/etc/salt/pki", "/etc/cockpit", "/etc/libvirt", "/etc/pve/local", "/etc/grafana", "/etc/prometheus",
+	"/etc/elasticsearch", "/etc/kibana", "/etc/logstash", "/etc/rabbitmq", "/etc/mosquitto", "/etc/traefik", "/etc/caddy", "/var/lib/caddy",
+	"/etc/gitlab", "/etc/unbound", "/etc/bind", "/etc/squid", "/etc/samba", "/var/lib/samba/private/tls", "/etc/proftpd", "/etc/vsftpd",
+	"/etc/prosody", "/etc/ejabberd", "/etc/coturn", "/etc/cups/ssl", "/etc/consul.d", "/etc/vault.d", "/etc/nomad.d", "/etc/zabbix",
+	"/etc/rsyslog.d", "/etc/syslog-ng", "/etc/ceph", "/etc/certs", "/etc/tls", "/etc/acme", "/var/lib/acme",
+}
+
+// skipped are folders below those with what belongs to the distribution.
+var skipped = []string{"/etc/pki/ca-trust/extracted", "/etc/pki/rpm-gpg", "/etc/pki/tls/misc", "/etc/ssl/certs/java", "/etc/pki/java"}
+
+// extensions of files that hold certificates.
+var extensions = []string{".pem", ".crt", ".cer", ".cert", ".der", ".jks", ".keystore", ".truststore"}
+
+const (
+	maxDepth   = 6
+	maxEntries = 20_000 // files and folders that are looked at
+)
+
+// search is one look at the places of certificates.
+type search struct {
+	ctx      context.Context
+	host     *probe.Host
+	probe    *certProbe
+	roles    map[string]string   // of files that may hold certificates
+	users    map[string][]string // services by path
+	entries  int
+	problems error
+}
+
+// look fills roles and users.
+func (s *search) look() {
+	for _, dir := range anchors {
+		s.walk(dir, roleAnchor, maxDepth)
+	}
+	for _, dir := range folders {
+		s.walk(dir, roleFound, maxDepth)
+	}
+	s.configurations()
+	s.commandLines()
+	for path := range s.users {
+		s.users[path] = sortedUnique(s.users[path])
+		if _, ok := s.roles[path]; !ok {
+			s.roles[path] = roleFound
+		}
+	}
+}
+
+func (s *search) walk(dir, role string, depth int) {
+	if depth == 0 || s.ctx.Err() != nil || slices.Contains(skipped, dir) {
+		return
+	}
+	entries, err := s.host.ReadDir(dir)
+	if denied(err) {
+		s.problems = errors.Join(s.problems, err)
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if s.entries++; s.entries > maxEntries {
+			s.problems = errors.Join(s.problems, errors.New("too many files where certificates are looked for"))
+			s.entries = -1 << 40 // say it once
+			return
+		}
+		if e.IsDir() {
+			s.walk(name, role, depth-1)
+			continue
+		}
+		if _, known := s.roles[name]; known || !mayHold(e.Name()) {
+			continue
+		}
+		if e.Type()&fs.ModeSymlink != 0 && s.elsewhere(dir, name) {
+			continue
+		}
+		s.roles[name] = role
+	}
+}
+
+func mayHold(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(path.Ext(name))) || name == "cacerts"
+}
+
+// elsewhere says that a link leads to what is told already: authorities of the
+// distribution, anchors, another name in the same folder.
+func (s *search) elsewhere(dir, name string) bool {
+	target, err := s.host.Readlink(name)
+	if err != nil {
+		return true // gone
+	}
+	if !path.IsAbs(target) {
+		target = path.Join(dir, target)
+	}
+	return path.Dir(target) == dir || strings.HasPrefix(target, "/usr/share/") || strings.HasPrefix(target, "/etc/pki/ca-trust/") ||
+		strings.HasPrefix(target, "/var/lib/ca-certificates/") || slices.ContainsFunc(anchors, func(a string) bool { return strings.HasPrefix(target, a+"/") })
+}

@@ -1,0 +1,132 @@
+package certificates
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// configurations are the files in which services name certificates.
+var configurations = []struct{ service, pattern string }{
+	{"nginx", "/etc/nginx/nginx.conf"}, {"nginx", "/etc/nginx/conf.d/*.conf"}, {"nginx", "/etc/nginx/sites-enabled/*"}, {"nginx", "/etc/nginx/snippets/*"},
+	{"apache2", "/etc/apache2/apache2.conf"}, {"apache2", "/etc/apache2/sites-enabled/*"}, {"apache2", "/etc/apache2/conf-enabled/*"},
+	{"apache2", "/etc/apache2/mods-enabled/*.conf"}, {"httpd", "/etc/httpd/conf/*.conf"}, {"httpd", "/etc/httpd/conf.d/*.conf"},
+	{"haproxy", "/etc/haproxy/*.cfg"}, {"lighttpd", "/etc/lighttpd/*.conf"}, {"lighttpd", "/etc/lighttpd/conf-enabled/*"},
+	{"caddy", "/etc/caddy/Caddyfile"}, {"traefik", "/etc/traefik/*.y*ml"}, {"traefik", "/etc/traefik/*.toml"}, {"squid", "/etc/squid/*.conf"},
+	{"postfix", "/etc/postfix/main.cf"}, {"postfix", "/etc/postfix/master.cf"}, {"dovecot", "/etc/dovecot/*.conf"}, {"dovecot", "/etc/dovecot/conf.d/*.conf"},
+	{"exim4", "/etc/exim4/exim4.conf*"}, {"exim4", "/etc/exim4/conf.d/*/*"}, {"proftpd", "/etc/proftpd/*.conf"}, {"vsftpd", "/etc/vsftpd*.conf"},
+	{"postgresql", "/etc/postgresql/*/*/*.conf"}, {"postgresql", "/var/lib/pgsql/data/*.conf"}, {"postgresql", "/var/lib/pgsql/*/data/*.conf"},
+	{"mysql", "/etc/my.cnf"}, {"mysql", "/etc/my.cnf.d/*.cnf"}, {"mysql", "/etc/mysql/*.cnf"}, {"mysql", "/etc/mysql/*/*.cnf"},
+	{"redis", "/etc/redis/*.conf"}, {"mongod", "/etc/mongod.conf"}, {"slapd", "/etc/openldap/slapd.conf"}, {"slapd", "/etc/ldap/slapd.conf"},
+	{"openvpn", "/etc/openvpn/*.conf"}, {"openvpn", "/etc/openvpn/server/*.conf"}, {"openvpn", "/etc/openvpn/client/*.conf"},
+	{"stunnel", "/etc/stunnel/*.conf"}, {"mosquitto", "/etc/mosquitto/*.conf"}, {"mosquitto", "/etc/mosquitto/conf.d/*.conf"},
+	{"rabbitmq", "/etc/rabbitmq/*.conf*"}, {"grafana", "/etc/grafana/grafana.ini"}, {"prosody", "/etc/prosody/*.lua"}, {"prosody", "/etc/prosody/conf.d/*"},
+	{"elasticsearch", "/etc/elasticsearch/elasticsearch.yml"}, {"docker", "/etc/docker/daemon.json"}, {"rsyslog", "/etc/rsyslog.conf"},
+	{"rsyslog", "/etc/rsyslog.d/*.conf"}, {"samba", "/etc/samba/smb.conf"}, {"freeradius", "/etc/freeradius/*/mods-enabled/eap"},
+	{"freeradius", "/etc/raddb/mods-enabled/eap"}, {"unbound", "/etc/unbound/*.conf"}, {"unbound", "/etc/unbound/unbound.conf.d/*.conf"},
+	{"zabbix", "/etc/zabbix/*.conf"}, {"kubernetes", "/etc/kubernetes/manifests/*.yaml"}, {"libvirt", "/etc/libvirt/*.conf"},
+}
+
+const (
+	maxConfigs   = 2_000
+	maxProcesses = 3_000 // whose command lines are read
+	maxNamed     = 200   // certificates of one configuration
+)
+
+// configurations notes which services name which files.
+func (s *search) configurations() {
+	n := 0
+	for _, c := range configurations {
+		files, err := s.host.Glob(c.pattern)
+		if err != nil || s.ctx.Err() != nil {
+			return
+		}
+		for _, name := range files {
+			if n++; n > maxConfigs {
+				return
+			}
+			f := s.probe.keep(s.host, name, func(f *file, b []byte) { f.names = named(path.Dir(name), b) })
+			for _, cert := range f.names {
+				s.users[cert] = append(s.users[cert], c.service)
+			}
+		}
+	}
+}
+
+// named finds the certificates that a configuration names: the values of directives
+// about certificates, and whatever is called like one. What is no absolute path lies
+// beside the configuration. A path that is wrong is a file without certificates.
+func named(dir string, b []byte) []string {
+	var out []string
+	for line := range bytes.Lines(b) {
+		text := strings.TrimSpace(string(line))
+		if text == "" || strings.ContainsAny(text[:1], "#;") || strings.HasPrefix(text, "//") || len(text) > 4096 {
+			continue
+		}
+		words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t=<>\"',;:[](){}", r) })
+		for i, w := range words {
+			about := i > 0 && strings.Contains(strings.ToLower(words[i-1]), "cert")
+			switch {
+			case len(out) >= maxNamed:
+				return out
+			case !about && !mayHold(w) || i == 0 || strings.ContainsAny(w, "$*%"):
+			case path.IsAbs(w):
+				out = append(out, path.Clean(w))
+			case mayHold(w):
+				out = append(out, path.Join(dir, w))
+			}
+		}
+	}
+	return sortedUnique(out)
+}
+
+// shared are folders that look the same from inside the containers that use them.
+var shared = []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/etc/etcd/"}
+
+// commandLines notes the files that running programs have in their command lines. Of
+// the words only those that are paths of certificates are looked at.
+func (s *search) commandLines() {
+	entries, err := s.host.ReadDir("/proc")
+	if err != nil {
+		return
+	}
+	own, _ := s.host.Readlink("/proc/1/ns/mnt") // not to be told: any may be ours
+	n := 0
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		if n++; n > maxProcesses || s.ctx.Err() != nil {
+			return
+		}
+		dir := path.Join("/proc", e.Name())
+		b, err := s.host.ReadFile(path.Join(dir, "cmdline"))
+		if err != nil || !bytes.Contains(b, []byte(".")) {
+			continue // gone, or a thread of the kernel
+		}
+		for _, cert := range arguments(b) {
+			link, err := s.host.Readlink(path.Join(dir, "ns/mnt"))
+			inside := err == nil && own != "" && link != own
+			if inside && !slices.ContainsFunc(shared, func(p string) bool { return strings.HasPrefix(cert, p) }) {
+				continue // a file of its container
+			}
+			s.users[cert] = append(s.users[cert], s.host.ReadString(path.Join(dir, "comm")))
+		}
+	}
+}
+
+// arguments finds paths of certificates in a command line, alone or after "=".
+func arguments(b []byte) []string {
+	var out []string
+	for arg := range bytes.SplitSeq(b, []byte{0}) {
+		if i := bytes.LastIndexByte(arg, '='); i >= 0 {
+			arg = arg[i+1:]
+		}
+		if len(arg) > 4 && len(arg) < 1024 && arg[0] == '/' && mayHold(string(arg)) && len(out) < maxNamed {
+			out = append(out, path.Clean(string(arg)))
+		}
+	}
+	return out
+}
