@@ -5,10 +5,15 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/certificates"
+	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/packages"
 )
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
 func Parsers() []probe.Parser {
 	return slices.Concat(packages.Parsers(), certificates.Parsers())
+	return slices.Concat(
+		devices.Parsers(),
+		packages.Parsers(),
+	)
 }
