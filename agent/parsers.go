@@ -6,6 +6,7 @@ import (
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/devices"
+	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/packages"
 )
 
@@ -14,6 +15,7 @@ func Parsers() []probe.Parser {
 	return slices.Concat(packages.Parsers(), certificates.Parsers())
 	return slices.Concat(
 		devices.Parsers(),
+		hardware.Parsers(),
 		packages.Parsers(),
 	)
 }

@@ -103,19 +103,24 @@ func (*ChassisRow) Key() string { return "chassis" }
 
 // CPURow is one processor package.
 type CPURow struct {
-	Socket     int    `json:"socket" cbor:"1,keyasint"` // physical package id
-	Vendor     string `json:"vendor,omitempty" cbor:"2,keyasint,omitempty"`
-	Model      string `json:"model,omitempty" cbor:"3,keyasint,omitempty"`
-	Family     string `json:"family,omitempty" cbor:"4,keyasint,omitempty"`
-	ModelID    string `json:"model_id,omitempty" cbor:"5,keyasint,omitempty"`
-	Stepping   string `json:"stepping,omitempty" cbor:"6,keyasint,omitempty"`
-	Microcode  string `json:"microcode,omitempty" cbor:"7,keyasint,omitempty"`
-	Cores      int    `json:"cores,omitempty" cbor:"8,keyasint,omitempty"`
-	Threads    int    `json:"threads,omitempty" cbor:"9,keyasint,omitempty"`
-	MaxHz      int64  `json:"max_hz,omitempty" cbor:"10,keyasint,omitempty"`      // rated, not the current frequency
-	CacheBytes int64  `json:"cache_bytes,omitempty" cbor:"11,keyasint,omitempty"` // the largest level of one core complex
-	Flags      string `json:"flags,omitempty" cbor:"12,keyasint,omitempty"`       // as the kernel lists them, sorted
-	Offline    int    `json:"offline,omitempty" cbor:"13,keyasint,omitempty"`     // logical processors of the machine that are switched off; told on the first row, as they do not tell their socket
+	Socket         int    `json:"socket" cbor:"1,keyasint"` // physical package id
+	Vendor         string `json:"vendor,omitempty" cbor:"2,keyasint,omitempty"`
+	Model          string `json:"model,omitempty" cbor:"3,keyasint,omitempty"`
+	Family         string `json:"family,omitempty" cbor:"4,keyasint,omitempty"`
+	ModelID        string `json:"model_id,omitempty" cbor:"5,keyasint,omitempty"`
+	Stepping       string `json:"stepping,omitempty" cbor:"6,keyasint,omitempty"`
+	Microcode      string `json:"microcode,omitempty" cbor:"7,keyasint,omitempty"`
+	Cores          int    `json:"cores,omitempty" cbor:"8,keyasint,omitempty"`
+	Threads        int    `json:"threads,omitempty" cbor:"9,keyasint,omitempty"`
+	MaxHz          int64  `json:"max_hz,omitempty" cbor:"10,keyasint,omitempty"`           // rated, not the current frequency
+	CacheBytes     int64  `json:"cache_bytes,omitempty" cbor:"11,keyasint,omitempty"`      // the largest level of one core complex
+	Flags          string `json:"flags,omitempty" cbor:"12,keyasint,omitempty"`            // as the kernel lists them, sorted
+	Offline        int    `json:"offline,omitempty" cbor:"13,keyasint,omitempty"`          // logical processors of the machine that are switched off; told on the first row, as they do not tell their socket
+	ThreadsPerCore int    `json:"threads_per_core,omitempty" cbor:"14,keyasint,omitempty"` // where there is more than one
+	L1dBytes       int64  `json:"l1d_bytes,omitempty" cbor:"15,keyasint,omitempty"`        // all of the socket's together
+	L1iBytes       int64  `json:"l1i_bytes,omitempty" cbor:"16,keyasint,omitempty"`
+	L2Bytes        int64  `json:"l2_bytes,omitempty" cbor:"17,keyasint,omitempty"`
+	L3Bytes        int64  `json:"l3_bytes,omitempty" cbor:"18,keyasint,omitempty"`
 }
 
 // Key implements Row.

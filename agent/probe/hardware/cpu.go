@@ -2,7 +2,6 @@ package hardware
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,97 +14,6 @@ const cpuFolder = "/sys/devices/system/cpu/"
 
 // maxCPU bounds processor numbers; Linux can be built for 8192.
 const maxCPU = 1 << 16
-
-// processor is one block of /proc/cpuinfo: the fields that we read.
-type processor struct {
-	number  int
-	socket  int // -1: not told
-	core    int // -1: not told
-	details map[string]string
-}
-
-// sameForAll are the fields that processors of one socket share; which exist depends
-// on the architecture (arch/*/kernel/proc.c and setup.c).
-var sameForAll = map[string]bool{
-	"vendor_id": true, "cpu family": true, "model": true, "model name": true, "stepping": true, "microcode": true,
-	"cache size": true, "flags": true, "Features": true, "isa": true, "uarch": true, "cpu": true, "machine": true,
-	"revision": true, "CPU implementer": true, "CPU architecture": true, "CPU variant": true, "CPU part": true, "CPU revision": true,
-}
-
-// parseCPUInfo reads /proc/cpuinfo. Fields outside of any processor (s390, ppc) go to
-// every processor. The details are kept for the first processor of each socket only,
-// since the flags of 256 processors are long.
-func parseCPUInfo(text string) []processor {
-	var list []processor
-	shared := make(map[string]string)
-	described := make(map[int]bool)
-	p := processor{number: -1}
-	flush := func() {
-		if p.number >= 0 && p.number < maxCPU {
-			if described[p.socket] {
-				p.details = nil
-			}
-			described[p.socket] = true
-			list = append(list, p)
-		}
-		p = processor{number: -1}
-	}
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(line, ":")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		switch {
-		case !ok:
-			flush()
-		case name == "processor":
-			flush()
-			p = newProcessor(value)
-		case strings.HasPrefix(name, "processor "): // s390: "processor 0: version = ..."
-			flush()
-			p = newProcessor(strings.TrimPrefix(name, "processor "))
-		case p.number < 0:
-			shared[name] = value
-		default:
-			p.set(name, value)
-		}
-	}
-	flush()
-	if len(list) > 0 {
-		list[0].fill(shared)
-	}
-	return list
-}
-
-func newProcessor(number string) processor {
-	return processor{number: atoi(number), socket: -1, core: -1, details: make(map[string]string, 16)}
-}
-
-func (p *processor) set(name, value string) {
-	switch {
-	case name == "physical id":
-		p.socket = atoi(value)
-	case name == "core id":
-		p.core = atoi(value)
-	case sameForAll[name]:
-		p.details[name] = value
-	}
-}
-
-func (p *processor) fill(shared map[string]string) {
-	for name, value := range shared {
-		if _, ok := p.details[name]; !ok && sameForAll[name] {
-			p.details[name] = value
-		}
-	}
-}
-
-// atoi gives -1 for what is no number.
-func atoi(s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return -1
-	}
-	return n
-}
 
 // socket is one processor package as counted.
 type socket struct {
@@ -135,9 +43,7 @@ func collectCPUs(h *probe.Host, r *probe.Report, rated []int64) {
 		if row.MaxHz == 0 && i < len(rated) {
 			row.MaxHz = rated[i]
 		}
-		if c := largestCache(h, s.first); c > 0 {
-			row.CacheBytes = c
-		}
+		addCaches(h, row, s.first)
 		if i == 0 {
 			row.Offline = len(parseCPUList(h.ReadString(cpuFolder + "offline")))
 		}
@@ -226,14 +132,17 @@ func countSockets(list []processor) []*socket {
 	return order
 }
 
-// row takes the details by the names of each architecture: x86, arm, ppc, s390, riscv.
+// row describes the socket by the fields of each architecture: x86, arm, ppc, s390, riscv.
 func (s *socket) row() *facts.CPURow {
 	d := s.details
 	row := &facts.CPURow{
 		Socket: s.id, Cores: s.cores, Threads: s.threads,
-		Vendor: d["vendor_id"], Model: strings.Join(strings.Fields(d["model name"]), " "),
-		Family: d["cpu family"], ModelID: d["model"], Stepping: d["stepping"], Microcode: d["microcode"],
+		Vendor: d["vendor"], Model: strings.Join(strings.Fields(d["model name"]), " "),
+		Family: d["family"], ModelID: d["model id"], Stepping: d["stepping"], Microcode: d["microcode"],
 		CacheBytes: parseSize(d["cache size"]),
+	}
+	if s.threads > s.cores {
+		row.ThreadsPerCore = s.threads / s.cores
 	}
 	if implementer := d["CPU implementer"]; implementer != "" {
 		row.Vendor, row.Family, row.ModelID = armVendor(implementer), d["CPU architecture"], d["CPU part"]
@@ -243,20 +152,28 @@ func (s *socket) row() *facts.CPURow {
 			row.Model = armParts[implementer+" "+d["CPU part"]]
 		}
 	}
-	for _, name := range []string{"cpu", "uarch", "machine"} {
+	if row.Stepping == "" {
+		row.Stepping = d["revision"]
+	}
+	if name, ok := s390Machines[d["machine"]]; ok && row.Model == "" {
+		row.Model, row.ModelID = name, d["machine"]
+	}
+	for _, name := range []string{d["model"], d["family"], d["machine"]} {
 		if row.Model == "" {
-			row.Model = d[name]
+			row.Model = name
 		}
 	}
-	for _, name := range []string{"flags", "Features", "isa"} {
-		if d[name] != "" {
-			words := strings.Fields(d[name])
-			slices.Sort(words)
-			row.Flags = strings.Join(words, " ")
-			break
-		}
-	}
+	words := strings.Fields(d["flags"])
+	slices.Sort(words)
+	row.Flags = strings.Join(words, " ")
 	return row
+}
+
+// s390Machines are the machine types of IBM Z, which is what a processor there is
+// called after.
+var s390Machines = map[string]string{
+	"2817": "z196", "2827": "zEC12", "2828": "zBC12", "2964": "z13", "2965": "z13s", "3906": "z14", "3907": "z14 ZR1",
+	"8561": "z15", "8562": "z15 T02", "3931": "z16", "3932": "z16 A02", "9175": "z17",
 }
 
 // armVendors are the implementers of the Main ID Register (Arm ARM, MIDR_EL1).
@@ -283,39 +200,50 @@ var armParts = map[string]string{
 	"0xc0 0xac3": "Ampere-1", "0x43 0x0a1": "ThunderX", "0x43 0x0af": "ThunderX2",
 }
 
-// ratedSpeed is the frequency that Intel writes into the model name.
-var ratedSpeed = regexp.MustCompile(`@ ([0-9.]+)GHz`)
-
 // maxHz is the highest frequency the processor is made for: the limit of its
-// frequency driver, or the number in its name.
+// frequency driver, or what cpuinfo tells.
 func maxHz(h *probe.Host, s *socket) int64 {
 	khz, err := strconv.ParseInt(h.ReadString(fmt.Sprintf("%scpu%d/cpufreq/cpuinfo_max_freq", cpuFolder, s.first)), 10, 64)
 	if err == nil && khz > 0 && khz < 1e8 {
 		return khz * 1000
 	}
-	if m := ratedSpeed.FindStringSubmatch(s.details["model name"]); m != nil {
-		ghz, _ := strconv.ParseFloat(m[1], 64) // the pattern admits "1.2.3": then 0
-		return int64(ghz*1000+0.5) * 1e6
-	}
-	return 0
+	return ratedHz(s.details)
 }
 
-// largestCache is the size of the last level of the processor's caches.
-func largestCache(h *probe.Host, cpu int) int64 {
-	var level int
-	var size int64
-	const maxCaches = 10
+// maxCaches bounds the caches of a processor; it has one to five.
+const maxCaches = 10
+
+// addCaches fills the sizes of the caches of a socket, from those of the processor
+// that describes it: a cache that n processors share is there threads/n times. Sockets
+// whose cores differ are told by their first core.
+func addCaches(h *probe.Host, row *facts.CPURow, cpu int) {
+	top := 0
 	for i := range maxCaches {
 		dir := fmt.Sprintf("%scpu%d/cache/index%d/", cpuFolder, cpu, i)
-		l := atoi(h.ReadString(dir + "level"))
-		if l < 0 {
+		level := atoi(h.ReadString(dir + "level"))
+		if level < 0 {
 			break
 		}
-		if l > level {
-			level, size = l, parseSize(h.ReadString(dir+"size"))
+		size := parseSize(h.ReadString(dir + "size"))
+		if level > top {
+			top, row.CacheBytes = level, size
+		}
+		sharing := len(parseCPUList(h.ReadString(dir + "shared_cpu_list")))
+		if sharing == 0 {
+			continue // then it is not known how many there are
+		}
+		total := size * int64(max(row.Threads/sharing, 1))
+		switch kind := h.ReadString(dir + "type"); {
+		case level == 1 && kind == "Instruction":
+			row.L1iBytes = total
+		case level == 1:
+			row.L1dBytes = total
+		case level == 2:
+			row.L2Bytes = total
+		case level == 3:
+			row.L3Bytes = total
 		}
 	}
-	return size
 }
 
 // parseSize reads sizes such as "512 KB", "32K", "16M"; 0 if it is none.

@@ -47,7 +47,7 @@ core id		: 0
 3,5-6
 `, []facts.CPURow{
 			{Socket: 0, Vendor: "GenuineIntel", Model: "Example(R) Gold CPU @ 2.10GHz", Family: "6", ModelID: "85", Stepping: "7",
-				Cores: 1, Threads: 2, MaxHz: 2100e6, CacheBytes: 28160 << 10, Flags: "fpu vme", Offline: 3},
+				Cores: 1, Threads: 2, MaxHz: 2100e6, CacheBytes: 28160 << 10, Flags: "fpu vme", Offline: 3, ThreadsPerCore: 2},
 			{Socket: 1, Vendor: "GenuineIntel", Model: "Example(R) Gold CPU @ 2.10GHz", Cores: 1, Threads: 1, MaxHz: 2100e6},
 		}},
 		{"arm64_places_from_sys", `
@@ -76,17 +76,74 @@ CPU implementer	: 0x41
 64K
 -- sys/devices/system/cpu/cpu0/cache/index1/level --
 2
+-- sys/devices/system/cpu/cpu0/cache/index0/type --
+Instruction
+-- sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list --
+0
 -- sys/devices/system/cpu/cpu0/cache/index1/size --
 1M
+-- sys/devices/system/cpu/cpu0/cache/index1/type --
+Unified
+-- sys/devices/system/cpu/cpu0/cache/index1/shared_cpu_list --
+0-1
 `, []facts.CPURow{{Socket: 36, Vendor: "ARM", Model: "Neoverse-N1", Family: "8", ModelID: "0xd0c", Stepping: "3.1",
-			Cores: 2, Threads: 2, MaxHz: 3e9, CacheBytes: 1 << 20, Flags: "asimd fp"}}},
+			Cores: 2, Threads: 2, MaxHz: 3e9, CacheBytes: 1 << 20, Flags: "asimd fp", L1iBytes: 128 << 10, L2Bytes: 1 << 20}}},
 		{"s390_shared_fields", `
 -- proc/cpuinfo --
 vendor_id       : IBM/S390
 # processors    : 2
 processor 0: version = FF,  identification = 1,  machine = 8561
 processor 1: version = FF,  identification = 2,  machine = 8561
-`, []facts.CPURow{{Vendor: "IBM/S390", Cores: 2, Threads: 2}}},
+`, []facts.CPURow{{Vendor: "IBM/S390", Model: "z15", ModelID: "8561", Cores: 2, Threads: 2}}},
+		{"s390_frequency_further_down", `
+-- proc/cpuinfo --
+vendor_id       : IBM/S390
+features	: esan3 zarch
+processor 0: version = 00,  identification = 1,  machine = 3931
+processor 1: version = 00,  identification = 1,  machine = 3931
+
+cpu number      : 0
+cpu MHz dynamic : 5200
+cpu MHz static  : 5200
+
+cpu number      : 1
+cpu MHz static  : 5200
+`, []facts.CPURow{{Vendor: "IBM/S390", Model: "z16", ModelID: "3931", Cores: 2, Threads: 2, MaxHz: 5200e6, Flags: "esan3 zarch"}}},
+		{"mips_names_its_model_in_a_field_of_its_own", `
+-- proc/cpuinfo --
+system type		: Example Router
+machine			: Example
+processor		: 0
+cpu model		: MIPS 24Kc V7.4
+ASEs implemented	: mips16
+`, []facts.CPURow{{Model: "MIPS 24Kc V7.4", Cores: 1, Threads: 1, Flags: "mips16"}}},
+		{"alpha_and_sparc_only_count", `
+-- proc/cpuinfo --
+cpu			: Example
+cpu model		: EX5
+cycle frequency [Hz]	: 600000000
+cpus detected		: 2
+`, []facts.CPURow{{Model: "EX5", Cores: 2, Threads: 2, MaxHz: 600e6}}},
+		{"ia64_numbers_twice", `
+-- proc/cpuinfo --
+processor  : 0
+vendor     : GenuineIntel
+family     : Itanium 2
+model      : 2
+features   : branchlong
+cpu number : 0
+
+processor  : 1
+vendor     : GenuineIntel
+cpu number : 0
+`, []facts.CPURow{{Vendor: "GenuineIntel", Model: "Itanium 2", Family: "Itanium 2", ModelID: "2", Cores: 2, Threads: 2, Flags: "branchlong"}}},
+		{"riscv", `
+-- proc/cpuinfo --
+processor	: 0
+hart		: 1
+isa		: rv64imafdc
+uarch		: sifive,u74-mc
+`, []facts.CPURow{{Model: "sifive,u74-mc", Cores: 1, Threads: 1, Flags: "rv64imafdc"}}},
 		{"ppc_shared_fields", `
 -- proc/cpuinfo --
 processor	: 0
