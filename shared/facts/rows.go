@@ -121,6 +121,11 @@ type CPURow struct {
 	L1iBytes       int64  `json:"l1i_bytes,omitempty" cbor:"16,keyasint,omitempty"`
 	L2Bytes        int64  `json:"l2_bytes,omitempty" cbor:"17,keyasint,omitempty"`
 	L3Bytes        int64  `json:"l3_bytes,omitempty" cbor:"18,keyasint,omitempty"`
+	Designation    string `json:"designation,omitempty" cbor:"19,keyasint,omitempty"` // of the socket on the board, as the firmware calls it
+	Serial         string `json:"serial,omitempty" cbor:"20,keyasint,omitempty"`
+	Part           string `json:"part,omitempty" cbor:"21,keyasint,omitempty"`
+	BusHz          int64  `json:"bus_hz,omitempty" cbor:"22,keyasint,omitempty"`    // external clock
+	Signature      string `json:"signature,omitempty" cbor:"23,keyasint,omitempty"` // ID of SMBIOS: eight bytes, the low ones last
 }
 
 // Key implements Row.

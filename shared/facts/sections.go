@@ -33,6 +33,18 @@ const (
 	RestartNeeded    ID = 47
 	Connections      ID = 62
 	Certificates     ID = 63
+	MemoryArrays     ID = 21
+	PCIDevices       ID = 22
+	USBDevices       ID = 23
+	GPUs             ID = 24
+	Monitors         ID = 25
+	Batteries        ID = 26
+	PowerSupplies    ID = 27
+	TPM              ID = 28
+	BootSecurity     ID = 29
+	Virtualization   ID = 30
+	Sensors          ID = 31
+	Slots            ID = 32
 )
 
 // Section describes one kind of facts.
@@ -71,6 +83,10 @@ var sections = []Section{
 	{ID: RestartNeeded, Name: "restart_needed", Doc: "programs that run on replaced or removed files", New: func() Row { return new(RestartRow) }},
 	{ID: Connections, Name: "connections", Doc: "who talks to whom: programs and their peers, of the last day", New: func() Row { return new(ConnectionRow) }, Personal: true},
 	{ID: Certificates, Name: "certificates", Doc: "certificates in files, with their end, and the authorities that are trusted", New: func() Row { return new(CertificateRow) }},
+	{ID: MemoryArrays, Name: "memory_arrays", Doc: "memory of the machine, and the boards that hold it", New: func() Row { return new(MemoryArrayRow) }},
+	{ID: Batteries, Name: "batteries", Doc: "batteries of the machine", New: func() Row { return new(BatteryRow) }},
+	{ID: PowerSupplies, Name: "power_supplies", Doc: "power supply units and adapters", New: func() Row { return new(PowerSupplyRow) }},
+	{ID: Slots, Name: "slots", Doc: "slots for cards", New: func() Row { return new(SlotRow) }},
 }
 
 // Sections returns all sections in order of their number.

@@ -24,31 +24,66 @@ type socket struct {
 	details map[string]string
 }
 
-// collectCPUs adds a row for each socket. rated are the frequencies that the firmware
-// names, in order of the sockets; empty when it names none.
-func collectCPUs(h *probe.Host, r *probe.Report, rated []int64) {
+// keptCPUs keeps what was read of the processors while the same ones are online with the
+// same microcode: the kernel takes long to write /proc/cpuinfo of a large machine.
+type keptCPUs struct {
+	state   string // what the rest was made from; "" keeps nothing
+	rows    []*facts.CPURow
+	machine *facts.SystemRow
+	err     error
+}
+
+// read reads /proc/cpuinfo and what belongs to it, if need be.
+func (k *keptCPUs) read(h *probe.Host) {
+	state := cpuState(h)
+	if k.rows != nil && state != "" && state == k.state {
+		return
+	}
+	*k = keptCPUs{state: state}
 	b, err := h.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		if _, statErr := h.Stat("/proc/cpuinfo"); statErr != nil {
 			err = errNoCPUs
 		}
-		r.Problem(facts.CPUs, err)
+		k.err = err
 		return
 	}
-	processors := parseCPUInfo(string(b))
+	text := string(b)
+	processors := parseCPUInfo(text)
 	placeProcessors(h, processors)
 	for i, s := range countSockets(processors) {
 		row := s.row()
 		row.MaxHz = maxHz(h, s)
-		if row.MaxHz == 0 && i < len(rated) {
-			row.MaxHz = rated[i]
-		}
 		addCaches(h, row, s.first)
 		if i == 0 {
 			row.Offline = len(parseCPUList(h.ReadString(cpuFolder + "offline")))
 		}
-		r.Add(facts.CPUs, row)
+		k.rows = append(k.rows, row)
 	}
+	k.machine = cpuSystem(text)
+}
+
+// report adds a row for each socket. sockets are those that the firmware names.
+func (k *keptCPUs) report(r *probe.Report, sockets []cpuSocket) {
+	if k.err != nil {
+		r.Problem(facts.CPUs, k.err)
+	}
+	for i, kept := range k.rows {
+		row := *kept
+		if len(sockets) == len(k.rows) {
+			sockets[i].describe(&row)
+		}
+		r.Add(facts.CPUs, &row)
+	}
+}
+
+// cpuState changes with the processors; "" where the kernel does not tell.
+func cpuState(h *probe.Host) string {
+	online := h.ReadString(cpuFolder + "online")
+	if online == "" {
+		return ""
+	}
+	return online + "/" + h.ReadString(cpuFolder+"offline") + "/" + h.ReadString(cpuFolder+"cpu0/microcode/version")
 }
 
 // placeProcessors completes socket and core from /sys for architectures whose

@@ -183,14 +183,13 @@ func cpuBlocks(text string) []map[string]string {
 func cpuMachine(text string) (product, version, serial string) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(line, ":")
-		value = meaningful(printable(value))
 		switch strings.TrimSpace(name) {
 		case "Hardware", "Model", "platform string", "machine", "system type":
-			product = value // the last one is the most exact: "Model" comes after "Hardware"
+			product = meaningful(printable(value)) // the last one is the most exact: "Model" comes after "Hardware"
 		case "Revision":
-			version = value
+			version = meaningful(printable(value))
 		case "Serial", "system serial number":
-			serial = value
+			serial = meaningful(printable(value))
 		}
 	}
 	return product, version, serial

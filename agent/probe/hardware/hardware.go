@@ -1,13 +1,17 @@
 // Package hardware reads the machine itself: the sections system, board, bios,
-// chassis, cpus and memory_modules.
+// chassis, cpus, memory_modules, memory_arrays, slots, batteries and power_supplies.
 //
 // The firmware's SMBIOS tables tell most of it; the kernel shows them to root in
 // /sys/firmware/dmi/tables and we decode them ourselves (DMTF DSP0134). Without the
 // right to read them the single values of /sys/class/dmi/id still tell all but the
-// serial numbers and the memory modules. Machines without SMBIOS have a device tree.
-// Processors come from /proc/cpuinfo and /sys/devices/system/cpu.
+// serial numbers, slots and memory modules. Machines without SMBIOS have a device tree,
+// or name themselves in /proc/cpuinfo. Processors come from /proc/cpuinfo and
+// /sys/devices/system/cpu, batteries and adapters from /sys/class/power_supply.
 //
 // Fill-ins such as "To be filled by O.E.M." are absent, never values.
+//
+// The probe keeps what it decoded of the tables and of /proc/cpuinfo, and gives it
+// again while the tables are the same file and the same processors are online.
 package hardware
 
 import (
@@ -15,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"atalaya/agent/probe"
@@ -22,18 +28,28 @@ import (
 )
 
 // New returns the probe of the hardware sections.
-func New() probe.Probe { return hardwareProbe{} }
+func New() probe.Probe { return &hardwareProbe{} }
 
-type hardwareProbe struct{}
+type hardwareProbe struct {
+	firmware keptFirmware
+	cpus     keptCPUs
+	memory   keptMemory
+}
 
-// firmwareSections are those that SMBIOS fills.
-var firmwareSections = []facts.ID{facts.System, facts.Board, facts.BIOS, facts.Chassis, facts.MemoryModules}
+// dmiSections are those that /sys/class/dmi/id tells of too, tableSections those that
+// only the tables do.
+var (
+	dmiSections   = []facts.ID{facts.System, facts.Board, facts.BIOS, facts.Chassis}
+	tableSections = []facts.ID{facts.MemoryModules, facts.Slots}
+	// mixedSections also come from elsewhere.
+	mixedSections = []facts.ID{facts.CPUs, facts.MemoryArrays, facts.Batteries, facts.PowerSupplies}
+)
 
 // Info implements probe.Probe.
-func (hardwareProbe) Info() probe.Info {
+func (*hardwareProbe) Info() probe.Info {
 	return probe.Info{
 		Name:     "hardware",
-		Sections: append([]facts.ID{facts.CPUs}, firmwareSections...),
+		Sections: slices.Concat(dmiSections, tableSections, mixedSections),
 		Timeout:  5 * time.Second,
 		MaxItems: 4096, // memory slots of the largest machines: 1024
 		MaxBytes: 8 << 20,
@@ -51,6 +67,8 @@ func (e absentError) Is(target error) bool { return target == errors.ErrUnsuppor
 const (
 	errNoSMBIOS = absentError("no SMBIOS tables on this machine")
 	errNoCPUs   = absentError("no /proc/cpuinfo on this machine")
+	errNoMemory = absentError("neither SMBIOS tables nor /proc/meminfo on this machine")
+	errNoPower  = absentError("neither SMBIOS nor /sys/class/power_supply names one")
 )
 
 const (
@@ -59,51 +77,52 @@ const (
 )
 
 // Collect implements probe.Probe.
-func (hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+func (p *hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
 	if err := filesTell(h); err != nil {
 		return err
 	}
-	var t table
-	raw, err := h.ReadFile(tableFile)
-	switch {
-	case err == nil:
-		t = collectTable(h, r, raw)
-	case errors.Is(err, fs.ErrNotExist) && hasDeviceTree(h) && !hasDMI(h):
-		collectDeviceTree(h, r)
-	default:
-		collectDMI(h, r, err)
+	p.cpus.read(h)
+	fw, err := p.firmware.read(h)
+	if fw != nil {
+		fw.report(h, r)
+		if err != nil {
+			for _, id := range slices.Concat(dmiSections, tableSections, []facts.ID{facts.MemoryArrays, facts.Batteries, facts.PowerSupplies}) {
+				r.Problem(id, err)
+			}
+		}
+	} else {
+		fw = &firmware{}
+		withoutTables(h, r, p.cpus.machine, err)
 	}
-	collectCPUs(h, r, t.maxSpeeds())
+	p.cpus.report(r, fw.sockets)
+	r.Add(facts.MemoryArrays, p.memory.rows(h, r, fw)...)
+	reportPower(h, r, fw)
 	return nil
 }
 
-func collectTable(h *probe.Host, r *probe.Report, raw []byte) table {
-	var version uint16
-	if entry, err := h.ReadFile(entryPointFile); err == nil {
-		version = decodeEntryPoint(entry)
+// withoutTables reports the sections that the tables fill where they cannot be read
+// because of err. machine is what /proc/cpuinfo says of it.
+func withoutTables(h *probe.Host, r *probe.Report, machine *facts.SystemRow, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errNoSMBIOS
 	}
-	t, err := decodeTable(raw, version)
-	if err != nil {
-		for _, id := range firmwareSections {
+	for _, id := range tableSections {
+		r.Problem(id, err)
+	}
+	if hasDMI(h) {
+		collectDMI(h, r)
+		return
+	}
+	if row := systemWithoutDMI(h); row != nil {
+		machine = row
+	}
+	for _, id := range dmiSections {
+		if id == facts.System && machine != nil {
+			r.Add(id, machine)
+		} else {
 			r.Problem(id, err)
 		}
 	}
-	if row := t.systemRow(); row != nil {
-		r.Add(facts.System, row)
-	}
-	for _, row := range t.boardRows() {
-		r.Add(facts.Board, row)
-	}
-	if row := t.biosRow(bootedByUEFI(h)); row != nil {
-		r.Add(facts.BIOS, row)
-	}
-	if row := t.chassisRow(); row != nil {
-		r.Add(facts.Chassis, row)
-	}
-	for _, row := range t.memoryRows() {
-		r.Add(facts.MemoryModules, row)
-	}
-	return t
 }
 
 func bootedByUEFI(h *probe.Host) bool {
@@ -133,18 +152,8 @@ func (d *dmiReader) text(name string) string {
 	return meaningful(printable(string(b)))
 }
 
-// collectDMI reports what is left when the tables cannot be read because of err.
-func collectDMI(h *probe.Host, r *probe.Report, err error) {
-	if errors.Is(err, fs.ErrNotExist) {
-		err = errNoSMBIOS
-	}
-	r.Problem(facts.MemoryModules, err)
-	if !hasDMI(h) {
-		for _, id := range firmwareSections[:len(firmwareSections)-1] {
-			r.Problem(id, err)
-		}
-		return
-	}
+// collectDMI reports the values of /sys/class/dmi/id.
+func collectDMI(h *probe.Host, r *probe.Report) {
 	d := &dmiReader{host: h}
 	addDMI(r, facts.System, d, &facts.SystemRow{
 		Manufacturer: d.text("sys_vendor"), Product: d.text("product_name"), Version: d.text("product_version"),
@@ -177,20 +186,43 @@ func addDMI(r *probe.Report, id facts.ID, d *dmiReader, row facts.Row) {
 
 const deviceTree = "/proc/device-tree/"
 
-func hasDeviceTree(h *probe.Host) bool {
-	_, err := h.Stat(deviceTree + "model")
-	return err == nil
-}
-
-// collectDeviceTree reads what a device tree says of the machine (Devicetree
-// Specification 0.4, section 3.2); its properties end with NUL.
-func collectDeviceTree(h *probe.Host, r *probe.Report) {
+// systemWithoutDMI names the machine by its device tree (Devicetree Specification 0.4,
+// section 3.2; properties end with NUL) or by /proc/sysinfo of s390; nil when neither
+// does.
+func systemWithoutDMI(h *probe.Host) *facts.SystemRow {
 	row := &facts.SystemRow{
 		Product: meaningful(printable(h.ReadString(deviceTree + "model"))),
 		Serial:  meaningful(printable(h.ReadString(deviceTree + "serial-number"))),
 	}
-	r.Add(facts.System, row)
-	for _, id := range firmwareSections[1:] {
-		r.Problem(id, errNoSMBIOS)
+	if *row != (facts.SystemRow{}) {
+		if id := h.ReadString(deviceTree + "system-id"); row.Serial == "" { // IBM Power
+			row.Serial = meaningful(printable(id))
+		}
+		return row
 	}
+	return sysinfo(h.ReadString("/proc/sysinfo"))
+}
+
+// sysinfo reads what the hypervisor of an s390 says of the machine
+// (arch/s390/kernel/sysinfo.c); nil if it says nothing.
+func sysinfo(text string) *facts.SystemRow {
+	row := &facts.SystemRow{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(line, ":")
+		value = meaningful(printable(value))
+		switch strings.TrimSpace(name) {
+		case "Manufacturer":
+			row.Manufacturer = value
+		case "Type":
+			row.Product = value
+		case "Model":
+			row.Version = strings.Join(strings.Fields(value), " ")
+		case "Sequence Code":
+			row.Serial = value
+		}
+	}
+	if *row == (facts.SystemRow{}) {
+		return nil
+	}
+	return row
 }

@@ -1,6 +1,9 @@
 package hardware
 
 import (
+	"errors"
+	"fmt"
+
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
@@ -9,6 +12,7 @@ import (
 func Parsers() []probe.Parser {
 	return []probe.Parser{
 		{Kind: "cpuinfo", Help: "/proc/cpuinfo: processors, and what each line says", Parse: parseCPUFiles},
+		{Kind: "smbios", Help: "/sys/firmware/dmi/tables/DMI, or a dump of dmidecode: what the firmware tells", Parse: parseSMBIOSFiles},
 	}
 }
 
@@ -56,4 +60,48 @@ func cpuSystem(text string) *facts.SystemRow {
 		return nil
 	}
 	return row
+}
+
+// smbiosFile is what `parse smbios` shows.
+type smbiosFile struct {
+	Version string                   `json:"version,omitempty"`
+	System  *facts.SystemRow         `json:"system,omitempty"`
+	Boards  []*facts.BoardRow        `json:"board,omitempty"`
+	BIOS    *facts.BIOSRow           `json:"bios,omitempty"`
+	Chassis *facts.ChassisRow        `json:"chassis,omitempty"`
+	CPUs    []*facts.CPURow          `json:"cpus,omitempty"`
+	Arrays  []*facts.MemoryArrayRow  `json:"memory_arrays,omitempty"`
+	Modules []*facts.MemoryModuleRow `json:"memory_modules,omitempty"`
+	Slots   []*facts.SlotRow         `json:"slots,omitempty"`
+	Power   []*facts.PowerSupplyRow  `json:"power_supplies,omitempty"`
+	Battery []*facts.BatteryRow      `json:"batteries,omitempty"`
+}
+
+func parseSMBIOSFiles(files []probe.Input) (any, error) {
+	out := []smbiosFile{}
+	var problems error
+	for _, f := range files {
+		raw, version, err := splitDump(f.Data)
+		fw := &firmware{}
+		if err == nil {
+			fw, err = decodeFirmware(raw, version)
+		}
+		if err != nil {
+			problems = errors.Join(problems, fmt.Errorf("%s: %w", f.Name, err))
+		}
+		shown := smbiosFile{
+			System: fw.system, Boards: fw.boards, BIOS: fw.bios, Chassis: fw.chassis, Arrays: fw.arrays, Modules: fw.modules,
+			Slots: fw.slots, Power: fw.power, Battery: fw.battery,
+		}
+		if version != 0 {
+			shown.Version = fmt.Sprintf("%d.%d", version>>8, version&0xff)
+		}
+		for i, s := range fw.sockets {
+			row := &facts.CPURow{Socket: i, Vendor: s.vendor, Model: s.model, Cores: s.cores, Threads: s.threads}
+			s.describe(row)
+			shown.CPUs = append(shown.CPUs, row)
+		}
+		out = append(out, shown)
+	}
+	return out, problems
 }

@@ -9,16 +9,15 @@ import (
 	"atalaya/shared/facts"
 )
 
-// biosRow reads type 0 (7.1). uefi is how this system was booted, which the table
-// does not know.
-func (t table) biosRow(uefi bool) *facts.BIOSRow {
+// biosRow reads type 0 (7.1).
+func (t table) biosRow() *facts.BIOSRow {
 	s := t.first(typeBIOS)
 	if s.data == nil {
 		return nil
 	}
 	return &facts.BIOSRow{
 		Vendor: s.text(0x04), Version: s.text(0x05), Date: biosDate(s.text(0x08)),
-		Release: pair(s, 0x14), Firmware: pair(s, 0x16), UEFI: uefi, ROMBytes: romBytes(s),
+		Release: pair(s, 0x14), Firmware: pair(s, 0x16), ROMBytes: romBytes(s),
 	}
 }
 
@@ -123,20 +122,6 @@ func (t table) chassisRow() *facts.ChassisRow {
 		Manufacturer: s.text(0x04), Type: chassisType(int(s.byte(0x05))), Version: s.text(0x06),
 		Serial: s.text(0x07), AssetTag: s.text(0x08),
 	}
-}
-
-// maxSpeeds are the highest frequencies of the populated sockets in Hz, in the order
-// of the table (7.5, offset 14h, in MHz); 0 for a socket that does not tell.
-func (t table) maxSpeeds() []int64 {
-	var out []int64
-	for _, s := range t.all(typeProcessor) {
-		const populated, central = 0x40, 3 // 7.5, offset 18h; 7.5.1
-		if s.byte(0x18)&populated == 0 || s.byte(0x05) != central {
-			continue
-		}
-		out = append(out, int64(s.word(0x14))*1e6)
-	}
-	return out
 }
 
 // memoryTypes are the words of 7.18.2, from value 1 on; "" for those that say nothing.

@@ -21,8 +21,11 @@ const (
 	typeBoard       = 2
 	typeChassis     = 3
 	typeProcessor   = 4
+	typeSlot        = 9
 	typeMemoryArray = 16
 	typeMemory      = 17
+	typeBattery     = 22
+	typePowerSupply = 39
 	typeEndOfTable  = 127
 )
 

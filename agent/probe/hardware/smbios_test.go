@@ -60,16 +60,28 @@ func server() []byte {
 		entry(area(2, 0x0f, 2, 4, 1, 5, 2, 6, 3, 7, 4, 8, 5), "Example Inc.", "MB-1", "A02", "BS0001", "Not Specified"),
 		entry(area(2, 0x0f, 3, 4, 1, 5, 2, 7, 3), "Example Inc.", "Riser-1", "0000000"),
 		entry(area(3, 0x15, 4, 4, 1, 5, 0x80|23, 6, 2, 7, 3, 8, 4), "Example Inc.", "Default string", "CH0001", "asset 12"),
-		entry(area(4, 0x30, 5, 5, 3, 0x14, uint16(3500), 0x18, 0x41)),
+		entry(area(4, 0x30, 5, 4, 1, 5, 3, 7, 2, 8, []byte{0xf2, 6, 3, 0, 0xff, 0xfb, 0xeb, 0xbf}, 0x10, 3, 0x12, uint16(100),
+			0x14, uint16(3500), 0x18, 0x41, 0x20, 4, 0x22, 5, 0x23, 0xff, 0x25, 0x40, 0x2a, uint16(288)),
+			"CPU0", "Example", "Example(R)  CPU", "C-0001", "P-1"),
 		entry(area(4, 0x30, 6, 5, 3, 0x14, uint16(3500), 0x18, 0x00)), // an empty socket
-		entry(area(16, 0x17, 0x10, 4, 3, 5, 3, 6, 6)),
-		entry(area(16, 0x17, 0x11, 4, 3, 5, 5, 6, 3)), // flash
+		entry(area(9, 0x11, 8, 4, 1, 5, 0xb6, 6, 13, 7, 4, 9, uint16(1), 0x0d, uint16(0), 0x0f, 0x3b, 0x10, 0x08), "PCIe Slot 1"),
+		entry(area(9, 0x0d, 9, 4, 1, 5, 6, 6, 5, 7, 3), "PCI"),
+		entry(area(9, 0x0d, 10, 4, 1, 5, 6, 6, 5, 7, 3), "PCI"),
+		entry(area(16, 0x17, 0x10, 4, 3, 5, 3, 6, 6, 7, uint32(0x80000000), 0x0d, uint16(3), 0x0f, []byte{0, 0, 0, 0, 0, 2, 0, 0})),
+		entry(area(16, 0x17, 0x11, 4, 3, 5, 5, 6, 3, 7, uint32(16384), 0x0d, uint16(1))), // flash
 		entry(area(17, 0x5c, 0x20, 4, uint16(0x10), 0x0c, uint16(0x7fff), 0x0e, 9, 0x10, 1, 0x11, 2, 0x12, 0x22, 0x15, uint16(0xffff),
 			0x17, 3, 0x18, 4, 0x1a, 5, 0x1c, uint32(65536), 0x20, uint16(4800), 0x54, uint32(5600)),
 			"DIMM_A1", "BANK 0", "80AD000080AD", "1A2B3C4D", "EX-64G-5600  "),
 		entry(area(17, 0x22, 0x21, 4, uint16(0x10), 0x0c, uint16(0), 0x0e, 9, 0x10, 1, 0x11, 2, 0x12, 2, 0x17, 3), "DIMM_A2", "BANK 0", "NO DIMM"),
 		entry(area(17, 0x1b, 0x22, 4, uint16(0x10), 0x0c, uint16(0x8000|512), 0x0e, 0x0d, 0x10, 1, 0x11, 2, 0x12, 0x18), "DIMM_A3", "BANK 1"),
 		entry(area(17, 0x1b, 0x23, 4, uint16(0x11), 0x0c, uint16(16), 0x10, 1, 0x12, 9), "SYSTEM ROM"),
+		entry(area(22, 0x1a, 0x30, 4, 1, 5, 2, 8, 3, 9, 2, 0x0a, uint16(5000), 0x0c, uint16(11400), 0x10, uint16(0x021d),
+			0x12, uint16(44<<9|8<<5|13), 0x14, 4, 0x15, 10), "Rear", "Example", "BT-1", "LiP"),
+		entry(area(22, 0x10, 0x31, 4, 1, 6, 2, 7, 3, 8, 4, 9, 6, 0x0a, uint16(4400), 0x0c, uint16(10800)), "Rear", "03/11/2006", "S1", "BT-2"),
+		entry(area(39, 0x16, 0x40, 5, 1, 6, 2, 7, 3, 8, 4, 9, 5, 0x0a, 6, 0x0b, 7, 0x0c, uint16(750), 0x0e, uint16(4<<10|3<<7|3)),
+			"PSU1", "PWR SPLY,750W", "Example", "PS0001", "To be filled by O.E.M.", "PN-750", "A00"),
+		entry(area(39, 0x16, 0x41, 5, 1, 6, 2, 0x0c, uint16(0x8000), 0x0e, uint16(2<<7)), "PSU2", "PWR SPLY,750W"),
+		entry(area(39, 0x10, 0x42, 0x0c, uint16(0x8000))), // a bay
 		entry(area(127, 4, 0x7f)),
 	}, nil)
 }
@@ -85,8 +97,8 @@ func TestTableOfServer(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, d)
 		}
 	}
-	same("bios", tab.biosRow(true), &facts.BIOSRow{
-		Vendor: "Example Firmware Ltd", Version: "2.19.1", Date: "2024-03-14", Release: "5.22", UEFI: true, ROMBytes: 32 << 20,
+	same("bios", tab.biosRow(), &facts.BIOSRow{
+		Vendor: "Example Firmware Ltd", Version: "2.19.1", Date: "2024-03-14", Release: "5.22", ROMBytes: 32 << 20,
 	})
 	same("system", tab.systemRow(), &facts.SystemRow{
 		Manufacturer: "Example Inc.", Product: "Rack 1000", Serial: "SN0001X", SKU: "SKU-77", Family: "Rack",
@@ -99,7 +111,35 @@ func TestTableOfServer(t *testing.T) {
 	same("chassis", tab.chassisRow(), &facts.ChassisRow{
 		Type: "rack mount chassis", Manufacturer: "Example Inc.", Serial: "CH0001", AssetTag: "asset 12",
 	})
-	same("speeds", tab.maxSpeeds(), []int64{3500e6})
+	socket := cpuSocket{
+		designation: "CPU0", vendor: "Example", model: "Example(R) CPU", serial: "C-0001", part: "P-1", signature: "BFEBFBFF000306F2",
+		hz: 3500e6, busHz: 100e6, cores: 288, threads: 64,
+	}
+	if got := tab.cpuSockets(); len(got) != 1 || got[0] != socket {
+		t.Errorf("sockets are %+v, want %+v", got, socket)
+	}
+	same("arrays", tab.arrayRows(), []*facts.MemoryArrayRow{
+		{Handle: "0x0010", Location: "system board", Use: "system memory", ErrorCorrection: "multi-bit ECC", MaxBytes: 2 << 40, Slots: 3,
+			Populated: 2, InstalledBytes: 64<<30 + 512<<10},
+		{Handle: "0x0011", Location: "system board", Use: "flash memory", ErrorCorrection: "none", MaxBytes: 16 << 20, Slots: 1,
+			Populated: 1, InstalledBytes: 16 << 20},
+	})
+	same("slots", tab.slotRows(), []*facts.SlotRow{
+		{Designation: "PCIe Slot 1", Type: "PCI Express 3 x16", Width: "x16", Usage: "in use", SlotID: 1, Address: "0000:3b:01.0"},
+		{Designation: "PCI", Type: "PCI", Width: "32-bit", Usage: "available"},
+		{Designation: "PCI", Type: "PCI", Width: "32-bit", Usage: "available", Handle: "0x000a"},
+	})
+	yes, no := true, false
+	same("power supplies", tab.supplyRows(), []*facts.PowerSupplyRow{
+		{Name: "PWR SPLY,750W", Type: "switching", Location: "PSU1", Manufacturer: "Example", Part: "PN-750", Serial: "PS0001", Revision: "A00",
+			MaxWatts: 750, HotReplaceable: true, Present: &yes, Status: "ok"},
+		{Name: "PWR SPLY,750W", Location: "PSU2", Present: &no},
+	})
+	same("batteries", tab.batteryRows(), []*facts.BatteryRow{
+		{Name: "Rear", Location: "Rear", Manufacturer: "Example", Model: "BT-1", Serial: "021D", Chemistry: "LiP", DesignMWh: 50000,
+			DesignMV: 11400, Made: "2024-08-13"},
+		{Name: "battery 0x0031", Location: "Rear", Model: "BT-2", Serial: "S1", Chemistry: "Li-ion", DesignMWh: 4400, DesignMV: 10800, Made: "2006-03-11"},
+	})
 	same("memory", tab.memoryRows(), []*facts.MemoryModuleRow{
 		{Locator: "DIMM_A1", Bank: "BANK 0", SizeBytes: 64 << 30, Type: "DDR5", FormFactor: "DIMM", SpeedMT: 5600,
 			ConfiguredMT: 4800, Manufacturer: "SK Hynix", Serial: "1A2B3C4D", Part: "EX-64G-5600", ECC: true},
@@ -159,7 +199,7 @@ func TestDamagedTableKeepsWhatWasBefore(t *testing.T) {
 		if n > 0 && err == nil && n < len(full)-6 && !endsStructure(full, n) {
 			t.Fatalf("cut at %d of %d: no error", n, len(full))
 		}
-		if len(tab.structures) > 13 {
+		if len(tab.structures) > 21 {
 			t.Fatalf("cut at %d: %d structures", n, len(tab.structures))
 		}
 	}
@@ -196,15 +236,20 @@ func TestCutTableIsPartial(t *testing.T) {
 func TestTableIsReadThroughHost(t *testing.T) {
 	root := probetest.Tree(t, map[string]string{
 		tableFile: string(server()), "proc/cpuinfo": "processor\t: 0\nmodel name\t: Example CPU\n",
+		"proc/meminfo": "MemTotal:       65000000 kB\n", "sys/class/power_supply/": "",
 	})
 	s := probetest.Sections(probe.RootHost(root), New())
-	for _, name := range []string{"system", "board", "bios", "chassis", "memory_modules", "cpus"} {
+	for _, name := range []string{"system", "board", "bios", "chassis", "memory_modules", "cpus", "memory_arrays", "slots", "batteries", "power_supplies"} {
 		if s[name].Status != facts.StatusOK {
 			t.Errorf("%s is %v (%s), want ok", name, s[name].Status, s[name].Reason)
 		}
 	}
 	if row := s["cpus"].Rows[0].(*facts.CPURow); row.MaxHz != 3500e6 {
 		t.Errorf("max_hz = %d, want that of the socket's structure", row.MaxHz)
+	}
+	machine := &facts.MemoryArrayRow{Slots: 3, Populated: 2, InstalledBytes: 64<<30 + 512<<10, UsableBytes: 65000000 << 10}
+	if d := cmp.Diff(facts.Row(machine), s["memory_arrays"].Rows[0]); d != "" {
+		t.Errorf("memory of the machine (-want +got):\n%s", d)
 	}
 }
 
@@ -294,11 +339,9 @@ func FuzzTable(f *testing.F) {
 		if len(tab.structures)*4 > len(b) {
 			t.Errorf("%d structures out of %d bytes", len(tab.structures), len(b))
 		}
-		tab.biosRow(false)
-		tab.systemRow()
-		tab.chassisRow()
-		tab.boardRows()
-		tab.maxSpeeds()
+		if _, _, err := splitDump(b); err == nil {
+			decodeFirmware(b, version)
+		}
 		seen := make(map[string]bool)
 		for _, row := range tab.memoryRows() {
 			if row.SizeBytes < 0 {
