@@ -12,8 +12,8 @@ import (
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
 func Parsers() []probe.Parser {
-	return slices.Concat(packages.Parsers(), certificates.Parsers())
 	return slices.Concat(
+		certificates.Parsers(),
 		devices.Parsers(),
 		hardware.Parsers(),
 		packages.Parsers(),
