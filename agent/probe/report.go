@@ -23,21 +23,24 @@ type Report struct {
 	rows     map[facts.ID][]facts.Row
 	problems map[facts.ID]error
 	remarks  map[facts.ID]string
-	maxItems int
-	capped   map[facts.ID]int
-	dropped  int
+	// revisions are of the sections whose rows came through Whole.
+	revisions map[facts.ID]uint64
+	maxItems  int
+	capped    map[facts.ID]int
+	dropped   int
 }
 
 // NewReport returns an empty report that numbers its series in dict and takes at most
 // maxItems samples, or rows of a section.
 func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 	return &Report{
-		dict:     dict,
-		rows:     make(map[facts.ID][]facts.Row),
-		problems: make(map[facts.ID]error),
-		remarks:  make(map[facts.ID]string),
-		capped:   make(map[facts.ID]int),
-		maxItems: maxItems,
+		dict:      dict,
+		rows:      make(map[facts.ID][]facts.Row),
+		problems:  make(map[facts.ID]error),
+		remarks:   make(map[facts.ID]string),
+		revisions: make(map[facts.ID]uint64),
+		capped:    make(map[facts.ID]int),
+		maxItems:  maxItems,
 	}
 }
 
@@ -66,6 +69,7 @@ func (r *Report) Reset() {
 	clear(r.problems)
 	clear(r.remarks)
 	clear(r.capped)
+	clear(r.revisions)
 }
 
 // close ends a run that was abandoned. Its samples are values and stay; its rows may
@@ -124,6 +128,24 @@ func (r *Report) Add(section facts.ID, rows ...facts.Row) {
 		rows = rows[:keep]
 	}
 	r.rows[section] = append(r.rows[section], rows...)
+	delete(r.revisions, section)
+}
+
+// Whole gives all rows of a section at once: sorted by key, distinct, and never changed
+// from now on, by nobody. revision names this state of them, see facts.Reading: a probe
+// that has found nothing changed gives the same rows with the same revision, and none
+// of them is encoded again.
+func (r *Report) Whole(section facts.ID, revision uint64, rows []facts.Row) {
+	if r.maxItems > 0 && len(rows) > r.maxItems {
+		r.Add(section, rows...)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.rows[section], r.revisions[section] = rows[:len(rows):len(rows)], revision // an Add copies them
 }
 
 // Problem marks one section as not read completely; several problems are joined.
@@ -160,8 +182,11 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 		if n := r.capped[id]; n > 0 {
 			problem = errors.Join(problem, fmt.Errorf("%d rows left out: limit is %d", n, r.maxItems))
 		}
-		rows := facts.Sort(r.rows[id])
-		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows)), Reason: r.remarks[id]}
+		rows, revision := r.rows[id], r.revisions[id]
+		if revision == 0 {
+			rows = facts.Sort(rows)
+		}
+		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows)), Reason: r.remarks[id], Revision: revision}
 		if problem != nil {
 			rd.Reason = reason(problem)
 		}

@@ -10,9 +10,12 @@ type Stamp struct {
 
 // Stamp returns the present state of a file or folder; links are followed.
 func (h *Host) Stamp(path string) Stamp {
-	info, err := h.Stat(path)
+	if h.Live() {
+		return stampOf(path)
+	}
+	p, err := h.Path(path)
 	if err != nil {
 		return Stamp{}
 	}
-	return Stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
+	return stampOf(p)
 }

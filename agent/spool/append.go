@@ -103,13 +103,20 @@ func (s *Spool) holdLocked(frames []metric.Frame) {
 func (s *Spool) AppendInventory(readings []facts.Reading) error {
 	encoded := make([]encodedReading, 0, len(readings))
 	for _, r := range readings {
-		encoded = append(encoded, encodeReading(r))
+		if !s.known(r) {
+			encoded = append(encoded, encodeReading(r))
+			continue
+		}
+		encoded = append(encoded, encodedReading{section: r.Section, status: r.Status, reason: r.Reason, at: r.At, revision: r.Revision, known: true})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &change{sections: map[facts.ID]section{}}
 	var updates []update
-	for _, r := range encoded {
+	for i, r := range encoded {
+		if r.known && !s.sections[r.section].knows(readings[i]) {
+			r = encodeReading(readings[i]) // it has been asked for, or lost, meanwhile
+		}
 		u, err := s.update(c, r)
 		if err != nil {
 			return fmt.Errorf("append inventory: %w", s.damageLocked(err))
@@ -184,12 +191,27 @@ type encodedReading struct {
 	reason  string
 	at      facts.Time
 	items   []facts.Item
+	// revision of the items, 0 where it is not known.
+	revision uint64
+	known    bool // the rows are those of the section as it is; items are left out
+}
+
+// known reports whether the rows of a reading are those that the section has already,
+// all of which the collector was sent.
+func (s *Spool) known(r facts.Reading) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sections[r.Section].knows(r)
+}
+
+func (st section) knows(r facts.Reading) bool {
+	return r.Revision != 0 && r.Revision == st.revision && r.Status.Complete() && st.whole && !st.resend
 }
 
 // encodeReading encodes rows one by one: one that cannot be sent (too long, not text)
 // makes the section partial, it does not hold up the others.
 func encodeReading(r facts.Reading) encodedReading {
-	e := encodedReading{section: r.Section, status: r.Status, reason: r.Reason, at: r.At, items: make([]facts.Item, 0, len(r.Rows))}
+	e := encodedReading{section: r.Section, status: r.Status, reason: r.Reason, at: r.At, revision: r.Revision, items: make([]facts.Item, 0, len(r.Rows))}
 	var problems []string
 	for _, row := range r.Rows {
 		data, err := wire.EncodeRow(row)
@@ -235,12 +257,12 @@ func rowSize(it facts.Item) int { return len(it.Data) + 32 }
 // status.
 func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 	st := s.sections[r.section]
-	st.status, st.reason, st.at = r.status, r.reason, r.at
+	st.status, st.reason, st.at, st.revision = r.status, r.reason, r.at, r.revision
 	u.SectionUpdate = wire.SectionUpdate{Section: r.section, Status: r.status, Reason: r.reason, At: int64(r.at)}
 	complete := r.status.Complete()
 	u.Full = st.resend || complete && !st.whole
 
-	unchanged := complete && st.digest == facts.DigestOf(r.items)
+	unchanged := r.known || complete && st.digest == facts.DigestOf(r.items)
 	if !unchanged || u.Full {
 		old, err := s.rows(r.section)
 		if err != nil {

@@ -210,6 +210,9 @@ type section struct {
 	// fullKey is the key of the latest batch with all rows. It is not stored: after a
 	// restart one resend more does no harm.
 	fullKey uint64
+	// revision of the rows, from the reading that they came with. It is not stored:
+	// revisions count within one process.
+	revision uint64
 }
 
 func (s section) encode() []byte {

@@ -601,9 +601,48 @@ func BenchmarkAppendFrame(b *testing.B) {
 	b.ReportMetric(float64(s.Stats().FileBytes), "file-B")
 }
 
+// TestRowsOfAKnownRevisionAreNotLookedAt tells by rows that are not those of the revision.
+func TestRowsOfAKnownRevisionAreNotLookedAt(t *testing.T) {
+	s := open(t, t.TempDir(), Config{})
+	read := func(revision uint64, names ...string) []*wire.Batch {
+		t.Helper()
+		r := users(facts.StatusOK, 1, names...)
+		r.Revision = revision
+		if err := s.AppendInventory([]facts.Reading{r}); err != nil {
+			t.Fatal(err)
+		}
+		batches := drain(t, s)
+		ackAll(t, s, batches)
+		return batches
+	}
+	read(1, "a", "b")
+	if u := read(1, "other")[0].Updates[0]; len(u.Put) != 0 || u.Full || u.Digest == 0 {
+		t.Errorf("same revision: %+v", u)
+	}
+	if u := read(2, "a", "c")[0].Updates[0]; len(u.Put) != 1 || len(u.Removed) != 1 {
+		t.Errorf("next revision: %+v", u)
+	}
+	if err := s.AppendInventory([]facts.Reading{users(facts.StatusPartial, 1, "d")}); err != nil {
+		t.Fatal(err)
+	}
+	if u := read(2, "a", "c")[1].Updates[0]; len(u.Removed) != 1 {
+		t.Errorf("after a reading in between: %+v", u)
+	}
+	s = reopen(t, s)
+	if u := read(2, "a")[0].Updates[0]; len(u.Removed) != 1 {
+		t.Errorf("in another process: %+v", u)
+	}
+}
+
 func BenchmarkUnchangedPackages(b *testing.B) {
+	for name, revision := range map[string]uint64{"compared": 0, "same_revision": 1} {
+		b.Run(name, func(b *testing.B) { benchmarkUnchanged(b, revision) })
+	}
+}
+
+func benchmarkUnchanged(b *testing.B, revision uint64) {
 	s := open(b, b.TempDir(), Config{})
-	r := facts.Reading{Section: facts.Packages, Status: facts.StatusOK, At: 1}
+	r := facts.Reading{Section: facts.Packages, Status: facts.StatusOK, At: 1, Revision: revision}
 	for i := range 1556 {
 		r.Rows = append(r.Rows, &facts.PackageRow{Name: fmt.Sprintf("package-%04d", i), Version: "1:2.3-4+deb12u1", Arch: "amd64", Source: "dpkg", SizeBytes: int64(i)})
 	}

@@ -114,6 +114,10 @@ type Reading struct {
 	Reason  string // for people: what is missing and why; with ok a column that is not known
 	At      Time
 	Rows    []Row // sorted by key, keys distinct
+	// Revision names the state of the rows, where their probe knows it: two readings of a
+	// section in one process with the same number have the same rows, which then need
+	// not be compared. 0: not known.
+	Revision uint64
 }
 
 // Sort brings rows into canonical order (by key) and drops all but the last of

@@ -1,0 +1,63 @@
+package probe
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"time"
+)
+
+// Dir is an open folder with many entries, of which few count or of which little is
+// asked. Unlike ReadDir it neither sorts nor keeps them.
+type Dir struct {
+	f   *os.File
+	err error
+}
+
+// OpenDir opens a folder. The caller closes it.
+func (h *Host) OpenDir(name string) (*Dir, error) {
+	p, err := h.Path(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{f: f}, nil
+}
+
+// dirBatch is how many names are read at once.
+const dirBatch = 512
+
+// Names yields the names of the entries, once, in the order of the file system. Err
+// says whether those were all.
+func (d *Dir) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			names, err := d.f.Readdirnames(dirBatch)
+			for _, name := range names {
+				if !yield(name) {
+					return
+				}
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					d.err = err
+				}
+				return
+			}
+		}
+	}
+}
+
+// Err returns the error that ended Names before all names were read.
+func (d *Dir) Err() error { return d.err }
+
+// Modified returns when the content of a regular file in this folder was last changed;
+// the zero time for anything else. Links are not followed.
+func (d *Dir) Modified(name string) time.Time { return d.modified(name) }
+
+// Close closes the folder.
+func (d *Dir) Close() error { return d.f.Close() }

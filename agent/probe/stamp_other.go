@@ -1,0 +1,13 @@
+//go:build !linux
+
+package probe
+
+import "os"
+
+func stampOf(path string) Stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Stamp{}
+	}
+	return Stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
+}
