@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -18,79 +19,123 @@ var apkFiles = []string{apkInstalled, "/etc/apk/world"}
 
 func apkFound(h *probe.Host) bool { return exists(h, apkInstalled) }
 
-func readAPK(_ context.Context, h *probe.Host) ([]facts.Row, error) {
-	data, err := h.ReadFile(apkInstalled)
+func readAPK(_ context.Context, h *probe.Host) (found, error) {
+	f, err := h.Open(apkInstalled)
 	if err != nil {
-		return nil, err
+		return found{}, err
 	}
-	if len(data) == 0 {
-		return nil, fmt.Errorf("%s is empty", apkInstalled)
+	defer f.Close()
+	got, problem := parseAPK(f)
+	if problem == nil && len(got.rows) == 0 {
+		problem = fmt.Errorf("%s is empty", apkInstalled)
 	}
-	rows, problem := ParseAPK(data)
 	world, err := h.ReadFile("/etc/apk/world")
 	switch {
 	case err == nil:
-		markAPKAuto(rows, string(world))
+		markAPKAuto(got.rows, string(world))
 	case !errors.Is(err, fs.ErrNotExist):
 		problem = errors.Join(problem, err)
 	}
-	return rows, problem
+	return got, problem
 }
 
 // ParseAPK reads apk's installed database: stanzas of "X:value" lines, each ended by
 // an empty line. A file that does not end with one is cut, and its last stanza is left
 // out. Cuts between two stanzas cannot be seen: apk replaces the file by rename.
 func ParseAPK(data []byte) ([]facts.Row, error) {
-	var rows []facts.Row
-	var problem error
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		problem = fmt.Errorf("damaged: NUL byte at offset %d", i)
-	}
-	in := make(interner)
-	row := &facts.PackageRow{Source: "apk"}
-	blank := true
-	for number := 1; len(data) > 0; number++ {
-		line, rest, ok := bytes.Cut(data, []byte{'\n'})
-		if !ok {
-			break
-		}
-		data = rest
-		if len(line) > 0 {
-			blank = false
-			apkField(row, line, in)
-			continue
-		}
-		switch {
-		case blank:
-		case row.Name == "" || row.Version == "":
-			problem = errors.Join(problem, fmt.Errorf("line %d: package without name or version", number))
-		default:
-			rows = append(rows, row)
-		}
-		row, blank = &facts.PackageRow{Source: "apk"}, true
-	}
-	if len(data) > 0 || !blank {
-		problem = errors.Join(problem, errors.New("cut off in the last package"))
-	}
-	return rows, problem
+	got, err := parseAPK(bytes.NewReader(data))
+	return got.rows, err
 }
 
-func apkField(row *facts.PackageRow, line []byte, in interner) {
+func parseAPK(in io.Reader) (got found, problem error) {
+	w := newWindow(in)
+	p := apkParser{got: &got}
+	p.begin()
+	for at := 0; ; {
+		end := bytes.IndexByte(w.buf[at:], '\n')
+		if end >= 0 {
+			problem = errors.Join(problem, p.line(w.buf[at:at+end]))
+			at += end + 1
+			continue
+		}
+		more, err := w.more(at)
+		at = 0
+		problem = errors.Join(problem, err)
+		if !more {
+			break
+		}
+	}
+	if len(w.buf) > 0 || !p.blank {
+		problem = errors.Join(problem, errors.New("cut off in the last package"))
+	}
+	return got, problem
+}
+
+// apkParser takes the installed database line by line.
+type apkParser struct {
+	texts  texts
+	got    *found
+	row    *facts.PackageRow
+	blank  bool   // no line of this package was seen
+	path   []byte // F: the folder of the files that follow, then one of them
+	dir    int    // length of the folder in path
+	number int    // of the line
+}
+
+func (p *apkParser) begin() {
+	p.row, p.blank, p.dir = p.texts.row(), true, 0
+	p.row.Source = "apk"
+}
+
+func (p *apkParser) line(line []byte) (problem error) {
+	p.number++
+	if len(line) > 0 {
+		p.blank = false
+		p.field(line)
+		return nil
+	}
+	switch {
+	case p.blank:
+		return nil
+	case p.row.Name == "" || p.row.Version == "":
+		problem = fmt.Errorf("line %d: package without name or version", p.number)
+	default:
+		p.got.rows = append(p.got.rows, p.row)
+	}
+	p.begin()
+	return problem
+}
+
+func (p *apkParser) field(line []byte) {
 	if len(line) < 3 || line[1] != ':' {
 		return
 	}
 	value := line[2:]
 	switch line[0] {
+	case 'F':
+		p.path = append(append(p.path[:0], '/'), value...)
+		p.dir = len(p.path)
+		p.got.mark(p.path)
+	case 'R':
+		p.path = append(append(p.path[:p.dir], '/'), value...)
+		p.got.mark(p.path)
+	default:
+		apkField(p.row, value, line[0], &p.texts)
+	}
+}
+
+func apkField(row *facts.PackageRow, value []byte, field byte, t *texts) {
+	switch field {
 	case 'P':
-		row.Name = string(value)
+		row.Name = t.string(value)
 	case 'V':
-		row.Version = string(value)
+		row.Version = t.string(value)
 	case 'A':
-		row.Arch = in.string(value)
+		row.Arch = t.same(value)
 	case 'o':
-		row.SourcePackage = in.string(value)
+		row.SourcePackage = t.same(value)
 	case 'm':
-		row.Vendor = in.string(value)
+		row.Vendor = t.same(value)
 	case 'I':
 		row.SizeBytes = parseSize(string(value))
 	}

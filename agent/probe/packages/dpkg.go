@@ -3,11 +3,13 @@ package packages
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math/bits"
 	"path"
-	"strconv"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -25,28 +27,31 @@ const (
 	aptStates     = "/var/lib/apt/extended_states"
 )
 
-var dpkgFiles = []string{dpkgStatus, dpkgStatusDir, aptStates, dpkgInfo, dpkgUpdates}
+// dpkgFiles are few, as they are looked at often: the folders info and updates do not
+// change for good without the status file, and status.d is of images that do not change.
+var dpkgFiles = []string{dpkgStatus, aptStates}
 
 func dpkgFound(h *probe.Host) bool {
 	// The folder of file lists alone means that the status file is lost, not that there is no dpkg.
 	return exists(h, dpkgStatus) || exists(h, dpkgStatusDir) || exists(h, dpkgInfo)
 }
 
-func readDpkg(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
+func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
 	rows, problem := readStatusDir(h)
-	data, err := h.ReadFile(dpkgStatus)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(rows) > 0: // distroless
-	case err != nil:
-		problem = errors.Join(problem, err)
-	case len(data) == 0 && len(rows) == 0:
-		problem = errors.Join(problem, fmt.Errorf("%s is empty", dpkgStatus))
-	default:
-		status, removed, err := parseDpkg(data)
-		problem = errors.Join(problem, err, journal(h), addInstallTimes(ctx, h, status, removed), markAuto(h, status))
-		rows = append(rows, status...)
+	f, err := h.Open(dpkgStatus)
+	if errors.Is(err, fs.ErrNotExist) && len(rows) > 0 {
+		return found{rows: rows}, problem // distroless
 	}
-	return rows, problem
+	if err != nil {
+		return found{rows: rows}, errors.Join(problem, err)
+	}
+	defer f.Close()
+	status, removed, err := parseDpkg(f)
+	if err == nil && len(status)+len(removed)+len(rows) == 0 {
+		err = fmt.Errorf("%s is empty", dpkgStatus)
+	}
+	problem = errors.Join(problem, err, journal(h), addInstallTimes(ctx, h, status, removed), markAuto(h, status))
+	return found{rows: append(rows, status...)}, problem
 }
 
 // ParseDpkg reads a dpkg status file: a row for each package that is at least partly
@@ -54,153 +59,193 @@ func readDpkg(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
 // error that says what is wrong with the file.
 //
 // dpkg ends every stanza with an empty line. A file that does not end with one is cut,
-// and its last stanza is left out.
+// and its last stanza is left out. Nothing behind a NUL byte is read: it shows damage.
 func ParseDpkg(data []byte) ([]facts.Row, error) {
-	rows, _, err := parseDpkg(data)
+	rows, _, err := parseDpkg(bytes.NewReader(data))
 	return rows, err
 }
 
 // parseDpkg returns beside the rows the names of the packages that are not on the
 // disk but have left configuration there.
-func parseDpkg(data []byte) (rows []facts.Row, removed []string, problem error) {
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		problem = fmt.Errorf("damaged: NUL byte at offset %d", i)
-	}
-	const bytesPerStanza = 800 // mean of a Debian 12 server
-	rows = make([]facts.Row, 0, len(data)/bytesPerStanza+1)
-	in := make(interner)
-	for offset := 0; offset < len(data); {
+func parseDpkg(in io.Reader) (rows []facts.Row, removed []string, problem error) {
+	w, t := newWindow(in), new(texts)
+	for at := 0; ; {
 		var s dpkgStanza
-		n, ended := s.parse(data[offset:])
+		n, ended := s.parse(w.buf[at:])
 		if !ended {
-			problem = errors.Join(problem, fmt.Errorf("cut off in the stanza at offset %d", offset))
-			break
+			more, err := w.more(at)
+			at = 0
+			problem = errors.Join(problem, err)
+			if more {
+				continue // from the start of this stanza
+			}
+			if len(w.buf) > 0 {
+				problem = errors.Join(problem, fmt.Errorf("cut off in the stanza at offset %d", w.offset))
+			}
+			return rows, removed, problem
 		}
-		row, err := s.row(in)
+		row, err := s.row(t)
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("stanza at offset %d: %w", offset, err))
+			problem = errors.Join(problem, fmt.Errorf("stanza at offset %d: %w", w.offset+int64(at), err))
 		}
 		switch {
 		case row != nil:
 			rows = append(rows, row)
 		case s.any && err == nil:
-			removed = append(removed, string(s.name), string(s.name)+":"+string(s.arch))
+			removed = append(removed, string(s.at(s.name)), string(s.at(s.name))+":"+string(s.at(s.arch)))
 		}
-		offset += n
+		at += n
 	}
-	return rows, removed, problem
 }
 
-// dpkgStanza holds the fields of one package, as slices of the file.
+// dpkgStanza holds the fields of one package by their places in its data: places are
+// written without the barriers of the garbage collector that slices need.
 type dpkgStanza struct {
-	name, status, arch, version, source, maintainer, section, size []byte
+	data                                                           []byte
+	name, status, arch, version, source, maintainer, section, size place
 	any                                                            bool // it has at least one line
 }
 
+type place struct{ from, to int }
+
+func (s *dpkgStanza) at(p place) []byte { return s.data[p.from:p.to] }
+
 // parse takes one stanza with the empty line that ends it and returns their length.
 // dpkg writes the fields in a fixed order (fieldinfos in its lib/dpkg/parse.c), in which
-// Version is the last that counts here: what follows is skipped in one search.
+// Version is the last that counts here: what follows is only searched for its end.
 func (s *dpkgStanza) parse(data []byte) (n int, ended bool) {
-	for n < len(data) {
-		if s.complete() {
-			end := bytes.Index(data[n-1:], []byte("\n\n"))
-			return n + end + 1, end >= 0
-		}
-		end := bytes.IndexByte(data[n:], '\n')
+	s.data = data
+	for {
+		end := lineEnd(data, n)
 		if end < 0 {
 			return n, false
 		}
-		line := data[n : n+end]
-		n += end + 1
-		if end == 0 {
-			return n, true
+		if end == n {
+			return n + 1, true
 		}
 		s.any = true
-		if line[0] != ' ' && line[0] != '\t' {
-			s.field(line)
+		if wanted := s.field(n, end); !wanted {
+			return skipStanza(data, end)
+		}
+		n = end + 1
+	}
+}
+
+// skipStanza returns the place behind the empty line that follows the newline at n.
+func skipStanza(data []byte, n int) (int, bool) {
+	for n++; ; n++ {
+		end := bytes.IndexByte(data[n:], '\n') // lines are longer here: texts, dependencies
+		if end <= 0 {
+			return n + 1, end == 0
+		}
+		n += end
+	}
+}
+
+// lineEnd returns where the line that begins at n ends, -1 if it does not. Most lines
+// are short: looking at eight bytes at a time is quicker than a call of IndexByte.
+func lineEnd(data []byte, n int) int {
+	const newlines, ones, tops = 0x0a0a0a0a0a0a0a0a, 0x0101010101010101, 0x8080808080808080
+	for ; n+8 <= len(data); n += 8 {
+		x := binary.LittleEndian.Uint64(data[n:]) ^ newlines // a newline is a zero byte
+		if hit := (x - ones) & ^x & tops; hit != 0 {         // its lowest bit is of the first of those
+			return n + bits.TrailingZeros64(hit)/8
 		}
 	}
-	return n, false
-}
-
-func (s *dpkgStanza) complete() bool {
-	return s.version != nil && s.name != nil && s.status != nil && s.arch != nil && s.maintainer != nil
-}
-
-func (s *dpkgStanza) field(line []byte) {
-	switch line[0] {
-	case 'P':
-		take(&s.name, line, "Package: ")
-	case 'S':
-		take(&s.status, line, "Status: ")
-		take(&s.section, line, "Section: ")
-		take(&s.source, line, "Source: ")
-	case 'A':
-		take(&s.arch, line, "Architecture: ")
-	case 'V':
-		take(&s.version, line, "Version: ")
-	case 'M':
-		take(&s.maintainer, line, "Maintainer: ")
-	case 'I':
-		take(&s.size, line, "Installed-Size: ")
+	for ; n < len(data); n++ {
+		if data[n] == '\n' {
+			return n
+		}
 	}
+	return -1
 }
 
-func take(dst *[]byte, line []byte, name string) {
+// field takes a line that is not empty, and reports whether more are wanted.
+func (s *dpkgStanza) field(from, to int) bool {
+	switch line := s.data[from:to]; line[0] {
+	case 'P':
+		s.take(&s.name, line, "Package: ", from)
+	case 'S':
+		switch line[1%len(line)] {
+		case 't':
+			s.take(&s.status, line, "Status: ", from)
+		case 'e':
+			s.take(&s.section, line, "Section: ", from)
+		case 'o':
+			s.take(&s.source, line, "Source: ", from)
+		}
+	case 'A':
+		s.take(&s.arch, line, "Architecture: ", from)
+	case 'M':
+		s.take(&s.maintainer, line, "Maintainer: ", from)
+	case 'I':
+		s.take(&s.size, line, "Installed-Size: ", from)
+	case 'V':
+		s.take(&s.version, line, "Version: ", from)
+		return s.version.to == 0 || s.name.to == 0 || s.status.to == 0 || s.arch.to == 0 || s.maintainer.to == 0
+	}
+	return true
+}
+
+func (s *dpkgStanza) take(dst *place, line []byte, name string, from int) {
 	if len(line) > len(name) && string(line[:len(name)]) == name {
-		*dst = line[len(name):]
+		*dst = place{from + len(name), from + len(line)}
 	}
 }
 
 // row turns the stanza into a row; nil if the package is not on the disk.
-func (s *dpkgStanza) row(in interner) (*facts.PackageRow, error) {
+func (s *dpkgStanza) row(t *texts) (*facts.PackageRow, error) {
 	if !s.any {
 		return nil, nil
 	}
-	if len(s.name) == 0 {
+	name, version := s.at(s.name), s.at(s.version)
+	if len(name) == 0 {
 		return nil, errors.New("no Package field")
 	}
-	want, rest, _ := bytes.Cut(s.status, []byte{' '})
-	flag, state, ok := bytes.Cut(rest, []byte{' '})
-	if !ok {
-		return nil, fmt.Errorf("package %s: status %q is not three words", s.name, s.status)
+	hold, state := false, ""
+	if status := s.at(s.status); string(status) != "install ok installed" {
+		want, rest, _ := bytes.Cut(status, []byte{' '})
+		flag, word, ok := bytes.Cut(rest, []byte{' '})
+		if !ok {
+			return nil, fmt.Errorf("package %s: status %q is not three words", name, status)
+		}
+		switch string(word) {
+		case "not-installed", "config-files":
+			return nil, nil
+		case "installed":
+			if string(flag) == "reinstreq" {
+				state = "reinst-required"
+			}
+		default:
+			state = t.same(word)
+		}
+		hold = string(want) == "hold"
 	}
-	switch string(state) {
-	case "not-installed", "config-files":
-		return nil, nil
+	if len(version) == 0 {
+		return nil, fmt.Errorf("package %s: no Version field", name)
 	}
-	if len(s.version) == 0 {
-		return nil, fmt.Errorf("package %s: no Version field", s.name)
-	}
-	text := string(s.name) + string(s.version) // one allocation for both
-	row := &facts.PackageRow{
-		Name: text[:len(s.name)], Version: text[len(s.name):], Arch: in.string(s.arch), Source: "dpkg",
-		Vendor: in.string(s.maintainer), Category: in.string(s.section),
-		Held: string(want) == "hold",
-	}
-	if string(state) != "installed" {
-		row.State = in.string(state)
-	} else if string(flag) == "reinstreq" {
-		row.State = "reinst-required"
-	}
-	s.setSource(row, in)
-	if kib, err := strconv.ParseInt(string(s.size), 10, 64); err == nil && kib >= 0 && kib < 1<<50 {
-		row.SizeBytes = kib * 1024 // Debian policy 5.6.20: estimated, in KiB
+	row := t.row()
+	row.Name, row.Version, row.Arch, row.Source = t.string(name), t.string(version), t.same(s.at(s.arch)), "dpkg"
+	row.Vendor, row.Category, row.Held, row.State = t.same(s.at(s.maintainer)), t.same(s.at(s.section)), hold, state
+	s.setSource(row, t)
+	if kib, ok := probe.ParseUint(s.at(s.size)); ok && kib < 1<<50 {
+		row.SizeBytes = int64(kib) * 1024 // Debian policy 5.6.20: estimated, in KiB
 	}
 	return row, nil
 }
 
 // setSource reads "name" or "name (version)"; without the field the source package
 // has the binary package's name and version.
-func (s *dpkgStanza) setSource(row *facts.PackageRow, in interner) {
-	if len(s.source) == 0 {
+func (s *dpkgStanza) setSource(row *facts.PackageRow, t *texts) {
+	source := s.at(s.source)
+	if len(source) == 0 {
 		row.SourcePackage = row.Name
 		return
 	}
-	name, rest, ok := bytes.Cut(s.source, []byte(" ("))
-	row.SourcePackage = in.string(name)
+	name, rest, ok := bytes.Cut(source, []byte(" ("))
+	row.SourcePackage = t.same(name)
 	if ok {
-		row.SourceVersion = in.string(bytes.TrimSuffix(rest, []byte(")")))
+		row.SourceVersion = t.same(bytes.TrimSuffix(rest, []byte(")")))
 	}
 }
 
@@ -218,42 +263,54 @@ func journal(h *probe.Host) error {
 // installation and upgrade. A file list without its package means that stanzas are
 // missing from the status file, which shows a file that was cut between two stanzas.
 func addInstallTimes(ctx context.Context, h *probe.Host, rows []facts.Row, removed []string) error {
-	dir, err := h.ReadDir(dpkgInfo)
+	dir, err := h.OpenDir(dpkgInfo)
 	if err != nil {
 		return nil // no times then: images often leave the folder out
 	}
-	byName := make(map[string]*facts.PackageRow, 2*len(rows))
-	for _, r := range rows {
-		row := r.(*facts.PackageRow)
-		byName[row.Name], byName[row.Name+":"+row.Arch] = row, row
-	}
+	defer dir.Close()
+	byName := packagesByName(rows)
 	for _, name := range removed {
 		byName[name] = nil
 	}
 	missing := 0
-	for _, e := range dir {
-		name, ok := strings.CutSuffix(e.Name(), ".list")
+	for entry := range dir.Names() {
+		name, ok := strings.CutSuffix(entry, ".list")
 		if !ok {
 			continue
 		}
 		row, known := byName[name]
+		if base, arch, ok := strings.Cut(name, ":"); ok && !known { // Multi-Arch: same
+			row, known = byName[base]
+			known = known && row != nil && row.Arch == arch
+		}
 		if !known {
 			missing++
 		}
-		if row == nil {
+		if row == nil || !known {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			row.InstalledAt = facts.TimeOf(info.ModTime())
-		}
+		row.InstalledAt = facts.TimeOf(dir.Modified(entry))
 	}
 	if missing > 0 {
 		return fmt.Errorf("%s lacks %d packages that have a file list in %s", dpkgStatus, missing, dpkgInfo)
 	}
 	return nil
+}
+
+// packagesByName has those that are installed for several architectures as name:arch too.
+func packagesByName(rows []facts.Row) map[string]*facts.PackageRow {
+	byName := make(map[string]*facts.PackageRow, len(rows))
+	for _, r := range rows {
+		row := r.(*facts.PackageRow)
+		if other := byName[row.Name]; other != nil {
+			byName[row.Name+":"+other.Arch], byName[row.Name+":"+row.Arch] = other, row
+		}
+		byName[row.Name] = row
+	}
+	return byName
 }
 
 // markAuto reads apt's record of what came as a dependency only.
@@ -269,9 +326,9 @@ func markAuto(h *probe.Host, rows []facts.Row) error {
 	for stanza := range bytes.SplitSeq(data, []byte("\n\n")) {
 		var name, arch, value []byte
 		for line := range bytes.SplitSeq(stanza, []byte{'\n'}) {
-			take(&name, line, "Package: ")
-			take(&arch, line, "Architecture: ")
-			take(&value, line, "Auto-Installed: ")
+			name = cutPrefix(name, line, "Package: ")
+			arch = cutPrefix(arch, line, "Architecture: ")
+			value = cutPrefix(value, line, "Auto-Installed: ")
 		}
 		if string(value) == "1" {
 			auto[string(name)+":"+string(arch)] = true
@@ -287,6 +344,14 @@ func markAuto(h *probe.Host, rows []facts.Row) error {
 		row.Auto = auto[row.Name+":"+arch]
 	}
 	return nil
+}
+
+// cutPrefix returns what follows prefix in the line, was if that is something else.
+func cutPrefix(was, line []byte, prefix string) []byte {
+	if rest, ok := bytes.CutPrefix(line, []byte(prefix)); ok {
+		return rest
+	}
+	return was
 }
 
 // nativeArch is the architecture of dpkg itself.
@@ -308,7 +373,7 @@ func readStatusDir(h *probe.Host) ([]facts.Row, error) {
 	}
 	problem := err
 	var rows []facts.Row
-	in := make(interner)
+	t := new(texts)
 	for _, e := range dir {
 		if e.IsDir() || strings.HasSuffix(e.Name(), ".md5sums") {
 			continue
@@ -316,7 +381,7 @@ func readStatusDir(h *probe.Host) ([]facts.Row, error) {
 		name := path.Join(dpkgStatusDir, e.Name())
 		data, err := h.ReadFile(name)
 		if err == nil {
-			rows, err = appendStatusFile(rows, data, in)
+			rows, err = appendStatusFile(rows, data, t)
 		}
 		if err != nil {
 			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
@@ -325,14 +390,13 @@ func readStatusDir(h *probe.Host) ([]facts.Row, error) {
 	return rows, problem
 }
 
-func appendStatusFile(rows []facts.Row, data []byte, in interner) ([]facts.Row, error) {
+func appendStatusFile(rows []facts.Row, data []byte, t *texts) ([]facts.Row, error) {
 	if bytes.IndexByte(data, 0) >= 0 || !bytes.HasSuffix(data, []byte{'\n'}) {
 		return rows, errors.New("cut off or damaged")
 	}
-	s := dpkgStanza{}
-	s.parse(append(data, '\n'))
-	s.status = []byte("install ok installed")
-	row, err := s.row(in)
+	var s dpkgStanza
+	s.parse(append([]byte("Status: install ok installed\n"), append(data, '\n')...))
+	row, err := s.row(t)
 	if row == nil {
 		return rows, err
 	}

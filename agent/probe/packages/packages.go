@@ -11,11 +11,12 @@
 package packages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -24,27 +25,73 @@ import (
 // New returns the probe of installed packages. It keeps the rows of the last reading
 // of each database and gives them again while the database's files have not changed
 // (by time, size and inode), so that an unchanged host costs a few stat calls.
-func New() probe.Probe {
-	return &packages{systems: []*system{
+func New() probe.Probe { return &packages{systems: systems()} }
+
+func systems() []*system {
+	return []*system{
 		{name: "dpkg", detect: dpkgFound, files: dpkgFiles, read: readDpkg},
 		{name: "rpm", detect: rpmFound, files: rpmFiles, read: readRPM},
 		{name: "apk", detect: apkFound, files: apkFiles, read: readAPK},
 		{name: "pacman", detect: pacmanFound, files: pacmanFiles, read: readPacman},
-	}}
+	}
 }
 
-type packages struct{ systems []*system }
+// searchEvery is how often is looked for databases that were not there, and for what
+// no database names. What is known already is looked at in every reading.
+const searchEvery = 10 * time.Minute
+
+type packages struct {
+	systems  []*system
+	searched time.Time
+
+	rows     []facts.Row // of all systems, sorted; shared with reports, so never changed
+	revision uint64      // of rows
+	complete bool        // rows are all there is
+}
 
 // system is a package system and what the last reading of it gave.
 type system struct {
 	name   string
 	detect func(*probe.Host) bool
 	files  []string // whose change makes a new reading necessary
-	// read returns the rows that could be read, with an error if that is not all.
-	read func(context.Context, *probe.Host) ([]facts.Row, error)
+	// read returns what could be read, with an error if that is not all.
+	read func(context.Context, *probe.Host) (found, error)
 
-	rows   []facts.Row // never changed once read: reports share them
-	stamps []probe.Stamp
+	present  bool
+	found    found
+	complete bool // found is all there is, as of the stamps
+	stamps   []probe.Stamp
+}
+
+// found is the content of a package database.
+type found struct {
+	rows []facts.Row
+	// marks are the paths of installed files and folders that stand for a package of a
+	// programming language: see isMark.
+	marks []string
+}
+
+func (f *found) mark(path []byte) {
+	if isMark(path) {
+		f.marks = append(f.marks, string(path))
+	}
+}
+
+// isMark reports whether a path names what tells of a package of a programming
+// language: Python's metadata, a specification of Ruby's, a package.json, a jar.
+func isMark(path []byte) bool {
+	switch n := len(path); {
+	case n < len("x.jar"):
+		return false
+	case path[n-1] == 'o':
+		return bytes.HasSuffix(path, []byte(".dist-info")) || bytes.HasSuffix(path, []byte(".egg-info"))
+	case path[n-1] == 'c':
+		return bytes.HasSuffix(path, []byte(".gemspec"))
+	case path[n-1] == 'n':
+		return bytes.HasSuffix(path, []byte("/package.json"))
+	default:
+		return bytes.HasSuffix(path, []byte(".jar"))
+	}
 }
 
 // Info implements probe.Probe.
@@ -61,58 +108,78 @@ func (*packages) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
-	found := false
+	now := h.Now()
+	search := !p.complete || now.Sub(p.searched).Abs() >= searchEvery
+	changed, present := false, false
+	var problem error
 	for _, s := range p.systems {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !s.detect(h) {
-			continue
+		if search || s.present {
+			read, err := s.look(ctx, h)
+			changed = changed || read
+			if err != nil {
+				problem = errors.Join(problem, fmt.Errorf("%s: %w", s.name, err))
+			}
 		}
-		found = true
-		rows, err := s.collect(ctx, h)
-		r.Add(facts.Packages, rows...)
-		if err != nil {
-			r.Problem(facts.Packages, fmt.Errorf("%s: %w", s.name, err))
-		}
+		present = present || s.present
 	}
-	if !found {
-		return fmt.Errorf("no database of dpkg, rpm, apk or pacman: %w", errors.ErrUnsupported)
+	if search {
+		p.searched = now
+	}
+	switch {
+	case !present:
+		p.rows, p.complete = nil, false
+		return fmt.Errorf("no package database was found: %w", errors.ErrUnsupported)
+	case changed || !p.complete:
+		p.join()
+	}
+	p.complete = problem == nil
+	r.Whole(facts.Packages, p.revision, p.rows)
+	if problem != nil {
+		r.Problem(facts.Packages, problem)
 	}
 	return nil
 }
 
-// collect reads the system unless nothing has changed since a complete reading.
-func (s *system) collect(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
-	stamps := make([]probe.Stamp, len(s.files))
+// join makes one list of the rows of all systems.
+func (p *packages) join() {
+	n := 0
+	for _, s := range p.systems {
+		n += len(s.found.rows)
+	}
+	rows := make([]facts.Row, 0, n)
+	for _, s := range p.systems {
+		rows = append(rows, s.found.rows...)
+	}
+	p.rows = facts.Sort(rows)
+	p.revision++
+}
+
+// look reads the system unless nothing has changed since a complete reading.
+func (s *system) look(ctx context.Context, h *probe.Host) (changed bool, err error) {
+	same := s.stamps != nil
+	if !same {
+		s.stamps = make([]probe.Stamp, len(s.files))
+	}
 	for i, name := range s.files {
-		stamps[i] = h.Stamp(name)
+		if now := h.Stamp(name); now != s.stamps[i] {
+			s.stamps[i], same = now, false
+		}
 	}
-	if s.rows != nil && slices.Equal(stamps, s.stamps) {
-		return s.rows, nil
+	if s.complete && same {
+		return false, nil
 	}
-	rows, err := s.read(ctx, h)
-	s.rows, s.stamps = nil, nil
-	if err == nil {
-		s.rows, s.stamps = rows, stamps
+	s.found, s.complete = found{}, false
+	if s.present = s.detect(h); s.present {
+		s.found, err = s.read(ctx, h)
 	}
-	return rows, err
+	s.complete = err == nil
+	return true, err
 }
 
 func exists(h *probe.Host, name string) bool {
 	_, err := h.Stat(name)
 	return err == nil || !errors.Is(err, fs.ErrNotExist)
-}
-
-// interner gives equal strings the same memory: architectures, sections and
-// maintainers repeat in most packages.
-type interner map[string]string
-
-func (in interner) string(b []byte) string {
-	if s, ok := in[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	in[s] = s
-	return s
 }

@@ -298,13 +298,27 @@ func BenchmarkParseDpkg911(b *testing.B) {
 	}
 }
 
+// BenchmarkUnchanged is another look of the probe at this machine's databases.
 func BenchmarkUnchanged(b *testing.B) {
-	root := probetest.Tree(b, probetest.Files(b, server))
-	h, s := probe.RootHost(root), New().(*packages).systems[0]
+	h, p, r := probe.LiveHost(), New(), probe.NewReport(nil, 0)
+	if err := p.Collect(b.Context(), h, r); err != nil {
+		b.Skip(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.collect(b.Context(), h); err != nil {
+		r.Reset()
+		if err := p.Collect(b.Context(), h, r); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFirstLook reads all of this machine's databases.
+func BenchmarkFirstLook(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := New().Collect(b.Context(), probe.LiveHost(), probe.NewReport(nil, 0)); err != nil {
+			b.Skip(err)
 		}
 	}
 }

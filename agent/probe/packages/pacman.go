@@ -19,17 +19,15 @@ var pacmanFiles = []string{pacmanLocal}
 func pacmanFound(h *probe.Host) bool { return exists(h, pacmanLocal) }
 
 // readPacman reads one desc file for each package.
-func readPacman(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
+func readPacman(ctx context.Context, h *probe.Host) (got found, problem error) {
 	dir, err := h.ReadDir(pacmanLocal)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
-	var rows []facts.Row
-	var problem error
-	in := make(interner)
+	t := new(texts)
 	for _, e := range dir {
 		if err := ctx.Err(); err != nil {
-			return rows, errors.Join(problem, err)
+			return got, errors.Join(problem, err)
 		}
 		if !e.IsDir() { // ALPM_DB_VERSION
 			continue
@@ -37,20 +35,20 @@ func readPacman(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
 		data, err := h.ReadFile(path.Join(pacmanLocal, e.Name(), "desc"))
 		if err == nil {
 			var row *facts.PackageRow
-			if row, err = parsePacman(string(data), in); err == nil {
-				rows = append(rows, row)
+			if row, err = parsePacman(string(data), t); err == nil {
+				got.rows = append(got.rows, row)
 			}
 		}
 		if err != nil {
 			problem = errors.Join(problem, fmt.Errorf("package %s: %w", e.Name(), err))
 		}
 	}
-	return rows, problem
+	return got, problem
 }
 
 // ParsePacman reads the desc file of one package.
 func ParsePacman(data []byte) ([]facts.Row, error) {
-	row, err := parsePacman(string(data), make(interner))
+	row, err := parsePacman(string(data), new(texts))
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +57,7 @@ func ParsePacman(data []byte) ([]facts.Row, error) {
 
 // parsePacman reads blocks of a %NAME% line, its values and an empty line. pacman
 // ends the file with an empty line, so that a cut shows.
-func parsePacman(data string, in interner) (*facts.PackageRow, error) {
+func parsePacman(data string, t *texts) (*facts.PackageRow, error) {
 	if strings.IndexByte(data, 0) >= 0 {
 		return nil, errors.New("damaged: NUL byte in desc")
 	}
@@ -71,7 +69,7 @@ func parsePacman(data string, in interner) (*facts.PackageRow, error) {
 		key, values, ok := strings.Cut(strings.TrimLeft(block, "\n"), "\n")
 		value, _, _ := strings.Cut(values, "\n")
 		if ok {
-			pacmanField(row, key, value, in)
+			pacmanField(row, key, value, t)
 		}
 	}
 	if row.Name == "" || row.Version == "" {
@@ -80,7 +78,7 @@ func parsePacman(data string, in interner) (*facts.PackageRow, error) {
 	return row, nil
 }
 
-func pacmanField(row *facts.PackageRow, key, value string, in interner) {
+func pacmanField(row *facts.PackageRow, key, value string, t *texts) {
 	switch key {
 	case "%NAME%":
 		row.Name = value
@@ -89,11 +87,11 @@ func pacmanField(row *facts.PackageRow, key, value string, in interner) {
 	case "%BASE%":
 		row.SourcePackage = value
 	case "%ARCH%":
-		row.Arch = in.string([]byte(value))
+		row.Arch = t.same([]byte(value))
 	case "%PACKAGER%":
-		row.Vendor = in.string([]byte(value))
+		row.Vendor = t.same([]byte(value))
 	case "%GROUPS%":
-		row.Category = in.string([]byte(value))
+		row.Category = t.same([]byte(value))
 	case "%SIZE%":
 		row.SizeBytes = parseSize(value)
 	case "%REASON%":

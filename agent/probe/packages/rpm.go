@@ -33,22 +33,23 @@ const rpmFormat = `%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\t
 
 // readRPM runs rpm itself: its three database formats hold binary headers, and the
 // program opens them read-only without waiting for a lock.
-func readRPM(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
+func readRPM(ctx context.Context, h *probe.Host) (found, error) {
 	out, err := h.Run(ctx, "/usr/bin/rpm", "-qa", "--queryformat", rpmFormat)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, fmt.Errorf("the rpm database is read by its program only, which does not run here: %w", err)
+		return found{}, fmt.Errorf("the rpm database is read by its program only, which does not run here: %w", err)
 	}
 	if err != nil {
-		return nil, err
+		return found{}, err
 	}
-	return parseRPM(string(out))
+	rows, err := parseRPM(string(out))
+	return found{rows: rows}, err
 }
 
 // parseRPM reads the output of rpmFormat. rpm writes "(none)" for a missing tag.
 func parseRPM(out string) ([]facts.Row, error) {
 	var rows []facts.Row
 	var problem error
-	in := make(interner)
+	t := new(texts)
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 8 || f[0] == "" || !strings.HasSuffix(line, "\n") {
@@ -61,8 +62,8 @@ func parseRPM(out string) ([]facts.Row, error) {
 			}
 		}
 		row := &facts.PackageRow{
-			Name: f[0], Version: f[1], Arch: in.string([]byte(f[2])), Source: "rpm",
-			Vendor: in.string([]byte(f[4])), Category: in.string([]byte(f[7])),
+			Name: f[0], Version: f[1], Arch: t.same([]byte(f[2])), Source: "rpm",
+			Vendor: t.same([]byte(f[4])), Category: t.same([]byte(f[7])),
 		}
 		if f[7] == "Unspecified" {
 			row.Category = ""
