@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/hardware"
@@ -13,6 +14,7 @@ import (
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
 func Parsers() []probe.Parser {
 	return slices.Concat(
+		accounts.Parsers(),
 		certificates.Parsers(),
 		devices.Parsers(),
 		hardware.Parsers(),

@@ -58,10 +58,9 @@ type session struct {
 }
 
 type sent struct {
-	seq       uint64
-	bytes     int
-	bulk      bool // by the bulk stream
-	inventory bool
+	seq   uint64
+	bytes int
+	bulk  bool
 }
 
 // session dials, and holds the session until it ends. It returns the credentials for

@@ -338,11 +338,14 @@ type ServiceRow struct {
 	Name        string `json:"name" cbor:"1,keyasint"` // unit name without its type where that is .service
 	Description string `json:"description,omitempty" cbor:"2,keyasint,omitempty"`
 	Enabled     string `json:"enabled,omitempty" cbor:"3,keyasint,omitempty"` // enabled, disabled, static, masked, alias, indirect ...
-	State       string `json:"state,omitempty" cbor:"4,keyasint,omitempty"`   // running, stopped, failed; absent when it cannot be told
+	State       string `json:"state,omitempty" cbor:"4,keyasint,omitempty"`   // running, exited, stopped, failed, starting; absent when it cannot be told
 	Exec        string `json:"exec,omitempty" cbor:"5,keyasint,omitempty"`    // program it starts, without arguments
 	User        string `json:"user,omitempty" cbor:"6,keyasint,omitempty"`
-	Path        string `json:"path,omitempty" cbor:"7,keyasint,omitempty"` // of the unit file
-	Manager     string `json:"manager" cbor:"8,keyasint"`                  // systemd, sysvinit, openrc, launchd, scm
+	Path        string `json:"path,omitempty" cbor:"7,keyasint,omitempty"`     // of the unit file
+	Manager     string `json:"manager" cbor:"8,keyasint"`                      // systemd, sysvinit, openrc, launchd, scm
+	Type        string `json:"type,omitempty" cbor:"9,keyasint,omitempty"`     // simple, forking, oneshot, notify ...
+	Restart     string `json:"restart,omitempty" cbor:"10,keyasint,omitempty"` // always, on-failure ...; absent: never
+	Preset      string `json:"preset,omitempty" cbor:"11,keyasint,omitempty"`  // enabled, disabled: what the vendor means it to be
 }
 
 // Key implements Row.
@@ -356,6 +359,14 @@ type UserRow struct {
 	Gecos string `json:"gecos,omitempty" cbor:"4,keyasint,omitempty"`
 	Home  string `json:"home,omitempty" cbor:"5,keyasint,omitempty"`
 	Shell string `json:"shell,omitempty" cbor:"6,keyasint,omitempty"`
+	// Password is set, locked (none fits), none (logs in without) or expired; absent when
+	// shadow(5) cannot be read.
+	Password        string `json:"password,omitempty" cbor:"7,keyasint,omitempty"`
+	PasswordChanged Time   `json:"password_changed,omitempty,omitzero" cbor:"8,keyasint,omitempty"` // a day
+	PasswordMaxDays int    `json:"password_max_days,omitempty" cbor:"9,keyasint,omitempty"`         // absent: it does not age
+	AccountExpires  Time   `json:"account_expires,omitempty,omitzero" cbor:"10,keyasint,omitempty"` // a day
+	Login           bool   `json:"login" cbor:"11,keyasint"`                                        // the shell is one to log in with and the account has not expired
+	System          bool   `json:"system" cbor:"12,keyasint"`                                       // of the system, not of a person, by its uid (login.defs)
 }
 
 // Key implements Row.
@@ -366,6 +377,7 @@ type GroupRow struct {
 	Name    string   `json:"name" cbor:"1,keyasint"`
 	GID     int64    `json:"gid" cbor:"2,keyasint"`
 	Members []string `json:"members,omitempty" cbor:"3,keyasint,omitempty"` // sorted
+	System  bool     `json:"system" cbor:"4,keyasint"`                      // by its gid (login.defs)
 }
 
 // Key implements Row.

@@ -45,6 +45,17 @@ const (
 	Virtualization   ID = 30
 	Sensors          ID = 31
 	Slots            ID = 32
+	Logins           ID = 48
+	SudoRules        ID = 49
+	AuthorizedKeys   ID = 50
+	Timers           ID = 51
+	CronJobs         ID = 52
+	Autostart        ID = 53
+	KernelModules    ID = 54
+	KernelParameters ID = 55
+	SecurityModules  ID = 56
+	UnitSockets      ID = 57
+	Environment      ID = 58
 )
 
 // Section describes one kind of facts.
@@ -87,6 +98,17 @@ var sections = []Section{
 	{ID: Batteries, Name: "batteries", Doc: "batteries of the machine", New: func() Row { return new(BatteryRow) }},
 	{ID: PowerSupplies, Name: "power_supplies", Doc: "power supply units and adapters", New: func() Row { return new(PowerSupplyRow) }},
 	{ID: Slots, Name: "slots", Doc: "slots for cards", New: func() Row { return new(SlotRow) }},
+	{ID: Logins, Name: "logins", Doc: "last login of each user and line, and who is logged in", New: func() Row { return new(LoginRow) }, Personal: true},
+	{ID: SudoRules, Name: "sudo_rules", Doc: "who may run what as whom: sudoers and doas.conf", New: func() Row { return new(SudoRuleRow) }, Personal: true},
+	{ID: AuthorizedKeys, Name: "authorized_keys", Doc: "keys that log in by ssh, by their fingerprints", New: func() Row { return new(AuthorizedKeyRow) }, Personal: true},
+	{ID: Timers, Name: "timers", Doc: "systemd timers", New: func() Row { return new(TimerRow) }},
+	{ID: CronJobs, Name: "cron_jobs", Doc: "jobs of cron, anacron and at", New: func() Row { return new(CronJobRow) }, Personal: true},
+	{ID: Autostart, Name: "autostart", Doc: "what starts with the machine, sessions and shells besides services", New: func() Row { return new(AutostartRow) }, Personal: true},
+	{ID: KernelModules, Name: "kernel_modules", Doc: "modules of the running kernel", New: func() Row { return new(KernelModuleRow) }},
+	{ID: KernelParameters, Name: "kernel_parameters", Doc: "settings of the kernel, in force and configured", New: func() Row { return new(KernelParameterRow) }},
+	{ID: SecurityModules, Name: "security_modules", Doc: "SELinux, AppArmor and other security mechanisms", New: func() Row { return new(SecurityModuleRow) }},
+	{ID: UnitSockets, Name: "unit_sockets", Doc: "addresses on which systemd listens for services", New: func() Row { return new(UnitSocketRow) }},
+	{ID: Environment, Name: "environment", Doc: "environment, locale, time zone and target of the init system", New: func() Row { return new(EnvironmentRow) }},
 }
 
 // Sections returns all sections in order of their number.

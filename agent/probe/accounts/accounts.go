@@ -1,6 +1,9 @@
-// Package accounts lists the local users and groups of passwd(5) and group(5).
-// Password hashes are never read. Accounts of a directory service (LDAP, SSSD) are not
-// local and not listed. Both sections may hold personal data.
+// Package accounts lists the local users and groups of passwd(5) and group(5), who logged
+// in last, who may act as whom by sudo or doas, and the keys that log in by ssh.
+//
+// Secrets stay where they are: of a password its state is told, of a key its fingerprint.
+// Accounts of a directory service (LDAP, SSSD) are not local and not listed; the section
+// says that there are such. All sections may hold personal data.
 package accounts
 
 import (
@@ -18,41 +21,68 @@ import (
 )
 
 const (
-	passwdFile = "/etc/passwd"
-	groupFile  = "/etc/group"
+	passwdFile  = "/etc/passwd"
+	groupFile   = "/etc/group"
+	shadowFile  = "/etc/shadow"
+	sudoersFile = "/etc/sudoers"
 )
 
 // New returns the probe of local accounts.
-func New() probe.Probe { return accounts{} }
+func New() probe.Probe { return new(accounts) }
 
-type accounts struct{}
+type accounts struct{ logins loginCache }
+
+// maxBytes bounds a file: 100,000 accounts have 6 MB in passwd.
+const maxBytes = 16 << 20
 
 // Info implements probe.Probe.
-func (accounts) Info() probe.Info {
+func (*accounts) Info() probe.Info {
 	return probe.Info{
 		Name:     "accounts",
-		Sections: []facts.ID{facts.Users, facts.Groups},
-		Watch:    []string{passwdFile, groupFile},
+		Sections: []facts.ID{facts.Users, facts.Groups, facts.Logins, facts.SudoRules, facts.AuthorizedKeys},
+		MaxBytes: maxBytes,
+		Watch:    []string{passwdFile, groupFile, shadowFile, sudoersFile, "/etc/sudoers.d", "/root/.ssh/authorized_keys"},
 	}
 }
 
 // Collect implements probe.Probe.
-func (accounts) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	if h.Live() && !filesAreTheAccounts {
 		return errors.ErrUnsupported
 	}
-	read(h, r, facts.Users, passwdFile, ParsePasswd)
-	read(h, r, facts.Groups, groupFile, ParseGroup)
-	return nil
+	l := readLimits(h)
+	users := read(h, r, facts.Users, passwdFile, l.parsePasswd)
+	remark, err := addShadow(h, users)
+	if err != nil {
+		r.Problem(facts.Users, err)
+	}
+	remarks := []string{remark, elsewhere(h, "passwd", "users")}
+	if remark = strings.Trim(strings.Join(remarks, "; "), "; "); remark != "" {
+		r.Remark(facts.Users, remark)
+	}
+	read(h, r, facts.Groups, groupFile, l.parseGroup)
+	if remark = elsewhere(h, "group", "groups"); remark != "" {
+		r.Remark(facts.Groups, remark)
+	}
+	a.logins.collect(h, r, users)
+	collectSudo(h, r)
+	return collectKeys(ctx, h, r, users)
 }
 
-func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse func([]byte) ([]facts.Row, error)) {
+func elsewhere(h *probe.Host, database, what string) string {
+	if s := foreign(h, database); s != "" {
+		return what + " of " + s + " are not listed"
+	}
+	return ""
+}
+
+func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse func([]byte) ([]facts.Row, error)) []facts.Row {
 	data, err := h.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no %s: %w", file, errors.ErrUnsupported)
 	}
+	var rows []facts.Row
 	if err == nil {
-		var rows []facts.Row
 		rows, err = parse(data)
 		r.Add(section, rows...)
 		if err != nil {
@@ -62,12 +92,16 @@ func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse f
 	if err != nil {
 		r.Problem(section, err)
 	}
+	return rows
 }
 
 // ParsePasswd reads passwd(5). The rows of good lines stand beside an error that names
 // the first bad ones. Lines that begin with '+' or '-' import accounts from NIS
-// (nsswitch.conf(5), compat) and are not local.
-func ParsePasswd(data []byte) ([]facts.Row, error) {
+// (nsswitch.conf(5), compat) and are not local. Accounts of people are those that
+// shadow-utils takes for such without a configuration.
+func ParsePasswd(data []byte) ([]facts.Row, error) { return defaultLimits.parsePasswd(data) }
+
+func (l limits) parsePasswd(data []byte) ([]facts.Row, error) {
 	var rows []facts.Row
 	err := eachLine(data, 7, func(f []string) error {
 		uid, err := parseID(f[2])
@@ -78,26 +112,38 @@ func ParsePasswd(data []byte) ([]facts.Row, error) {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, &facts.UserRow{Name: f[0], UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]})
+		row := &facts.UserRow{Name: f[0], UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]}
+		row.Login, row.System = mayLogin(f[6]), uid < l.uidMin || uid > l.uidMax
+		if f[1] != "x" { // "x" is in shadow(5)
+			row.Password = passwordState(f[1])
+		}
+		rows = append(rows, row)
 		return nil
 	})
 	return firstOfEach(rows), err
 }
 
 // ParseGroup reads group(5), like ParsePasswd.
-func ParseGroup(data []byte) ([]facts.Row, error) {
+func ParseGroup(data []byte) ([]facts.Row, error) { return defaultLimits.parseGroup(data) }
+
+func (l limits) parseGroup(data []byte) ([]facts.Row, error) {
 	var rows []facts.Row
 	err := eachLine(data, 4, func(f []string) error {
 		gid, err := parseID(f[2])
 		if err != nil {
 			return err
 		}
-		members := strings.FieldsFunc(f[3], func(c rune) bool { return c == ',' })
-		slices.Sort(members)
-		rows = append(rows, &facts.GroupRow{Name: f[0], GID: gid, Members: slices.Compact(members)})
+		rows = append(rows, &facts.GroupRow{Name: f[0], GID: gid, Members: names(f[3]), System: gid < l.gidMin || gid > l.gidMax})
 		return nil
 	})
 	return firstOfEach(rows), err
+}
+
+// names is a list with commas, sorted, each name once.
+func names(list string) []string {
+	out := strings.FieldsFunc(list, func(c rune) bool { return c == ',' })
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // firstOfEach drops later rows of the same name: getpwnam(3) finds the first.

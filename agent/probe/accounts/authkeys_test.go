@@ -1,0 +1,108 @@
+package accounts
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+// TestKeysEqualSSHKeygen makes a key of each kind and asks ssh-keygen for its fingerprint.
+func TestKeysEqualSSHKeygen(t *testing.T) {
+	const keygen = "/usr/bin/ssh-keygen"
+	if _, err := os.Stat(keygen); err != nil {
+		t.Skipf("no ssh-keygen here: %v", err)
+	}
+	dir := t.TempDir()
+	for i, kind := range []string{"ed25519", "rsa -b 1024", "rsa -b 2048", "ecdsa -b 256", "ecdsa -b 384", "ecdsa -b 521", "dsa"} {
+		name := filepath.Join(dir, fmt.Sprint("key", i))
+		args := append(strings.Fields("-q -N -C me@host -t"), strings.Fields(kind)...)
+		args = append(args[:2], append([]string{"", "-f", name}, args[2:]...)...)
+		if out, err := exec.Command(keygen, args...).CombinedOutput(); err != nil {
+			t.Logf("%s is not made here: %v %s", kind, err, out)
+			continue
+		}
+		pub, err := os.ReadFile(name + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := exec.Command(keygen, "-lf", name+".pub").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := ParseAuthorizedKeys(pub)
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%s: %d rows, %v", kind, len(rows), err)
+		}
+		k := rows[0].(*facts.AuthorizedKeyRow)
+		if got := fmt.Sprintf("%d %s %s (", k.Bits, k.Fingerprint, k.Comment); !strings.HasPrefix(string(want), got) {
+			t.Errorf("%s: got %q, ssh-keygen says %q", kind, got, want)
+		}
+	}
+}
+
+const testKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+func TestOptionsOfKeys(t *testing.T) {
+	rows, err := ParseAuthorizedKeys([]byte("# c\n\n" + `from="10.0.0.0/8,h",no-pty,command="backup --password \"a b\" x",environment="TOKEN=abc" ` + testKey + " a comment\n" +
+		testKey + "\nssh-rsa AAAA damaged\nnonsense\nssh-rsa " + strings.Fields(testKey)[1] + "\n"))
+	if len(rows) != 2 || err == nil || strings.Count(err.Error(), "\n") != 2 || strings.Contains(err.Error(), "AAAA") {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	k := rows[0].(*facts.AuthorizedKeyRow)
+	want := `from=10.0.0.0/8,h|no-pty|command=backup --password *** x|environment=TOKEN=***`
+	if got := strings.Join(k.Options, "|"); got != want || k.Comment != "a comment" || k.Bits != 256 {
+		t.Errorf("%s, %q, %d bits", got, k.Comment, k.Bits)
+	}
+	if plain := rows[1].(*facts.AuthorizedKeyRow); plain.Options != nil || plain.Comment != "" || plain.Fingerprint != k.Fingerprint {
+		t.Errorf("%+v", plain)
+	}
+}
+
+func TestKeysAreWhereSSHDLooks(t *testing.T) {
+	files := map[string]string{
+		"etc/passwd":                       "root:x:0:0::/root:/bin/sh\nalice:x:1000:1::/home/alice:/bin/sh\n",
+		"root/.ssh/authorized_keys":        testKey + " root\n",
+		"home/alice/.ssh/authorized_keys2": testKey + " second\n",
+		"etc/ssh/keys/alice":               testKey + " central\n",
+		"etc/ssh/more/1000":                testKey + " matched\n",
+	}
+	read := func() string {
+		s := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["authorized_keys"]
+		out := s.Status.String() + " " + s.Reason
+		for _, row := range s.Rows {
+			k := row.(*facts.AuthorizedKeyRow)
+			out += "; " + k.User + " " + k.File + " " + k.Comment
+		}
+		return out
+	}
+	if got := read(); got != "ok ; alice /home/alice/.ssh/authorized_keys2 second; root /root/.ssh/authorized_keys root" {
+		t.Errorf("without a configuration: %s", got)
+	}
+	files["etc/ssh/sshd_config"] = "Include sshd_config.d/*.conf\nAuthorizedKeysFile none\nMatch User alice\n  AuthorizedKeysFile /etc/ssh/more/%U\n"
+	files["etc/ssh/sshd_config.d/a.conf"] = "authorizedkeysfile=\"/etc/ssh/keys/%u\" %h/.ssh/authorized_keys\nAuthorizedKeysCommand /usr/bin/keys %u\n"
+	want := "ok keys that AuthorizedKeysCommand gives are not listed; alice /etc/ssh/keys/alice central; " +
+		"alice /etc/ssh/more/1000 matched; root /root/.ssh/authorized_keys root"
+	if got := read(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func FuzzAuthorizedKeys(f *testing.F) {
+	f.Add(testKey + " c\nno-pty,command=\"a \\\" b\" " + testKey)
+	f.Fuzz(func(t *testing.T, s string) {
+		rows, _ := ParseAuthorizedKeys([]byte(s))
+		for _, row := range rows {
+			if k := row.(*facts.AuthorizedKeyRow); k.Type == "" || len(k.Fingerprint) != 50 {
+				t.Errorf("%+v", k)
+			}
+		}
+		sshdLine(s)
+	})
+}

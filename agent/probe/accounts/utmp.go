@@ -1,0 +1,181 @@
+package accounts
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"atalaya/shared/facts"
+)
+
+// Session is a record of utmp(5), as far as it is of a login.
+type Session struct {
+	Type string     `json:"type"` // login, boot, dead, ... as in utmp(5)
+	User string     `json:"user,omitempty"`
+	Line string     `json:"line,omitempty"`
+	Host string     `json:"host,omitempty"`
+	PID  int        `json:"pid,omitempty"`
+	At   facts.Time `json:"at"`
+}
+
+// userProcess is the type of a record that begins a session.
+const userProcess = "user"
+
+// types are the names of ut_type.
+var types = [...]string{"empty", "runlevel", "boot", "new_time", "old_time", "init", "login", userProcess, "dead", "accounting"}
+
+// utmpLayout says where the fields of a record are: 64-bit systems that also run 32-bit
+// programs (x86, s390x, ppc64) keep times of 32 bits, the others of 64 (bits/utmp.h).
+type utmpLayout struct {
+	size, seconds, address int
+	wide                   bool
+}
+
+var utmpLayouts = []utmpLayout{{384, 340, 348, false}, {400, 344, 360, true}}
+
+const (
+	utmpPID, utmpLine, utmpUser, utmpHost = 4, 8, 44, 76
+	utmpLineLen, utmpUserLen, utmpHostLen = 32, 32, 256
+)
+
+// ParseUtmp reads records of utmp(5), wtmp and btmp have them too. Those before a cut one
+// stand beside the error.
+func ParseUtmp(data []byte) ([]Session, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	l, order, ok := utmpForm(data)
+	if !ok {
+		return nil, errors.New("records not understood")
+	}
+	var out []Session
+	for ; len(data) >= l.size; data = data[l.size:] {
+		rec := data[:l.size]
+		s := Session{
+			Type: types[order.Uint16(rec)],
+			User: text(rec[utmpUser : utmpUser+utmpUserLen]),
+			Line: text(rec[utmpLine : utmpLine+utmpLineLen]),
+			Host: text(rec[utmpHost : utmpHost+utmpHostLen]),
+			PID:  int(int32(order.Uint32(rec[utmpPID:]))),
+			At:   seconds(rec[l.seconds:], order, l.wide),
+		}
+		if s.Host == "" {
+			s.Host = address(rec[l.address : l.address+16])
+		}
+		out = append(out, s)
+	}
+	if len(data) > 0 {
+		return out, fmt.Errorf("cut off: %d bytes behind the last record", len(data))
+	}
+	return out, nil
+}
+
+// utmpForm finds the layout and byte order in which all records have a known type and a
+// time that can be one.
+func utmpForm(data []byte) (utmpLayout, binary.ByteOrder, bool) {
+	for _, whole := range []bool{true, false} { // a cut record at the end is the second guess
+		for _, l := range utmpLayouts {
+			for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+				if (!whole || len(data)%l.size == 0) && len(data) >= l.size && fits(data, l, order) {
+					return l, order, true
+				}
+			}
+		}
+	}
+	return utmpLayout{}, nil, false
+}
+
+func fits(data []byte, l utmpLayout, order binary.ByteOrder) bool {
+	for n := 0; len(data) >= l.size && n < 100; n++ {
+		kind := int(order.Uint16(data))
+		if kind >= len(types) {
+			return false
+		}
+		if s := seconds(data[l.seconds:], order, l.wide); s > maxTime || s == 0 && kind != 0 {
+			return false
+		}
+		data = data[l.size:]
+	}
+	return true
+}
+
+// maxTime is the year 2106, when the unsigned seconds of 32 bits end.
+const maxTime = facts.Time(1<<32) * 1000
+
+func seconds(b []byte, order binary.ByteOrder, wide bool) facts.Time {
+	if wide {
+		if s := order.Uint64(b); s <= 1<<32 {
+			return facts.Time(s) * 1000
+		}
+		return maxTime + 1
+	}
+	return facts.Time(order.Uint32(b)) * 1000
+}
+
+// text is the string in a field that NUL ends, or its end.
+func text(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+// address is ut_addr_v6: of IPv4 the first four bytes only.
+func address(b []byte) string {
+	if bytes.Count(b, []byte{0}) == len(b) {
+		return ""
+	}
+	if bytes.Count(b[4:], []byte{0}) == 12 {
+		return netip.AddrFrom4([4]byte(b)).String()
+	}
+	return netip.AddrFrom16([16]byte(b)).Unmap().String()
+}
+
+// lastlogSize is the size of a record of lastlog(5) with times of 32 bits; with 64 bits it
+// is 4 more.
+const lastlogSize = 292
+
+// parseLastlog reads one record; no login has no time.
+func parseLastlog(rec []byte) Session {
+	wide := len(rec) != lastlogSize
+	rest := rec[4:]
+	if wide {
+		rest = rec[8:]
+	}
+	at := seconds(rec, binary.LittleEndian, wide)
+	if at > maxTime {
+		return Session{}
+	}
+	return Session{Type: userProcess, At: at, Line: text(rest[:32]), Host: text(rest[32 : 32+256])}
+}
+
+// ParseLastlog reads all of lastlog(5); the number of a record is the user's.
+func ParseLastlog(data []byte) (any, error) {
+	type login struct {
+		UID int `json:"uid"`
+		Session
+	}
+	size := lastlogRecord(int64(len(data)))
+	out := []login{}
+	for uid := 0; len(data) >= size; uid++ {
+		if s := parseLastlog(data[:size]); s.At != 0 {
+			out = append(out, login{uid, s})
+		}
+		data = data[size:]
+	}
+	if len(data) > 0 {
+		return out, errors.New("cut off in a record")
+	}
+	return out, nil
+}
+
+// lastlogRecord tells the size of records from that of the file.
+func lastlogRecord(size int64) int {
+	if size%lastlogSize != 0 && size%(lastlogSize+4) == 0 {
+		return lastlogSize + 4
+	}
+	return lastlogSize
+}

@@ -1,0 +1,52 @@
+package probe
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestRemotesAreKnownBeforeTheyAreAsked(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"far": "/net/home", "near": dir, "loop": dir + "/loop"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Skipf("no links here: %v", err)
+		}
+	}
+	r := &Remotes{host: LiveHost(), mounts: make(map[string]bool)}
+	r.parse("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:5 / /net/home rw shared:1 - nfs4 srv:/home rw\n" +
+		"3 1 0:6 / /with\\040blank rw - fuse.sshfs x rw\n4 2 0:7 / /net/home/local rw - ext4 /dev/sdb rw\nbroken\n")
+	for path, want := range map[string]bool{
+		"/": false, "/home/a": false, "/net": false, "/net/home": true, "/net/home/a/b": true, "/with blank/x": true,
+		dir + "/far/alice": true, dir + "/near/x": false, dir + "/loop/x": true, "/net/homes": false, "/a/../net/home/x": true,
+	} {
+		if got := r.Hold(path); got != want {
+			t.Errorf("%s: remote %v, want %v", path, got, want)
+		}
+	}
+	if RootHost(dir).Remotes().Hold("/net/home/x") {
+		t.Error("below a root nothing is remote")
+	}
+}
+
+func TestPartsOfFilesAreRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(name, []byte("aabbccddee"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := LiveHost()
+	for limit, want := range map[int64]string{100: "aabbccddee", 10: "aabbccddee", 5: "ddee", 4: "ddee", 1: ""} {
+		got, whole, err := h.ReadTail(name, limit, 2)
+		if string(got) != want || whole != (limit >= 10) || err != nil {
+			t.Errorf("the last %d: %q, whole %v, %v", limit, got, whole, err)
+		}
+	}
+	var got string
+	err := h.ReadRecords(name, 3, []int64{-1, 2, 0, 3, 1 << 62}, func(n int64, b []byte) { got += string(b) + " " })
+	if got != "dde aab " || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
