@@ -264,7 +264,7 @@ func TestDataModelIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable(), "relations": relationTable()} {
+	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable(), "metric groups": groupTable(), "relations": relationTable()} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end "+name+" -->"
 		head, rest, ok := strings.Cut(text, begin)
 		old, tail, ok2 := strings.Cut(rest, end)
@@ -305,6 +305,19 @@ func relationTable() string {
 			hit = "the second is hit when the first fails"
 		}
 		fmt.Fprintf(&b, "| %s (%s) | %s | %s | %s | %s |\n", r.Name, r.Inverse, r.From, r.To, r.Cardinality, hit)
+	}
+	return b.String()
+}
+
+func groupTable() string {
+	var b strings.Builder
+	b.WriteString("| families | labels, as far as they apply | meaning | read from |\n|---|---|---|---|\n")
+	for _, g := range metric.Groups() {
+		help := g.Help
+		if g.Optional {
+			help += " (only where asked for)"
+		}
+		fmt.Fprintf(&b, "| `%s*` | %s | %s | %s |\n", g.Prefix, strings.Join(g.Labels, ", "), help, g.Source)
 	}
 	return b.String()
 }

@@ -74,7 +74,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	up := newUplink(cfg, opt, address, hello, sp)
 	sched := probe.NewScheduler(probe.Config{
 		Host:              host,
-		Probes:            append(MetricProbes(opt.Version), InventoryProbes(cfg)...),
+		Probes:            append(MetricProbes(cfg, opt.Version), InventoryProbes(cfg)...),
 		Sink:              sink{spool: sp, alive: opt.Alive, gathered: gathered},
 		Dictionary:        sp.Dictionary(),
 		Interval:          cfg.Interval,

@@ -6,11 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -38,6 +40,10 @@ type Config struct {
 	SpoolMaxAge   time.Duration `yaml:"spool_max_age"`
 	// DisabledSections names inventory sections that are not gathered.
 	DisabledSections []string `yaml:"disabled_sections"`
+	// EnabledMetrics names metric probes that are off by default and are to be read too,
+	// DisabledMetrics those that are not to be read. docs/data-model.md names them.
+	EnabledMetrics  []string `yaml:"enabled_metrics"`
+	DisabledMetrics []string `yaml:"disabled_metrics"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -120,6 +126,11 @@ func (c Config) Check() error {
 	for _, name := range c.DisabledSections {
 		if _, ok := facts.ByName(name); !ok {
 			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q", name))
+		}
+	}
+	for _, name := range slices.Concat(c.EnabledMetrics, c.DisabledMetrics) {
+		if !slices.ContainsFunc(NodeProbes(), func(p probe.Probe) bool { return p.Info().Name == name }) {
+			errs = append(errs, fmt.Errorf("enabled_metrics, disabled_metrics: no metric probe is called %q", name))
 		}
 	}
 	switch c.LogLevel {

@@ -44,10 +44,14 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 	})
 }
 
-// MetricProbes returns all metric probes: those of node_exporter's readings and the
-// agent's own.
-func MetricProbes(version string) []probe.Probe {
-	return append(NodeProbes(), self.New(version))
+// MetricProbes returns the metric probes that a configuration wants: those of
+// node_exporter's readings and the agent's own.
+func MetricProbes(c Config, version string) []probe.Probe {
+	wanted := slices.DeleteFunc(NodeProbes(), func(p probe.Probe) bool {
+		info := p.Info()
+		return slices.Contains(c.DisabledMetrics, info.Name) || info.Optional && !slices.Contains(c.EnabledMetrics, info.Name)
+	})
+	return append(wanted, self.New(version))
 }
 
 // HelperTasks is what the agent's helper process does: readings that may never return.

@@ -1,23 +1,24 @@
 package agent
 
 import (
+	"slices"
+
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/cpu"
 	"atalaya/agent/probe/disk"
+	"atalaya/agent/probe/fabric"
 	"atalaya/agent/probe/filesystem"
 	"atalaya/agent/probe/memory"
 	"atalaya/agent/probe/network"
+	"atalaya/agent/probe/sensor"
 	"atalaya/agent/probe/system"
+	"atalaya/agent/probe/volume"
 )
 
 // NodeProbes returns the metric probes whose readings node_exporter has too.
 func NodeProbes() []probe.Probe {
-	return []probe.Probe{
-		cpu.New(),
-		memory.New(),
-		system.New(),
-		disk.New(),
-		filesystem.New(),
-		network.New(),
-	}
+	return slices.Concat(
+		[]probe.Probe{cpu.New(), memory.New(), system.New(), disk.New(), filesystem.New(), network.New()},
+		cpu.Probes(), memory.Probes(), system.Probes(), network.Probes(), sensor.Probes(), volume.Probes(), fabric.Probes(),
+	)
 }

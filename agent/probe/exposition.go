@@ -58,9 +58,8 @@ var (
 )
 
 func appendHead(b []byte, s metric.Series) []byte {
-	i := slices.IndexFunc(metric.Families(), func(d *metric.Desc) bool { return d.Name == s.Name })
-	if i >= 0 {
-		b = append(b, "# HELP "+s.Name+" "+helpEscapes.Replace(metric.Families()[i].Help)+"\n"...)
+	if help := metric.HelpOf(s.Name); help != "" {
+		b = append(b, "# HELP "+s.Name+" "+helpEscapes.Replace(help)+"\n"...)
 	}
 	return append(b, "# TYPE "+s.Name+" "+s.Kind.String()+"\n"...)
 }

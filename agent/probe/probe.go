@@ -28,8 +28,12 @@ type Probe interface {
 
 // Info describes a probe. The zero budget fields mean the scheduler's defaults.
 type Info struct {
-	Name     string
-	Metrics  bool       // takes metrics at every tick
+	Name    string
+	Metrics bool // takes metrics
+	// Period lies between two runs of a metric probe, roughly; 0: it runs at every tick.
+	Period time.Duration
+	// Optional metric probes run only where the configuration names them.
+	Optional bool
 	Sections []facts.ID // inventory sections it fills; none for a metric probe
 	Timeout  time.Duration
 	MaxItems int      // rows in one section, or samples in one tick

@@ -59,6 +59,7 @@ type Scheduler struct {
 	cfg       Config
 	phase     time.Duration // of the ticks within Interval
 	metrics   []*runner     // the watcher is the last of them
+	list      []*runner     // those that run at the present tick
 	inventory []*runner
 
 	wake chan struct{} // room for one: there are probes in due
@@ -192,7 +193,7 @@ func (s *Scheduler) readMetrics(ctx context.Context, tick time.Time) {
 	if late := at.Sub(tick).Abs(); late <= maxAlign {
 		at = tick
 	}
-	p := pass{list: s.metrics, dict: s.cfg.Dictionary, prepare: lockThread}
+	p := pass{list: s.dueMetrics(tick), dict: s.cfg.Dictionary, prepare: lockThread}
 	frame := metric.Frame{At: at.UnixMilli()}
 	for _, o := range p.run(ctx) {
 		if o.runner == nil {
@@ -203,12 +204,49 @@ func (s *Scheduler) readMetrics(ctx context.Context, tick time.Time) {
 		}
 		frame.Samples = append(frame.Samples, o.report.Samples()...)
 		frame.Samples = s.success(frame.Samples, &o)
+		o.runner.absent(tick, o.err)
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	frame.Samples = inOrder(frame.Samples)
 	s.problems.note("metrics", s.cfg.Sink.Metrics(frame))
+}
+
+// unsupportedRetry is when a slow probe that found no source looks for it again.
+const unsupportedRetry = 10 * time.Minute
+
+// dueMetrics returns the metric probes that run at a tick: those without a period,
+// and the others at the first tick of each of their periods, so that all slow ones
+// run in one wake.
+func (s *Scheduler) dueMetrics(tick time.Time) []*runner {
+	s.list = s.list[:0]
+	for _, r := range s.metrics {
+		if r.due(tick) {
+			s.list = append(s.list, r)
+		}
+	}
+	return s.list
+}
+
+// due reports whether a metric probe runs at a tick, and notes that it does.
+func (r *runner) due(tick time.Time) bool {
+	if r.info.Period <= 0 {
+		return true
+	}
+	slot := tick.Truncate(r.info.Period)
+	if slot.Equal(r.slot) || tick.Before(r.notBefore) && tick.After(r.notBefore.Add(-unsupportedRetry)) {
+		return false
+	}
+	r.slot = slot
+	return true
+}
+
+// absent puts a slow probe off that this machine has no source for.
+func (r *runner) absent(tick time.Time, err error) {
+	if r.info.Period > 0 && errors.Is(err, errors.ErrUnsupported) {
+		r.notBefore = tick.Add(unsupportedRetry)
+	}
 }
 
 // success tells the collector whether a metric probe worked: otherwise a series that

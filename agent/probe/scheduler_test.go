@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -505,4 +506,27 @@ func TestCostsNameWhatARunTook(t *testing.T) {
 	if runtime.GOOS == "linux" && (c.LastCPUSeconds <= 0 || c.LastCPUSeconds > c.LastWallSeconds) {
 		t.Errorf("CPU: %+v", c)
 	}
+}
+
+func TestSlowMetricProbesRunOnceInTheirPeriod(t *testing.T) {
+	fast, slow, absent := metricProbe("fast", load1), metricProbe("slow", load1), metricProbe("absent", nil)
+	slow.info.Period, absent.info.Period = time.Minute, time.Minute
+	absent.collect = func(context.Context, *Host, *Report) error { return errors.ErrUnsupported }
+	schedule(t, Config{Probes: []Probe{fast, slow, absent}}, func(*Scheduler, *fakeSink) {
+		time.Sleep(30*time.Minute + time.Second)
+		if n := fast.count(); n < 180 || n > 183 {
+			t.Errorf("the fast one ran %d times in 30 minutes", n)
+		}
+		if n := slow.count(); n < 30 || n > 32 {
+			t.Errorf("the slow one ran %d times", n)
+		}
+		if n := absent.count(); n < 3 || n > 4 {
+			t.Errorf("the one without a source ran %d times", n)
+		}
+		for _, at := range slow.runs {
+			if !slices.ContainsFunc(fast.runs, func(f time.Time) bool { return f.Equal(at) }) {
+				t.Fatalf("a wake of its own at %v", at)
+			}
+		}
+	})
 }

@@ -109,7 +109,8 @@ func newMetrics() *cobra.Command {
 		Use:   "metrics",
 		Short: "Take one reading of the metrics and print it; no collector is needed",
 		Long: "Take one reading of the metrics of this machine, or of the one whose files lie below\n" +
-			"--root, and print it. Names, labels and units are node_exporter's.",
+			"--root, and print it. Names, labels and units are node_exporter's. With --compat node\n" +
+			"also what is off by default, and nothing that node_exporter does not have.",
 		Example: "  atalaya-agent metrics\n" +
 			"  atalaya-agent metrics --format json\n" +
 			"  atalaya-agent metrics --compat node > /var/lib/node_exporter/atalaya.prom",
@@ -118,7 +119,7 @@ func newMetrics() *cobra.Command {
 			if compat != "" && compat != "node" {
 				return usageError{fmt.Errorf("--compat %q: only node is known", compat)}
 			}
-			probes := agent.MetricProbes(version)
+			probes := agent.MetricProbes(agent.DefaultConfig(), version)
 			if compat == "node" {
 				probes = agent.NodeProbes()
 			}
