@@ -8,6 +8,7 @@ import (
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
 )
 
@@ -18,6 +19,7 @@ func Parsers() []probe.Parser {
 		certificates.Parsers(),
 		devices.Parsers(),
 		hardware.Parsers(),
+		names.Parsers(),
 		packages.Parsers(),
 	)
 }

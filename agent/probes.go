@@ -8,6 +8,7 @@ import (
 	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/netinfo"
 	"atalaya/agent/probe/osinfo"
 	"atalaya/agent/probe/packages"
@@ -28,6 +29,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		hardware.New(),
 		storage.New(),
 		netinfo.New(),
+		names.New(),
 		sockets.New(os.Getpid()),
 		certificates.New(),
 		packages.New(),

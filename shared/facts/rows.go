@@ -205,6 +205,12 @@ type InterfaceRow struct {
 	Driver       string `json:"driver,omitempty" cbor:"9,keyasint,omitempty"`
 	Master       string `json:"master,omitempty" cbor:"10,keyasint,omitempty"` // bridge or bond it belongs to
 	PermanentMAC string `json:"permanent_mac,omitempty" cbor:"11,keyasint,omitempty"`
+	Parent       string `json:"parent,omitempty" cbor:"12,keyasint,omitempty"`    // interface that it stands on: of a VLAN, a macvlan
+	VLAN         int    `json:"vlan,omitempty" cbor:"13,keyasint,omitempty"`      // number of a VLAN
+	BondMode     string `json:"bond_mode,omitempty" cbor:"14,keyasint,omitempty"` // 802.3ad, active-backup ...
+	Bus          string `json:"bus,omitempty" cbor:"15,keyasint,omitempty"`       // address of the device: 0000:00:03.0
+	Firmware     string `json:"firmware,omitempty" cbor:"16,keyasint,omitempty"`  // of the card, as its driver says
+	Alias        string `json:"alias,omitempty" cbor:"17,keyasint,omitempty"`     // what an administrator wrote about it
 }
 
 // Key implements Row.
@@ -218,22 +224,31 @@ type AddressRow struct {
 	Family    string `json:"family" cbor:"4,keyasint"`                    // inet, inet6
 	Scope     string `json:"scope,omitempty" cbor:"5,keyasint,omitempty"` // global, link, host
 	Broadcast string `json:"broadcast,omitempty" cbor:"6,keyasint,omitempty"`
+	Dynamic   bool   `json:"dynamic,omitempty" cbor:"7,keyasint,omitempty"` // has a lifetime: from DHCP or router advertisements
+	Peer      string `json:"peer,omitempty" cbor:"8,keyasint,omitempty"`    // other end of a point-to-point link
 }
 
 // Key implements Row.
 func (r *AddressRow) Key() string { return key(r.Interface, r.Address, strconv.Itoa(r.Prefix)) }
 
-// RouteRow is a route of the main table.
+// RouteRow is a route; one for each next hop.
 type RouteRow struct {
 	Destination string `json:"destination" cbor:"1,keyasint"` // prefix, "default" for all
 	Gateway     string `json:"gateway,omitempty" cbor:"2,keyasint,omitempty"`
 	Interface   string `json:"interface,omitempty" cbor:"3,keyasint,omitempty"`
 	Metric      int    `json:"metric,omitempty" cbor:"4,keyasint,omitempty"`
-	Family      string `json:"family" cbor:"5,keyasint"` // inet, inet6
+	Family      string `json:"family" cbor:"5,keyasint"`                       // inet, inet6
+	Protocol    string `json:"protocol,omitempty" cbor:"6,keyasint,omitempty"` // who made it: kernel, boot, static, dhcp, ra, bird ...
+	Source      string `json:"source,omitempty" cbor:"7,keyasint,omitempty"`   // address that is preferred for what takes it
+	Table       int    `json:"table,omitempty" cbor:"8,keyasint,omitempty"`    // number of the table where it is not the main one
+	Type        string `json:"type,omitempty" cbor:"9,keyasint,omitempty"`     // blackhole, unreachable, prohibit, throw; absent: an ordinary one
 }
 
 // Key implements Row.
 func (r *RouteRow) Key() string {
+	if r.Table != 0 {
+		return key(r.Family, r.Destination, r.Interface, r.Gateway, strconv.Itoa(r.Metric), strconv.Itoa(r.Table))
+	}
 	return key(r.Family, r.Destination, r.Interface, r.Gateway, strconv.Itoa(r.Metric))
 }
 

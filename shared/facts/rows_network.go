@@ -50,3 +50,42 @@ type CertificateRow struct {
 
 // Key implements Row: a renewed certificate is a changed row.
 func (r *CertificateRow) Key() string { return key(r.Path, strconv.Itoa(r.Position)) }
+
+// DNSRow is one setting of how names are resolved.
+type DNSRow struct {
+	Type      string `json:"type" cbor:"1,keyasint"` // nameserver, search, option, sortlist; lookup: the order of sources; manager: who writes the file
+	Value     string `json:"value" cbor:"2,keyasint"`
+	Source    string `json:"source" cbor:"3,keyasint"`                        // resolv.conf, systemd-resolved, systemd-networkd, nsswitch.conf
+	Position  int    `json:"position,omitempty" cbor:"4,keyasint,omitempty"`  // of nameservers and search domains, from 1
+	Interface string `json:"interface,omitempty" cbor:"5,keyasint,omitempty"` // the setting is of this interface alone
+}
+
+// Key implements Row.
+func (r *DNSRow) Key() string { return key(r.Source, r.Type, r.Value, r.Interface) }
+
+// HostsFileRow is a line of hosts(5).
+type HostsFileRow struct {
+	Address string   `json:"address" cbor:"1,keyasint"`
+	Names   []string `json:"names" cbor:"2,keyasint"` // the canonical name first, then aliases
+}
+
+// Key implements Row.
+func (r *HostsFileRow) Key() string {
+	if len(r.Names) == 0 {
+		return r.Address
+	}
+	return key(r.Address, r.Names[0])
+}
+
+// NeighbourRow is a machine on the same link that matters: a gateway of a route, or one
+// that an administrator entered. Others come and go and are no facts.
+type NeighbourRow struct {
+	Address   string `json:"address" cbor:"1,keyasint"`
+	Interface string `json:"interface" cbor:"2,keyasint"`
+	MAC       string `json:"mac" cbor:"3,keyasint"`
+	Gateway   bool   `json:"gateway,omitempty" cbor:"4,keyasint,omitempty"`
+	Permanent bool   `json:"permanent,omitempty" cbor:"5,keyasint,omitempty"` // entered by hand or by a program such as a network overlay
+}
+
+// Key implements Row.
+func (r *NeighbourRow) Key() string { return key(r.Interface, r.Address) }

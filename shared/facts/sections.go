@@ -31,6 +31,8 @@ const (
 	Repositories     ID = 45
 	PackageIndexes   ID = 46
 	RestartNeeded    ID = 47
+	DNS              ID = 60
+	Neighbours       ID = 61
 	Connections      ID = 62
 	Certificates     ID = 63
 	MemoryArrays     ID = 21
@@ -56,6 +58,7 @@ const (
 	SecurityModules  ID = 56
 	UnitSockets      ID = 57
 	Environment      ID = 58
+	HostsFile        ID = 68
 )
 
 // Section describes one kind of facts.
@@ -81,7 +84,7 @@ var sections = []Section{
 	{ID: Filesystems, Name: "filesystems", Doc: "mounted file systems", New: func() Row { return new(FilesystemRow) }},
 	{ID: Interfaces, Name: "interfaces", Doc: "network interfaces", New: func() Row { return new(InterfaceRow) }},
 	{ID: Addresses, Name: "addresses", Doc: "addresses of the interfaces", New: func() Row { return new(AddressRow) }},
-	{ID: Routes, Name: "routes", Doc: "routes of the main table", New: func() Row { return new(RouteRow) }},
+	{ID: Routes, Name: "routes", Doc: "routes of the main table, and of the others where they can be told", New: func() Row { return new(RouteRow) }},
 	{ID: ListeningSockets, Name: "listening_sockets", Doc: "sockets that accept connections or datagrams, with their process", New: func() Row { return new(ListeningSocketRow) }},
 	{ID: Packages, Name: "packages", Doc: "installed software packages", New: func() Row { return new(PackageRow) }},
 	{ID: Patches, Name: "patches", Doc: "updates the package indexes offer", New: func() Row { return new(PatchRow) }},
@@ -92,6 +95,8 @@ var sections = []Section{
 	{ID: Repositories, Name: "repositories", Doc: "configured sources of packages, with what must be signed", New: func() Row { return new(RepositoryRow) }},
 	{ID: PackageIndexes, Name: "package_indexes", Doc: "indexes that the patch verdict rests on: age, signature, error", New: func() Row { return new(PackageIndexRow) }},
 	{ID: RestartNeeded, Name: "restart_needed", Doc: "programs that run on replaced or removed files", New: func() Row { return new(RestartRow) }},
+	{ID: DNS, Name: "dns", Doc: "how names are resolved", New: func() Row { return new(DNSRow) }},
+	{ID: Neighbours, Name: "neighbours", Doc: "gateways and other neighbours that stay, with their hardware address", New: func() Row { return new(NeighbourRow) }},
 	{ID: Connections, Name: "connections", Doc: "who talks to whom: programs and their peers, of the last day", New: func() Row { return new(ConnectionRow) }, Personal: true},
 	{ID: Certificates, Name: "certificates", Doc: "certificates in files, with their end, and the authorities that are trusted", New: func() Row { return new(CertificateRow) }},
 	{ID: MemoryArrays, Name: "memory_arrays", Doc: "memory of the machine, and the boards that hold it", New: func() Row { return new(MemoryArrayRow) }},
@@ -109,6 +114,7 @@ var sections = []Section{
 	{ID: SecurityModules, Name: "security_modules", Doc: "SELinux, AppArmor and other security mechanisms", New: func() Row { return new(SecurityModuleRow) }},
 	{ID: UnitSockets, Name: "unit_sockets", Doc: "addresses on which systemd listens for services", New: func() Row { return new(UnitSocketRow) }},
 	{ID: Environment, Name: "environment", Doc: "environment, locale, time zone and target of the init system", New: func() Row { return new(EnvironmentRow) }},
+	{ID: HostsFile, Name: "hosts_file", Doc: "names and addresses in the hosts file", New: func() Row { return new(HostsFileRow) }},
 }
 
 // Sections returns all sections in order of their number.

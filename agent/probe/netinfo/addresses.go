@@ -2,7 +2,6 @@ package netinfo
 
 import (
 	"encoding/binary"
-	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -14,11 +13,11 @@ import (
 // collectAddresses adds a row for each address; names are the interfaces by index.
 func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) error {
 	if h.Live() {
-		dump, err := dumpAddresses()
+		b, err := dump(getAddresses)
 		if err != nil {
 			return err
 		}
-		rows, err := parseAddressDump(dump, names)
+		rows, err := parseAddressDump(b, names)
 		for _, row := range rows {
 			r.Add(facts.Addresses, row)
 		}
@@ -40,55 +39,19 @@ func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) erro
 	return nil
 }
 
-// Messages and attributes of rtnetlink(7) that we read: <linux/rtnetlink.h> and
-// <linux/if_addr.h>.
-const (
-	nlHeaderLen   = 16
-	nlDone        = 3
-	nlError       = 2
-	rtmNewAddr    = 20
-	ifaMessageLen = 8
-	ifaAddress    = 1
-	ifaLocal      = 2
-	ifaBroadcast  = 4
-	familyInet    = 2
-	familyInet6   = 10
-)
-
-var errNetlink = errors.New("netlink answer is cut off or malformed")
-
 // parseAddressDump reads the answer to RTM_GETADDR. Rows before damage are returned
 // with the error.
 func parseAddressDump(b []byte, names map[int]string) ([]*facts.AddressRow, error) {
 	var rows []*facts.AddressRow
-	for len(b) >= nlHeaderLen {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < nlHeaderLen || size > len(b) {
-			return rows, errNetlink
+	err := eachMessage(b, rtmNewAddr, func(body []byte) error {
+		row, err := parseAddressMessage(body, names)
+		if row != nil {
+			rows = append(rows, row)
 		}
-		switch binary.NativeEndian.Uint16(b[4:]) {
-		case nlDone:
-			return rows, nil
-		case nlError:
-			return rows, errNetlink
-		case rtmNewAddr:
-			row, err := parseAddressMessage(b[nlHeaderLen:size], names)
-			if err != nil {
-				return rows, err
-			}
-			if row != nil {
-				rows = append(rows, row)
-			}
-		}
-		b = b[min(align4(size), len(b)):]
-	}
-	if len(b) > 0 {
-		return rows, errNetlink
-	}
-	return rows, nil
+		return err
+	})
+	return rows, err
 }
-
-func align4(n int) int { return (n + 3) &^ 3 }
 
 // parseAddressMessage reads struct ifaddrmsg and its attributes; nil for families
 // that are not IP.
@@ -96,23 +59,14 @@ func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, err
 	if len(b) < ifaMessageLen {
 		return nil, errNetlink
 	}
-	fam, prefix, scope := b[0], int(b[1]), b[3]
+	fam, prefix, flags, scope := b[0], int(b[1]), uint32(b[2]), b[3]
 	if fam != familyInet && fam != familyInet6 {
 		return nil, nil
 	}
-	index := int(binary.NativeEndian.Uint32(b[4:]))
-	name, ok := names[index]
-	if !ok { // it came after the interfaces were read
-		name = strconv.Itoa(index)
-	}
-	row := &facts.AddressRow{Interface: name, Prefix: prefix, Scope: scopeName(scope)}
+	row := &facts.AddressRow{Interface: nameOf(names, b[4:]), Prefix: prefix, Scope: scopeName(scope)}
 	var peer, local netip.Addr
-	for b = b[ifaMessageLen:]; len(b) >= 4; {
-		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
-		if size < 4 || size > len(b) {
-			return nil, errNetlink
-		}
-		ip, _ := netip.AddrFromSlice(b[4:size]) // other attributes are no addresses
+	err := eachAttribute(b[ifaMessageLen:], func(kind uint16, value []byte) {
+		ip, _ := netip.AddrFromSlice(value) // other attributes are no addresses
 		switch kind {
 		case ifaAddress:
 			peer = ip
@@ -120,8 +74,14 @@ func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, err
 			local = ip
 		case ifaBroadcast:
 			row.Broadcast = ip.String()
+		case ifaFlags:
+			if len(value) == 4 {
+				flags = binary.NativeEndian.Uint32(value)
+			}
 		}
-		b = b[min(align4(size), len(b)):]
+	})
+	if err != nil {
+		return nil, err
 	}
 	if !local.IsValid() { // IPv6 has the one attribute only; point-to-point links have both
 		local = peer
@@ -129,7 +89,10 @@ func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, err
 	if !local.IsValid() {
 		return nil, errNetlink
 	}
-	row.Address, row.Family = local.String(), family(local)
+	if peer.IsValid() && peer != local {
+		row.Peer = peer.String()
+	}
+	row.Address, row.Family, row.Dynamic = local.String(), family(local), flags&ifaPermanent == 0
 	return row, nil
 }
 

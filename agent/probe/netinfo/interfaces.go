@@ -11,6 +11,9 @@ import (
 
 const netFolder = "/sys/class/net"
 
+// vlanConfig lists the VLANs: name | number | interface below.
+const vlanConfig = "/proc/net/vlan/config"
+
 // collectInterfaces adds a row for each interface and returns their names by index.
 func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
 	names := make(map[int]string)
@@ -18,6 +21,7 @@ func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
 	if err != nil {
 		return names, absent(err, "no /sys/class/net on this machine")
 	}
+	vlans := parseVLANs(h.ReadString(vlanConfig)) // without the module there are none
 	for _, e := range entries {
 		i := iface{host: h, name: e.Name(), dir: path.Join(netFolder, e.Name())}
 		index := atoi(i.text("ifindex"))
@@ -25,7 +29,9 @@ func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
 			continue
 		}
 		names[index] = i.name
-		r.Add(facts.Interfaces, i.row(index))
+		row := i.row(index)
+		row.VLAN = vlans[i.name]
+		r.Add(facts.Interfaces, row)
 	}
 	return names, nil
 }
@@ -81,7 +87,76 @@ func (i iface) row(index int) *facts.InterfaceRow {
 	if row.PermanentMAC == "" && i.text("addr_assign_type") == permanent && i.has("device") {
 		row.PermanentMAC = row.MAC
 	}
+	row.Alias = i.text("ifalias")
+	switch row.Type {
+	case "bond":
+		row.BondMode, _, _ = strings.Cut(i.text("bonding/mode"), " ") // "802.3ad 4"
+	case "bridge": // its ports have it as their master
+	default:
+		row.Parent = i.below()
+	}
+	if i.has("device") {
+		row.Bus = i.bus()
+		if i.host.Live() {
+			row.Firmware = told(firmware(i.name))
+		}
+	}
 	return row
+}
+
+// below lists the interfaces that this one stands on.
+func (i iface) below() string {
+	entries, err := i.host.ReadDir(i.dir)
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutPrefix(e.Name(), "lower_"); ok {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// bus is the address on the bus: of virtio cards that of the PCI device that they are.
+func (i iface) bus() string {
+	target, err := i.host.Readlink(i.dir + "/device")
+	if err != nil {
+		return ""
+	}
+	name := path.Base(target)
+	if !strings.HasPrefix(name, "virtio") {
+		return name
+	}
+	target, err = i.host.Readlink("/sys/bus/virtio/devices/" + name)
+	if err != nil {
+		return name
+	}
+	return path.Base(path.Dir(target))
+}
+
+// told drops what drivers say when they have nothing to say.
+func told(s string) string {
+	if s = strings.TrimSpace(s); s == "N/A" || s == "0" {
+		return ""
+	}
+	return s
+}
+
+// parseVLANs reads /proc/net/vlan/config after its two lines of headings.
+func parseVLANs(text string) map[string]int {
+	vlans := make(map[string]int)
+	for line := range strings.Lines(text) {
+		f := strings.Split(line, "|")
+		if len(f) != 3 {
+			continue
+		}
+		if n := atoi(strings.TrimSpace(f[1])); n > 0 {
+			vlans[strings.TrimSpace(f[0])] = n
+		}
+	}
+	return vlans
 }
 
 // hardwareTypes are the ARPHRD numbers of <linux/if_arp.h> except for Ethernet.

@@ -1,9 +1,9 @@
-// Package netinfo reads how a host is connected: the sections interfaces, addresses
-// and routes.
+// Package netinfo reads how a host is connected: the sections interfaces, addresses,
+// routes and neighbours.
 //
-// On Linux interfaces come from /sys/class/net and routes from /proc/net; addresses
-// come by netlink from the running kernel (rtnetlink(7)), and below a root from
-// /proc/net/fib_trie and if_inet6. Other systems answer through package net, which
+// On Linux interfaces come from /sys/class/net; addresses, routes and neighbours come
+// by netlink from the running kernel (rtnetlink(7)), and below a root from /proc/net,
+// which tells less: the main tables only, and of neighbours those of IPv4. Other systems answer through package net, which
 // knows no routes. Only the network namespace of the agent is read.
 package netinfo
 
@@ -19,16 +19,18 @@ import (
 	"atalaya/shared/facts"
 )
 
-// New returns the probe of the sections interfaces, addresses and routes.
-func New() probe.Probe { return netProbe{} }
+// New returns the probe of the sections interfaces, addresses, routes and neighbours.
+func New() probe.Probe { return &netProbe{} }
 
-type netProbe struct{}
+type netProbe struct {
+	gateways map[gateway]string // hardware addresses that gateways had
+}
 
 // Info implements probe.Probe.
-func (netProbe) Info() probe.Info {
+func (*netProbe) Info() probe.Info {
 	return probe.Info{
 		Name:     "netinfo",
-		Sections: []facts.ID{facts.Interfaces, facts.Addresses, facts.Routes},
+		Sections: []facts.ID{facts.Interfaces, facts.Addresses, facts.Routes, facts.Neighbours},
 		Timeout:  5 * time.Second,
 		MaxItems: 20_000, // more than that are the routes of a backbone router
 		MaxBytes: 16 << 20,
@@ -51,9 +53,10 @@ func absent(err error, what string) error {
 }
 
 // Collect implements probe.Probe.
-func (netProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+func (p *netProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
 	if err := filesTell(h); err != nil {
 		r.Problem(facts.Routes, err)
+		r.Problem(facts.Neighbours, err)
 		return collectPortable(r)
 	}
 	names, err := collectInterfaces(h, r)
@@ -63,8 +66,12 @@ func (netProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error
 	if err := collectAddresses(h, r, names); err != nil {
 		r.Problem(facts.Addresses, err)
 	}
-	if err := collectRoutes(h, r); err != nil {
+	gateways, err := collectRoutes(h, r, names)
+	if err != nil {
 		r.Problem(facts.Routes, err)
+	}
+	if err := p.collectNeighbours(h, r, names, gateways); err != nil {
+		r.Problem(facts.Neighbours, err)
 	}
 	return nil
 }

@@ -4,17 +4,41 @@ import (
 	"fmt"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"atalaya/agent/probe"
 )
 
 // filesTell says whether the files that this package reads describe the host.
 func filesTell(*probe.Host) error { return nil }
 
-// dumpAddresses asks the kernel for all addresses and returns its messages.
-func dumpAddresses() ([]byte, error) {
-	b, err := syscall.NetlinkRIB(syscall.RTM_GETADDR, syscall.AF_UNSPEC)
+// Requests of rtnetlink(7).
+const (
+	getAddresses  = syscall.RTM_GETADDR
+	getRoutes     = syscall.RTM_GETROUTE
+	getNeighbours = syscall.RTM_GETNEIGH
+)
+
+// dump asks the kernel for everything of a kind and returns its messages.
+func dump(request int) ([]byte, error) {
+	b, err := syscall.NetlinkRIB(request, syscall.AF_UNSPEC)
 	if err != nil {
-		return nil, fmt.Errorf("ask netlink for addresses: %w", err)
+		return nil, fmt.Errorf("ask netlink: %w", err)
 	}
 	return b, nil
+}
+
+// firmware asks the driver of an interface for the version of what runs on the card;
+// "" when it does not say.
+func firmware(name string) string {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd) // nothing was written
+	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
+	if err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(info.Fw_version[:])
 }

@@ -17,4 +17,9 @@ func filesTell(h *probe.Host) error {
 	return nil
 }
 
-func dumpAddresses() ([]byte, error) { return nil, errors.ErrUnsupported }
+// Requests of rtnetlink(7), which only Linux has.
+const getAddresses, getRoutes, getNeighbours = 0, 0, 0
+
+func dump(int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
+func firmware(string) string { return "" }

@@ -32,6 +32,7 @@ func TestSameAsIP(t *testing.T) {
 		t.Skipf("ip -j addr: %v", err)
 	}
 	var links []struct {
+		Link      string `json:"link"`
 		IfName    string `json:"ifname"`
 		IfIndex   int    `json:"ifindex"`
 		MTU       int    `json:"mtu"`
@@ -40,8 +41,9 @@ func TestSameAsIP(t *testing.T) {
 		Address   string `json:"address"`
 		Master    string `json:"master"`
 		AddrInfo  []struct {
-			Family, Local, Scope, Broadcast string
-			PrefixLen                       int
+			Family, Local, Scope, Broadcast, Address string
+			PrefixLen                                int
+			Dynamic                                  bool
 		} `json:"addr_info"`
 	}
 	if err := json.Unmarshal(out, &links); err != nil {
@@ -55,7 +57,7 @@ func TestSameAsIP(t *testing.T) {
 		}
 		want = append(want, strings.Join([]string{l.IfName, strconv.Itoa(l.IfIndex), strconv.Itoa(l.MTU), strings.ToLower(l.OperState), mac, l.Master}, " "))
 		for _, a := range l.AddrInfo {
-			want = append(want, strings.Join([]string{l.IfName, a.Family, a.Local, strconv.Itoa(a.PrefixLen), a.Scope, a.Broadcast}, " "))
+			want = append(want, strings.Join([]string{l.IfName, a.Family, a.Local, strconv.Itoa(a.PrefixLen), a.Scope, a.Broadcast, a.Address, strconv.FormatBool(a.Dynamic)}, " "))
 		}
 	}
 	for _, r := range probe.RunOnce(context.Background(), probe.LiveHost(), New()).Readings {
@@ -64,12 +66,99 @@ func TestSameAsIP(t *testing.T) {
 			case *facts.InterfaceRow:
 				got = append(got, strings.Join([]string{row.Name, strconv.Itoa(row.Index), strconv.Itoa(row.MTU), row.State, row.MAC, row.Master}, " "))
 			case *facts.AddressRow:
-				got = append(got, strings.Join([]string{row.Interface, row.Family, row.Address, strconv.Itoa(row.Prefix), row.Scope, row.Broadcast}, " "))
+				got = append(got, strings.Join([]string{row.Interface, row.Family, row.Address, strconv.Itoa(row.Prefix), row.Scope, row.Broadcast, row.Peer, strconv.FormatBool(row.Dynamic)}, " "))
 			}
 		}
 	}
 	if d := cmp.Diff(sorted(want), sorted(got)); d != "" {
 		t.Errorf("ip -j addr (-) and we (+) differ:\n%s", d)
+	}
+}
+
+// TestRoutesSameAsIP compares all routes but those of the table local.
+func TestRoutesSameAsIP(t *testing.T) {
+	ip, err := exec.LookPath("ip")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("ip(8) is not installed")
+	}
+	type hop struct{ Gateway, Dev string }
+	type entry struct {
+		Type, Dst, Protocol, Prefsrc, Table string
+		Metric                              int
+		hop
+		Via      struct{ Host string }
+		Nexthops []hop
+	}
+	var want, got []string
+	for _, family := range []string{"inet", "inet6"} {
+		out, err := exec.Command(ip, "-d", "-N", "-j", "-f", family, "route", "show", "table", "all").Output()
+		if err != nil {
+			t.Skipf("ip -j route: %v", err)
+		}
+		var list []entry
+		if err := json.Unmarshal(out, &list); err != nil {
+			t.Fatalf("ip -j route: %v", err)
+		}
+		for _, r := range list {
+			if r.Table == "255" || r.Table == "local" || r.Type == "local" || r.Type == "anycast" || r.Type == "multicast" || r.Dev == "lo" && r.Metric > 1e9 {
+				continue
+			}
+			if r.Gateway == "" {
+				r.Gateway = r.Via.Host
+			}
+			if len(r.Nexthops) == 0 {
+				r.Nexthops = []hop{r.hop}
+			}
+			if !strings.Contains(r.Dst, "/") && r.Dst != "default" {
+				r.Dst += map[string]string{"inet": "/32", "inet6": "/128"}[family]
+			}
+			for _, n := range r.Nexthops {
+				want = append(want, strings.Join([]string{family, r.Dst, n.Gateway, n.Dev, strconv.Itoa(r.Metric), r.Prefsrc}, " "))
+			}
+		}
+	}
+	for _, row := range probetest.Sections(probe.LiveHost(), New())["routes"].Rows {
+		r := row.(*facts.RouteRow)
+		if r.Type != "" && r.Family == "inet6" {
+			r.Interface = "lo" // as ip writes them
+		}
+		got = append(got, strings.Join([]string{r.Family, r.Destination, r.Gateway, r.Interface, strconv.Itoa(r.Metric), r.Source}, " "))
+	}
+	if d := cmp.Diff(sorted(want), sorted(got)); d != "" {
+		t.Errorf("ip -j route (-) and we (+) differ:\n%s", d)
+	}
+}
+
+func TestNeighboursThatStay(t *testing.T) {
+	files := map[string]string{
+		"proc/net/route": "Iface\tDestination\tGateway\n" +
+			"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+		"proc/net/arp": "IP address       HW type     Flags       HW address            Mask     Device\n" +
+			"192.0.2.1        0x1         0x2         02:00:00:00:00:01     *        eth0\n" +
+			"192.0.2.9        0x1         0x2         02:00:00:00:00:09     *        eth0\n" +
+			"192.0.2.7        0x1         0x6         02:00:00:00:00:07     *        eth0\n" +
+			"192.0.2.8        0x1         0x0         00:00:00:00:00:00     *        eth0\n",
+	}
+	root := probetest.Tree(t, files)
+	p, h := New(), probe.RootHost(root)
+	want := []facts.Row{
+		&facts.NeighbourRow{Address: "192.0.2.1", Interface: "eth0", MAC: "02:00:00:00:00:01", Gateway: true},
+		&facts.NeighbourRow{Address: "192.0.2.7", Interface: "eth0", MAC: "02:00:00:00:00:07", Permanent: true},
+	}
+	if d := cmp.Diff(want, probetest.Sections(h, p)["neighbours"].Rows); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	arp := strings.Replace(files["proc/net/arp"], "0x2         02:00:00:00:00:01", "0x0         00:00:00:00:00:00", 1)
+	probetest.Write(t, root, "proc/net/arp", []byte(arp))
+	if d := cmp.Diff(want, probetest.Sections(h, p)["neighbours"].Rows); d != "" {
+		t.Errorf("while the gateway is looked for: -want +got:\n%s", d)
+	}
+}
+
+func TestVLANs(t *testing.T) {
+	got := parseVLANs("VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\neth0.5         | 5  | eth0\nmgmt | 4094 | bond0\nbad | x | y\n")
+	if d := cmp.Diff(map[string]int{"eth0.5": 5, "mgmt": 4094}, got); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -140,6 +229,7 @@ func TestAddressMessages(t *testing.T) {
 		{"other_family", message(20, append([]byte{7}, eth0[1:]...)...), 0, false},
 		{"error", message(2), 0, true},
 		{"no_address", message(20, eth0[:8]...), 0, true},
+		{"flags_attribute", message(20, append(eth0, 8, 0, 8, 0, 0, 1, 0, 0)...), 1, false},
 		{"cut_header", message(20, eth0...)[:10], 0, true},
 		{"cut_body", message(20, eth0...)[:30], 0, true},
 		{"attribute_too_long", message(20, 2, 24, 0, 0, 7, 0, 0, 0, 99, 0, 1, 0), 0, true},
@@ -149,7 +239,7 @@ func TestAddressMessages(t *testing.T) {
 			if len(rows) != c.rows || (err != nil) != c.fail {
 				t.Fatalf("got %d rows, error %v, want %d, %v", len(rows), err, c.rows, c.fail)
 			}
-			want := &facts.AddressRow{Interface: "eth0", Address: "192.0.2.1", Prefix: 24, Family: "inet", Scope: "global"}
+			want := &facts.AddressRow{Interface: "eth0", Address: "192.0.2.1", Prefix: 24, Family: "inet", Scope: "global", Dynamic: true, Peer: "192.0.2.9"}
 			if d := cmp.Diff(want, append(rows, want)[0]); d != "" {
 				t.Error(d)
 			}
@@ -195,6 +285,8 @@ func (portableProbe) Collect(_ context.Context, _ *probe.Host, r *probe.Report) 
 func FuzzAddressDump(f *testing.F) {
 	f.Add([]byte{20, 0, 0, 0, 20, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 24, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		parseRouteDump(b, nil)     // damage ends it
+		parseNeighbourDump(b, nil) // likewise
 		rows, _ := parseAddressDump(b, nil)
 		for _, r := range rows {
 			if _, err := netip.ParseAddr(r.Address); err != nil {
@@ -218,6 +310,8 @@ func FuzzNetTables(f *testing.F) {
 			rt.row("inet6")
 		}
 		addressesOfTrie(s, connected)
+		parseARP(s)
+		parseVLANs(s)
 		parseInet6(s)
 	})
 }

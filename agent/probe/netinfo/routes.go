@@ -22,23 +22,171 @@ const (
 	routeLocal   = 0x80000000
 )
 
-// collectRoutes adds the routes of the main tables.
-func collectRoutes(h *probe.Host, r *probe.Report) error {
+// collectRoutes adds the routes: of the main tables, and live those of the others that
+// administrators made. It returns the gateways with their interfaces.
+func collectRoutes(h *probe.Host, r *probe.Report, names map[int]string) ([]gateway, error) {
+	rows, err := readRoutes(h, names)
+	var gateways []gateway
+	for _, row := range rows {
+		r.Add(facts.Routes, row)
+		if row.Gateway != "" {
+			gateways = append(gateways, gateway{row.Interface, row.Gateway})
+		}
+	}
+	return gateways, err
+}
+
+func readRoutes(h *probe.Host, names map[int]string) ([]*facts.RouteRow, error) {
+	if h.Live() {
+		if b, err := dump(getRoutes); err == nil { // else a sandbox forbids it
+			return parseRouteDump(b, names)
+		}
+	}
+	var rows []*facts.RouteRow
 	b4, err4 := h.ReadFile("/proc/net/route")
 	for _, rt := range parseRoutes4(string(b4)) {
-		r.Add(facts.Routes, rt.row("inet"))
+		rows = append(rows, rt.row("inet"))
 	}
 	b6, err6 := h.ReadFile("/proc/net/ipv6_route")
 	for _, rt := range parseRoutes6(string(b6)) {
-		r.Add(facts.Routes, rt.row("inet6"))
+		rows = append(rows, rt.row("inet6"))
 	}
 	if err4 != nil {
-		return absent(err4, "no routes in /proc/net")
+		return rows, absent(err4, "no routes in /proc/net")
 	}
 	if err6 = absent(err6, "no IPv6"); errors.Is(err6, errors.ErrUnsupported) {
-		return nil // IPv6 is switched off
+		return rows, nil // IPv6 is switched off
 	}
-	return err6
+	return rows, err6
+}
+
+// routeProtocols are the values of rtm_protocol: who made the route.
+var routeProtocols = map[byte]string{
+	1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 11: "zebra", 12: "bird", 16: "dhcp",
+	18: "keepalived", 42: "babel", 186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
+}
+
+// routeTypes are the values of rtm_type that are told; ordinary ones ("unicast") need
+// no word, and those of the addresses of this host are left out.
+var routeTypes = map[byte]string{1: "", 6: "blackhole", 7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat"}
+
+// parseRouteDump reads the answer to RTM_GETROUTE. Rows before damage are returned with
+// the error.
+func parseRouteDump(b []byte, names map[int]string) ([]*facts.RouteRow, error) {
+	var rows []*facts.RouteRow
+	err := eachMessage(b, rtmNewRoute, func(body []byte) error {
+		got, err := parseRouteMessage(body, names)
+		rows = append(rows, got...)
+		return err
+	})
+	return rows, err
+}
+
+// parseRouteMessage reads struct rtmsg (family, lengths of destination and source, tos,
+// table, protocol, scope, type, flags) and its attributes: a row for each next hop.
+func parseRouteMessage(b []byte, names map[int]string) ([]*facts.RouteRow, error) {
+	if len(b) < rtMessageLen {
+		return nil, errNetlink
+	}
+	kind, told := routeTypes[b[7]]
+	table := uint32(b[4])
+	row := facts.RouteRow{Destination: "default", Family: "inet", Protocol: routeProtocols[b[5]], Type: kind}
+	if b[0] == familyInet6 {
+		row.Family = "inet6"
+	} else if b[0] != familyInet {
+		return nil, nil
+	}
+	cached := binary.NativeEndian.Uint32(b[8:])&rtmCloned != 0
+	bits := int(b[1])
+	var hops []byte
+	problem := eachAttribute(b[rtMessageLen:], func(kind uint16, v []byte) {
+		switch kind {
+		case rtaDst:
+			if ip, ok := netip.AddrFromSlice(v); ok {
+				row.Destination = netip.PrefixFrom(ip, bits).String()
+			}
+		case rtaOif:
+			row.Interface = nameOf(names, v)
+		case rtaPriority:
+			row.Metric = number(v)
+		case rtaPrefSrc:
+			row.Source = address(v)
+		case rtaTable:
+			table = uint32(number(v))
+		case rtaMultipath:
+			hops = v
+		case rtaGateway, rtaVia:
+			row.Gateway = gatewayOf(kind, v)
+		}
+	})
+	const lastResort = 0xffffffff // the kernel's own, "unreachable" for what has no route
+	if problem != nil || cached || !told || table == tableLocal || uint32(row.Metric) == lastResort || multicast(row.Destination) {
+		return nil, problem
+	}
+	if table != tableMain {
+		row.Table = int(table)
+	}
+	if kind != "" {
+		row.Interface = "" // lo stands there for IPv6
+	}
+	return nextHops(row, hops, names)
+}
+
+// nextHops reads struct rtnexthop (length, flags, hops, interface) and its attributes,
+// several times.
+func nextHops(row facts.RouteRow, b []byte, names map[int]string) ([]*facts.RouteRow, error) {
+	const hopLen = 8
+	if len(b) < hopLen {
+		return []*facts.RouteRow{&row}, nil
+	}
+	var rows []*facts.RouteRow
+	for len(b) >= hopLen {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < hopLen || size > len(b) {
+			return rows, errNetlink
+		}
+		hop := row
+		hop.Interface = nameOf(names, b[4:])
+		err := eachAttribute(b[hopLen:size], func(kind uint16, v []byte) {
+			if kind == rtaGateway || kind == rtaVia {
+				hop.Gateway = gatewayOf(kind, v)
+			}
+		})
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, &hop)
+		b = b[min(align4(size), len(b)):]
+	}
+	return rows, nil
+}
+
+// gatewayOf reads the two forms of a gateway: RTA_VIA has the family before the address.
+func gatewayOf(kind uint16, v []byte) string {
+	if kind == rtaVia && len(v) > 2 {
+		v = v[2:]
+	}
+	return address(v)
+}
+
+func address(b []byte) string {
+	ip, ok := netip.AddrFromSlice(b)
+	if !ok {
+		return ""
+	}
+	return ip.String()
+}
+
+func number(b []byte) int {
+	if len(b) < 4 {
+		return 0
+	}
+	return int(binary.NativeEndian.Uint32(b))
+}
+
+func multicast(destination string) bool {
+	p, err := netip.ParsePrefix(destination)
+	return err == nil && p.Addr().Is6() && p.Addr().IsMulticast()
 }
 
 // route is one line of a routing table.

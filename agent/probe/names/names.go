@@ -1,0 +1,293 @@
+// Package names reads how a host resolves names: the sections dns and hosts_file.
+//
+// Everything comes from files: resolv.conf(5), what systemd-resolved(8) keeps in /run
+// for those who want the servers behind its stub, the hosts line of nsswitch.conf(5),
+// and hosts(5).
+package names
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// New returns the probe of the sections dns and hosts_file.
+func New() probe.Probe { return namesProbe{} }
+
+type namesProbe struct{}
+
+const (
+	resolvConf = "/etc/resolv.conf"
+	hostsFile  = "/etc/hosts"
+	nsswitch   = "/etc/nsswitch.conf"
+	// upstream are the servers behind systemd-resolved's stub.
+	upstream = "/run/systemd/resolve/resolv.conf"
+	// links has a file for each interface that systemd-networkd manages.
+	links = "/run/systemd/netif/links"
+)
+
+// Info implements probe.Probe.
+func (namesProbe) Info() probe.Info {
+	return probe.Info{
+		Name:     "names",
+		Sections: []facts.ID{facts.DNS, facts.HostsFile},
+		Timeout:  5 * time.Second,
+		MaxItems: 50_000, // lists that block advertisements have so many lines
+		MaxBytes: 8 << 20,
+		Watch:    []string{resolvConf, hostsFile, nsswitch, upstream},
+	}
+}
+
+// Collect implements probe.Probe.
+func (namesProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+	if err := collectDNS(h, r); err != nil {
+		r.Problem(facts.DNS, err)
+	}
+	b, err := h.ReadFile(hostsFile)
+	if err != nil {
+		r.Problem(facts.HostsFile, absent(err))
+		return nil
+	}
+	rows, err := ParseHosts(b)
+	for _, row := range rows {
+		r.Add(facts.HostsFile, row)
+	}
+	if err != nil {
+		r.Problem(facts.HostsFile, err)
+	}
+	return nil
+}
+
+func absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.ErrUnsupported
+	}
+	return err
+}
+
+func collectDNS(h *probe.Host, r *probe.Report) error {
+	b, err := h.ReadFile(resolvConf)
+	if err == nil {
+		for _, row := range ParseResolvConf(b) {
+			row.Source = "resolv.conf"
+			r.Add(facts.DNS, row)
+		}
+		if name := manager(h, string(b)); name != "" {
+			r.Add(facts.DNS, &facts.DNSRow{Type: "manager", Value: name, Source: "resolv.conf"})
+		}
+	}
+	target, _ := h.Path(resolvConf)
+	if behind, errPath := h.Path(upstream); errPath == nil && target != behind {
+		if b, err := h.ReadFile(upstream); err == nil { // else resolved does not run
+			for _, row := range ParseResolvConf(b) {
+				row.Source = "systemd-resolved"
+				r.Add(facts.DNS, row)
+			}
+		}
+	}
+	addLinks(h, r)
+	if line := lookup(h.ReadString(nsswitch)); line != "" {
+		r.Add(facts.DNS, &facts.DNSRow{Type: "lookup", Value: line, Source: "nsswitch.conf"})
+	}
+	return absent(err)
+}
+
+// addLinks adds the servers and domains of single interfaces. The files are
+// systemd-networkd's own: NAME=value, the names DNS and DOMAINS.
+func addLinks(h *probe.Host, r *probe.Report) {
+	entries, err := h.ReadDir(links)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		text := h.ReadString(path.Join(links, e.Name()))
+		name := interfaceName(h, e.Name())
+		var rows []*facts.DNSRow
+		for line := range strings.Lines(text) {
+			k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch k {
+			case "DNS", "DOMAINS":
+				kind := map[string]string{"DNS": "nameserver", "DOMAINS": "search"}[k]
+				for i, w := range strings.Fields(v) {
+					rows = append(rows, &facts.DNSRow{Type: kind, Value: w, Source: "systemd-networkd", Position: i + 1})
+				}
+			}
+		}
+		for _, row := range rows {
+			row.Interface = name
+			r.Add(facts.DNS, row)
+		}
+	}
+}
+
+// interfaceName is the interface of an index; the index itself where it cannot be told.
+func interfaceName(h *probe.Host, index string) string {
+	entries, err := h.ReadDir("/sys/class/net")
+	if err != nil {
+		return index
+	}
+	for _, e := range entries {
+		if h.ReadString(path.Join("/sys/class/net", e.Name(), "ifindex")) == index {
+			return e.Name()
+		}
+	}
+	return index
+}
+
+// manager names the program that writes resolv.conf, by where it leads to or by what it
+// says of itself in its comments.
+func manager(h *probe.Host, text string) string {
+	target, _ := h.Readlink(resolvConf) // most are plain files
+	for _, m := range []struct{ part, name string }{
+		{"systemd/resolve", "systemd-resolved"}, {"NetworkManager", "NetworkManager"}, {"resolvconf", "resolvconf"}, {"connman", "connman"},
+		{"netconfig", "netconfig"},
+	} {
+		if strings.Contains(target, m.part) {
+			return m.name
+		}
+	}
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
+			continue
+		}
+		for _, m := range []struct{ part, name string }{
+			{"NetworkManager", "NetworkManager"}, {"systemd-resolved", "systemd-resolved"}, {"resolvconf", "resolvconf"}, {"dhclient", "dhclient"},
+			{"dhcpcd", "dhcpcd"}, {"netconfig", "netconfig"}, {"cloud-init", "cloud-init"}, {"Docker", "docker"}, {"connman", "connman"},
+			{"WSL", "wsl"}, {"tailscale", "tailscale"},
+		} {
+			if strings.Contains(line, m.part) {
+				return m.name
+			}
+		}
+	}
+	return ""
+}
+
+// lookup is the hosts line of nsswitch.conf(5).
+func lookup(text string) string {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "hosts:"); ok {
+			return strings.Join(strings.Fields(v), " ")
+		}
+	}
+	return ""
+}
+
+// ParseResolvConf reads resolv.conf(5). Of several search lines the last counts; domain
+// is a search list of one. Lines that are not understood are skipped, as resolvers do.
+func ParseResolvConf(b []byte) []*facts.DNSRow {
+	var out, search []*facts.DNSRow
+	servers := 0
+	for line := range strings.Lines(strings.ToValidUTF8(string(b), "\uFFFD")) {
+		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		switch f[0] {
+		case "nameserver":
+			if !isServer(f[1]) || slices.ContainsFunc(out, func(r *facts.DNSRow) bool { return r.Type == f[0] && r.Value == f[1] }) {
+				continue
+			}
+			servers++
+			out = append(out, &facts.DNSRow{Type: "nameserver", Value: f[1], Position: servers})
+		case "search", "domain":
+			search = search[:0]
+			for i, name := range f[1:] {
+				search = append(search, &facts.DNSRow{Type: "search", Value: name, Position: i + 1})
+			}
+		case "options", "sortlist":
+			for _, v := range f[1:] {
+				out = append(out, &facts.DNSRow{Type: strings.TrimSuffix(f[0], "s"), Value: v})
+			}
+		}
+	}
+	return append(out, search...)
+}
+
+func isServer(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}
+
+// ParseHosts reads hosts(5): an address, a name, other names. Lines that are not
+// understood are skipped; too many names are an error beside the rows.
+func ParseHosts(b []byte) ([]*facts.HostsFileRow, error) {
+	const maxNames = 1000
+	var rows []*facts.HostsFileRow
+	var problem error
+	byKey := make(map[string]*facts.HostsFileRow)
+	for line := range strings.Lines(strings.ToValidUTF8(string(b), "\uFFFD")) {
+		line, _, _ = strings.Cut(line, "#")
+		f := strings.Fields(strings.ReplaceAll(line, "\x00", " "))
+		if len(f) < 2 || !isServer(f[0]) {
+			continue
+		}
+		if len(f) > maxNames {
+			f, problem = f[:maxNames], fmt.Errorf("hosts: more than %d names in one line", maxNames)
+		}
+		row := &facts.HostsFileRow{Address: f[0], Names: f[1:]}
+		if first, ok := byKey[row.Key()]; ok { // said twice: one entry with the names of both
+			for _, n := range row.Names {
+				if !slices.Contains(first.Names, n) && len(first.Names) < maxNames {
+					first.Names = append(first.Names, n)
+				}
+			}
+			continue
+		}
+		byKey[row.Key()] = row
+		rows = append(rows, row)
+	}
+	return rows, problem
+}
+
+// Parsers returns the formats that this package reads.
+func Parsers() []probe.Parser {
+	return []probe.Parser{
+		{Kind: "hosts", Help: "/etc/hosts: addresses and names", Parse: each(func(b []byte) ([]facts.Row, error) {
+			rows, err := ParseHosts(b)
+			return generic(rows), err
+		})},
+		{Kind: "resolv-conf", Help: "/etc/resolv.conf: nameservers, search domains, options", Parse: each(func(b []byte) ([]facts.Row, error) {
+			rows := ParseResolvConf(b)
+			for _, r := range rows {
+				r.Source = "resolv.conf"
+			}
+			return generic(rows), nil
+		})},
+	}
+}
+
+func generic[T facts.Row](rows []T) []facts.Row {
+	out := make([]facts.Row, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, r)
+	}
+	return out
+}
+
+// each applies the parser of one file to several and joins their rows.
+func each(parse func([]byte) ([]facts.Row, error)) func([]probe.Input) (any, error) {
+	return func(files []probe.Input) (any, error) {
+		rows := []facts.Row{}
+		var problems error
+		for _, f := range files {
+			got, err := parse(f.Data)
+			rows = append(rows, got...)
+			problems = errors.Join(problems, err)
+		}
+		return rows, problems
+	}
+}

@@ -1,0 +1,137 @@
+package netinfo
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// gateway is the next hop of a route.
+type gateway struct{ device, address string }
+
+// neighbour is an entry of the kernel's table.
+type neighbour struct {
+	gateway
+	mac       string
+	permanent bool
+}
+
+// collectNeighbours adds the gateways of the routes and what was entered for good. Other
+// neighbours come and go with what is talked about, and would be a change at each
+// reading. A gateway whose entry is being renewed just now keeps the address that it
+// had: p.gateways remembers, for as long as the agent runs.
+func (p *netProbe) collectNeighbours(h *probe.Host, r *probe.Report, names map[int]string, gateways []gateway) error {
+	list, err := readNeighbours(h, names)
+	if err != nil {
+		return err
+	}
+	rows := make(map[gateway]*facts.NeighbourRow)
+	for _, n := range list {
+		if n.permanent {
+			rows[n.gateway] = &facts.NeighbourRow{Address: n.address, Interface: n.device, MAC: n.mac, Permanent: true}
+		}
+	}
+	known := make(map[gateway]string)
+	for _, g := range gateways {
+		known[g] = p.gateways[g]
+		for _, n := range list {
+			if n.gateway == g {
+				known[g] = n.mac
+			}
+		}
+		if known[g] == "" {
+			delete(known, g)
+			continue
+		}
+		if rows[g] == nil {
+			rows[g] = &facts.NeighbourRow{Address: g.address, Interface: g.device, MAC: known[g]}
+		}
+		rows[g].Gateway = true
+	}
+	p.gateways = known
+	for _, row := range rows {
+		r.Add(facts.Neighbours, row)
+	}
+	return nil
+}
+
+func readNeighbours(h *probe.Host, names map[int]string) ([]neighbour, error) {
+	if h.Live() {
+		if b, err := dump(getNeighbours); err == nil { // else a sandbox forbids it
+			return parseNeighbourDump(b, names)
+		}
+	}
+	b, err := h.ReadFile("/proc/net/arp")
+	if err != nil {
+		return nil, absent(err, "no table of neighbours in /proc/net")
+	}
+	return parseARP(string(b)), nil
+}
+
+// parseNeighbourDump reads the answer to RTM_GETNEIGH: struct ndmsg (family, index,
+// state, flags, type) and its attributes. Entries without a hardware address are left
+// out, and so are those that the kernel makes for broadcast and its like.
+func parseNeighbourDump(b []byte, names map[int]string) ([]neighbour, error) {
+	var out []neighbour
+	err := eachMessage(b, rtmNewNeighbour, func(body []byte) error {
+		if len(body) < ndMessageLen {
+			return errNetlink
+		}
+		state := binary.NativeEndian.Uint16(body[8:])
+		n := neighbour{gateway: gateway{device: nameOf(names, body[4:])}, permanent: state&nudPermanent != 0}
+		fam := body[0]
+		err := eachAttribute(body[ndMessageLen:], func(kind uint16, v []byte) {
+			switch kind {
+			case ndaDst:
+				n.address = address(v)
+			case ndaLLAddr:
+				n.mac = hardwareAddress(v)
+			}
+		})
+		if n.address != "" && n.mac != "" && state&nudNoARP == 0 && (fam == familyInet || fam == familyInet6) {
+			out = append(out, n)
+		}
+		return err
+	})
+	return out, err
+}
+
+// hardwareAddress is "" for none and for the addresses of tunnels.
+func hardwareAddress(b []byte) string {
+	if len(b) != 6 && len(b) != 8 && len(b) != 20 {
+		return ""
+	}
+	mac := net.HardwareAddr(b).String()
+	if strings.Trim(mac, "0:") == "" {
+		return ""
+	}
+	return mac
+}
+
+// parseARP reads /proc/net/arp (proc_net(5)): address, type, flags, hardware address,
+// mask, device.
+func parseARP(text string) []neighbour {
+	const complete, permanent = 0x2, 0x4 // ATF_COM, ATF_PERM of <linux/if_arp.h>
+	var out []neighbour
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 6 {
+			continue
+		}
+		ip, errIP := netip.ParseAddr(f[0])
+		flags, errFlags := strconv.ParseUint(strings.TrimPrefix(f[2], "0x"), 16, 16)
+		mac, errMAC := net.ParseMAC(f[3])
+		if errIP != nil || errFlags != nil || errMAC != nil || flags&complete == 0 {
+			continue
+		}
+		if m := hardwareAddress(mac); m != "" {
+			out = append(out, neighbour{gateway{f[5], ip.String()}, m, flags&permanent != 0})
+		}
+	}
+	return out
+}
