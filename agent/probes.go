@@ -7,6 +7,7 @@ import (
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/certificates"
+	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/netinfo"
@@ -27,6 +28,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 	all := []probe.Probe{
 		osinfo.New(),
 		hardware.New(),
+		devices.New(),
 		storage.New(),
 		netinfo.New(),
 		names.New(),

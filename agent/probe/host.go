@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +32,8 @@ type Host struct {
 	bytes *atomic.Int64
 	// childCPU is the CPU time of the programs that were run, in nanoseconds.
 	childCPU *atomic.Int64
+	// scratch holds buffers of ReadString.
+	scratch *sync.Pool
 	// asker answers questions that may hang; nil: nobody does.
 	asker *asker
 }
@@ -44,7 +48,7 @@ const maxLinks = 40
 
 // LiveHost is the machine this program runs on.
 func LiveHost() *Host {
-	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64)}
+	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), scratch: new(sync.Pool)}
 }
 
 // RootHost is the machine whose files lie below dir.
@@ -123,7 +127,10 @@ func (h *Host) join(name string) string { return filepath.Join(h.root, filepath.
 
 // ReadFile reads a whole file, up to the probe's MaxBytes: a larger file is an
 // error, as is anything but a regular file (pipes, devices).
-func (h *Host) ReadFile(name string) ([]byte, error) {
+func (h *Host) ReadFile(name string) ([]byte, error) { return h.read(name, nil) }
+
+// read is ReadFile into buf, or into more room if that does not suffice.
+func (h *Host) read(name string, buf []byte) ([]byte, error) {
 	f, size, err := h.open(name)
 	if err != nil {
 		return nil, err
@@ -134,7 +141,9 @@ func (h *Host) ReadFile(name string) ([]byte, error) {
 	}
 	// Files of /proc say that they are empty, those of /sys that they have a page:
 	// the size is only a first guess.
-	buf := make([]byte, 0, max(size+1, 512))
+	if cap(buf) == 0 {
+		buf = make([]byte, 0, max(size+1, 512))
+	}
 	for {
 		n, err := f.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -182,11 +191,18 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 // ReadString reads a small file such as those of /sys, without surrounding blanks;
 // "" when it cannot be read.
 func (h *Host) ReadString(name string) string {
-	b, err := h.ReadFile(name)
+	scratch, ok := h.scratch.Get().(*[]byte)
+	if !ok {
+		room := make([]byte, 0, 4<<10) // files of /sys have up to a page
+		scratch = &room
+	}
+	b, err := h.read(name, (*scratch)[:0])
+	text := string(bytes.Trim(b, " \t\r\n\x00"))
+	h.scratch.Put(scratch)
 	if err != nil {
 		return ""
 	}
-	return strings.Trim(string(b), " \t\r\n\x00")
+	return text
 }
 
 // ReadDir lists a folder, sorted by name. What could be read before an error is

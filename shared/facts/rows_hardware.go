@@ -102,3 +102,118 @@ type PowerSupplyRow struct {
 
 // Key implements Row.
 func (r *PowerSupplyRow) Key() string { return key(r.Name, r.Location, r.Handle) }
+
+// PCIDeviceRow is a function of a device on the PCI bus. Numbers are hexadecimal digits.
+type PCIDeviceRow struct {
+	Address           string `json:"address" cbor:"1,keyasint"`                      // 0000:00:02.0
+	ClassID           string `json:"class_id" cbor:"2,keyasint"`                     // class, subclass and programming interface: 030000
+	Class             string `json:"class,omitempty" cbor:"3,keyasint,omitempty"`    // Display controller
+	Subclass          string `json:"subclass,omitempty" cbor:"4,keyasint,omitempty"` // VGA compatible controller
+	VendorID          string `json:"vendor_id" cbor:"5,keyasint"`
+	Vendor            string `json:"vendor,omitempty" cbor:"6,keyasint,omitempty"`
+	DeviceID          string `json:"device_id" cbor:"7,keyasint"`
+	Device            string `json:"device,omitempty" cbor:"8,keyasint,omitempty"`
+	SubsystemVendorID string `json:"subsystem_vendor_id,omitempty" cbor:"9,keyasint,omitempty"` // who made the card
+	SubsystemVendor   string `json:"subsystem_vendor,omitempty" cbor:"10,keyasint,omitempty"`
+	SubsystemID       string `json:"subsystem_id,omitempty" cbor:"11,keyasint,omitempty"`
+	Revision          string `json:"revision,omitempty" cbor:"12,keyasint,omitempty"`
+	Driver            string `json:"driver,omitempty" cbor:"13,keyasint,omitempty"` // bound now
+}
+
+// Key implements Row.
+func (r *PCIDeviceRow) Key() string { return r.Address }
+
+// USBDeviceRow is a device on the USB, hubs included.
+type USBDeviceRow struct {
+	Port       string   `json:"port" cbor:"1,keyasint"`      // bus and the ports on the way: 1-2.4
+	VendorID   string   `json:"vendor_id" cbor:"2,keyasint"` // four hexadecimal digits
+	Vendor     string   `json:"vendor,omitempty" cbor:"3,keyasint,omitempty"`
+	ProductID  string   `json:"product_id" cbor:"4,keyasint"`
+	Product    string   `json:"product,omitempty" cbor:"5,keyasint,omitempty"`
+	Serial     string   `json:"serial,omitempty" cbor:"6,keyasint,omitempty"`
+	Class      string   `json:"class,omitempty" cbor:"7,keyasint,omitempty"`      // of the device, or of its first interface
+	SpeedBits  int64    `json:"speed_bits,omitempty" cbor:"8,keyasint,omitempty"` // per second, as agreed on this port
+	USBVersion string   `json:"usb_version,omitempty" cbor:"9,keyasint,omitempty"`
+	Revision   string   `json:"revision,omitempty" cbor:"10,keyasint,omitempty"`
+	Drivers    []string `json:"drivers,omitempty" cbor:"11,keyasint,omitempty"` // of its interfaces, sorted
+}
+
+// Key implements Row.
+func (r *USBDeviceRow) Key() string { return r.Port }
+
+// GPURow is a graphics card or a processor for computations.
+type GPURow struct {
+	Address       string `json:"address" cbor:"1,keyasint"`                  // PCI address; else the name of the kernel's device
+	Type          string `json:"type,omitempty" cbor:"2,keyasint,omitempty"` // graphics, compute
+	Vendor        string `json:"vendor,omitempty" cbor:"3,keyasint,omitempty"`
+	Model         string `json:"model,omitempty" cbor:"4,keyasint,omitempty"`
+	Driver        string `json:"driver,omitempty" cbor:"5,keyasint,omitempty"`
+	DriverVersion string `json:"driver_version,omitempty" cbor:"6,keyasint,omitempty"` // where it is not the kernel's
+	MemoryBytes   int64  `json:"memory_bytes,omitempty" cbor:"7,keyasint,omitempty"`   // of the card itself
+	Firmware      string `json:"firmware,omitempty" cbor:"8,keyasint,omitempty"`       // version of its video BIOS
+	UUID          string `json:"uuid,omitempty" cbor:"9,keyasint,omitempty"`
+	Serial        string `json:"serial,omitempty" cbor:"10,keyasint,omitempty"`
+	Card          string `json:"card,omitempty" cbor:"11,keyasint,omitempty"` // of the kernel: card0
+	Boot          bool   `json:"boot,omitempty" cbor:"12,keyasint,omitempty"` // the firmware's console is on it
+}
+
+// Key implements Row.
+func (r *GPURow) Key() string { return r.Address }
+
+// SensorRow is a sensor of the machine; what it measures is a metric. Limits are in the
+// unit.
+type SensorRow struct {
+	Chip     string   `json:"chip" cbor:"1,keyasint"`   // driver and place: coretemp-coretemp.0
+	Sensor   string   `json:"sensor" cbor:"2,keyasint"` // temp1
+	Kind     string   `json:"kind" cbor:"3,keyasint"`   // temperature, fan, voltage, current, power, energy, humidity
+	Label    string   `json:"label,omitempty" cbor:"4,keyasint,omitempty"`
+	Unit     string   `json:"unit" cbor:"5,keyasint"` // celsius, rpm, volts, amperes, watts, joules, percent
+	Min      *float64 `json:"min,omitempty" cbor:"6,keyasint,omitempty"`
+	Max      *float64 `json:"max,omitempty" cbor:"7,keyasint,omitempty"`
+	Critical *float64 `json:"critical,omitempty" cbor:"8,keyasint,omitempty"`
+}
+
+// Key implements Row.
+func (r *SensorRow) Key() string { return key(r.Chip, r.Sensor) }
+
+// BootSecurityRow is a guard of the boot or the processor: how it stands now.
+type BootSecurityRow struct {
+	Name   string `json:"name" cbor:"1,keyasint"`                       // boot_mode, secure_boot, setup_mode, shim_validation, lockdown, vulnerability:meltdown ...
+	State  string `json:"state" cbor:"2,keyasint"`                      // efi, legacy; enabled, disabled; none, integrity, confidentiality; not affected, mitigated, vulnerable
+	Detail string `json:"detail,omitempty" cbor:"3,keyasint,omitempty"` // in the kernel's words
+}
+
+// Key implements Row.
+func (r *BootSecurityRow) Key() string { return r.Name }
+
+// TPMRow is a trusted platform module.
+type TPMRow struct {
+	Name         string   `json:"name" cbor:"1,keyasint"`                        // of the kernel: tpm0; firmware when it knows of none
+	Version      string   `json:"version,omitempty" cbor:"2,keyasint,omitempty"` // of the specification: 1.2, 2.0
+	Manufacturer string   `json:"manufacturer,omitempty" cbor:"3,keyasint,omitempty"`
+	Firmware     string   `json:"firmware,omitempty" cbor:"4,keyasint,omitempty"`
+	Description  string   `json:"description,omitempty" cbor:"5,keyasint,omitempty"`
+	Driver       string   `json:"driver,omitempty" cbor:"6,keyasint,omitempty"`
+	Banks        []string `json:"banks,omitempty" cbor:"7,keyasint,omitempty"` // of platform configuration registers: sha1, sha256
+}
+
+// Key implements Row.
+func (r *TPMRow) Key() string { return r.Name }
+
+// VirtualizationRow says what the system runs in: there is one row.
+type VirtualizationRow struct {
+	Role         string `json:"role" cbor:"1,keyasint"`                           // machine: bare metal; guest: of a hypervisor; container
+	Hypervisor   string `json:"hypervisor,omitempty" cbor:"2,keyasint,omitempty"` // in the words of systemd-detect-virt(1): kvm, vmware, microsoft ...
+	Container    string `json:"container,omitempty" cbor:"3,keyasint,omitempty"`  // docker, lxc, podman, wsl ...
+	Host         string `json:"host,omitempty" cbor:"4,keyasint,omitempty"`       // it can run virtual machines itself: kvm, xen
+	Cloud        string `json:"cloud,omitempty" cbor:"5,keyasint,omitempty"`      // aws, azure, gce, openstack ...
+	InstanceID   string `json:"instance_id,omitempty" cbor:"6,keyasint,omitempty"`
+	InstanceType string `json:"instance_type,omitempty" cbor:"7,keyasint,omitempty"`
+	Region       string `json:"region,omitempty" cbor:"8,keyasint,omitempty"`
+	Zone         string `json:"zone,omitempty" cbor:"9,keyasint,omitempty"`
+	Image        string `json:"image,omitempty" cbor:"10,keyasint,omitempty"`    // the instance was made from
+	Evidence     string `json:"evidence,omitempty" cbor:"11,keyasint,omitempty"` // where the hypervisor, else the container was seen
+}
+
+// Key implements Row: there is one.
+func (*VirtualizationRow) Key() string { return "virtualization" }

@@ -60,6 +60,7 @@ func TestDmidecodeReadsTheSame(t *testing.T) {
 		"Designation: PCIe Slot 1", "Type: x16 PCI Express 3 x16", "Bus Address: 0000:3b:01.0", "Type: 32-bit PCI",
 		"Design Capacity: 50000 mWh", "Design Voltage: 11400 mV", "SBDS Serial Number: 021D", "SBDS Manufacture Date: 2024-08-13", "SBDS Chemistry: LiP",
 		"Max Power Capacity: 750 W", "Status: Present, OK", "Type: Switching", "Hot Replaceable: Yes", "Status: Not Present",
+		"Vendor ID: IFX", "Specification Version: 2.0", "Firmware Revision: 7.85",
 	} {
 		if !strings.Contains(string(out), line) {
 			t.Errorf("dmidecode does not say %q", line)

@@ -23,6 +23,7 @@ type firmware struct {
 	power    []*facts.PowerSupplyRow
 	battery  []*facts.BatteryRow
 	sockets  []cpuSocket
+	tpm      *facts.TPMRow
 	capacity int64 // of the modules in system memory, in bytes
 }
 
@@ -30,7 +31,7 @@ func decodeFirmware(raw []byte, version uint16) (*firmware, error) {
 	t, err := decodeTable(raw, version)
 	fw := &firmware{
 		system: t.systemRow(), boards: t.boardRows(), bios: t.biosRow(), chassis: t.chassisRow(), modules: t.memoryRows(),
-		arrays: t.arrayRows(), slots: t.slotRows(), power: t.supplyRows(), battery: t.batteryRows(), sockets: t.cpuSockets(),
+		arrays: t.arrayRows(), slots: t.slotRows(), power: t.supplyRows(), battery: t.batteryRows(), sockets: t.cpuSockets(), tpm: t.tpmRow(),
 	}
 	for _, m := range fw.modules {
 		fw.capacity += m.SizeBytes

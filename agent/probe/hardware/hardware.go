@@ -1,12 +1,13 @@
 // Package hardware reads the machine itself: the sections system, board, bios,
-// chassis, cpus, memory_modules, memory_arrays, slots, batteries and power_supplies.
+// chassis, cpus, memory_modules, memory_arrays, slots, batteries, power_supplies and tpm.
 //
 // The firmware's SMBIOS tables tell most of it; the kernel shows them to root in
 // /sys/firmware/dmi/tables and we decode them ourselves (DMTF DSP0134). Without the
 // right to read them the single values of /sys/class/dmi/id still tell all but the
 // serial numbers, slots and memory modules. Machines without SMBIOS have a device tree,
 // or name themselves in /proc/cpuinfo. Processors come from /proc/cpuinfo and
-// /sys/devices/system/cpu, batteries and adapters from /sys/class/power_supply.
+// /sys/devices/system/cpu, batteries and adapters from /sys/class/power_supply,
+// trusted platform modules from /sys/class/tpm.
 //
 // Fill-ins such as "To be filled by O.E.M." are absent, never values.
 //
@@ -42,7 +43,7 @@ var (
 	dmiSections   = []facts.ID{facts.System, facts.Board, facts.BIOS, facts.Chassis}
 	tableSections = []facts.ID{facts.MemoryModules, facts.Slots}
 	// mixedSections also come from elsewhere.
-	mixedSections = []facts.ID{facts.CPUs, facts.MemoryArrays, facts.Batteries, facts.PowerSupplies}
+	mixedSections = []facts.ID{facts.CPUs, facts.MemoryArrays, facts.Batteries, facts.PowerSupplies, facts.TPM}
 )
 
 // Info implements probe.Probe.
@@ -68,6 +69,7 @@ const (
 	errNoSMBIOS = absentError("no SMBIOS tables on this machine")
 	errNoCPUs   = absentError("no /proc/cpuinfo on this machine")
 	errNoMemory = absentError("neither SMBIOS tables nor /proc/meminfo on this machine")
+	errNoTPM    = absentError("neither SMBIOS nor /sys/class/tpm names one")
 	errNoPower  = absentError("neither SMBIOS nor /sys/class/power_supply names one")
 )
 
@@ -86,7 +88,7 @@ func (p *hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Repor
 	if fw != nil {
 		fw.report(h, r)
 		if err != nil {
-			for _, id := range slices.Concat(dmiSections, tableSections, []facts.ID{facts.MemoryArrays, facts.Batteries, facts.PowerSupplies}) {
+			for _, id := range slices.Concat(dmiSections, tableSections, []facts.ID{facts.MemoryArrays, facts.Batteries, facts.PowerSupplies, facts.TPM}) {
 				r.Problem(id, err)
 			}
 		}
@@ -97,6 +99,7 @@ func (p *hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Repor
 	p.cpus.report(r, fw.sockets)
 	r.Add(facts.MemoryArrays, p.memory.rows(h, r, fw)...)
 	reportPower(h, r, fw)
+	reportTPM(h, r, fw.tpm)
 	return nil
 }
 

@@ -75,6 +75,7 @@ type smbiosFile struct {
 	Slots   []*facts.SlotRow         `json:"slots,omitempty"`
 	Power   []*facts.PowerSupplyRow  `json:"power_supplies,omitempty"`
 	Battery []*facts.BatteryRow      `json:"batteries,omitempty"`
+	TPM     *facts.TPMRow            `json:"tpm,omitempty"`
 }
 
 func parseSMBIOSFiles(files []probe.Input) (any, error) {
@@ -91,7 +92,7 @@ func parseSMBIOSFiles(files []probe.Input) (any, error) {
 		}
 		shown := smbiosFile{
 			System: fw.system, Boards: fw.boards, BIOS: fw.bios, Chassis: fw.chassis, Arrays: fw.arrays, Modules: fw.modules,
-			Slots: fw.slots, Power: fw.power, Battery: fw.battery,
+			Slots: fw.slots, Power: fw.power, Battery: fw.battery, TPM: fw.tpm,
 		}
 		if version != 0 {
 			shown.Version = fmt.Sprintf("%d.%d", version>>8, version&0xff)

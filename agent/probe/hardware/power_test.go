@@ -132,3 +132,19 @@ func BenchmarkTables(b *testing.B) {
 		decodeFirmware(table, 0x0304)
 	}
 }
+
+func TestTrustedPlatformModules(t *testing.T) {
+	f := func(archive string, want facts.TPMRow) {
+		t.Helper()
+		s := probetest.Sections(probetest.Unpack(t, []byte(archive)), New())["tpm"]
+		if d := cmp.Diff([]facts.Row{&want}, s.Rows); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
+	}
+	f("-- sys/class/tpm/tpm0/tpm_version_major --\n2\n-- sys/class/tpm/tpm0/device/description --\nTPM 2.0 Device\n"+
+		"-- sys/class/tpm/tpm0/device/firmware_node/hid --\nSTM0125\n-- sys/class/tpm/tpm0/pcr-sha256/0 --\n00\n-- sys/class/tpm/tpm0/pcr-sha1/0 --\n00\n",
+		facts.TPMRow{Name: "tpm0", Version: "2.0", Manufacturer: "STMicroelectronics", Description: "TPM 2.0 Device", Banks: []string{"sha1", "sha256"}})
+	f("-- sys/class/tpm/tpm0/caps --\nManufacturer: 0x49465800\nTCG version: 1.2\nFirmware version: 3.17\n",
+		facts.TPMRow{Name: "tpm0", Version: "1.2", Manufacturer: "Infineon", Firmware: "3.17"})
+	f("-- sys/class/tpm/tpm0/device/firmware_node/hid --\nMSFT0101\n", facts.TPMRow{Name: "tpm0"})
+}

@@ -26,6 +26,7 @@ const (
 	typeMemory      = 17
 	typeBattery     = 22
 	typePowerSupply = 39
+	typeTPM         = 43
 	typeEndOfTable  = 127
 )
 

@@ -81,6 +81,7 @@ func server() []byte {
 		entry(area(39, 0x16, 0x40, 5, 1, 6, 2, 7, 3, 8, 4, 9, 5, 0x0a, 6, 0x0b, 7, 0x0c, uint16(750), 0x0e, uint16(4<<10|3<<7|3)),
 			"PSU1", "PWR SPLY,750W", "Example", "PS0001", "To be filled by O.E.M.", "PN-750", "A00"),
 		entry(area(39, 0x16, 0x41, 5, 1, 6, 2, 0x0c, uint16(0x8000), 0x0e, uint16(2<<7)), "PSU2", "PWR SPLY,750W"),
+		entry(area(43, 0x1f, 0x50, 4, []byte("IFX\x00"), 8, 2, 9, 0, 0x0a, uint32(7<<16|85), 0x12, 1), "TPM 2.0"),
 		entry(area(39, 0x10, 0x42, 0x0c, uint16(0x8000))), // a bay
 		entry(area(127, 4, 0x7f)),
 	}, nil)
@@ -135,6 +136,7 @@ func TestTableOfServer(t *testing.T) {
 			MaxWatts: 750, HotReplaceable: true, Present: &yes, Status: "ok"},
 		{Name: "PWR SPLY,750W", Location: "PSU2", Present: &no},
 	})
+	same("tpm", tab.tpmRow(), &facts.TPMRow{Name: "firmware", Version: "2.0", Manufacturer: "Infineon", Firmware: "7.85", Description: "TPM 2.0"})
 	same("batteries", tab.batteryRows(), []*facts.BatteryRow{
 		{Name: "Rear", Location: "Rear", Manufacturer: "Example", Model: "BT-1", Serial: "021D", Chemistry: "LiP", DesignMWh: 50000,
 			DesignMV: 11400, Made: "2024-08-13"},
@@ -199,7 +201,7 @@ func TestDamagedTableKeepsWhatWasBefore(t *testing.T) {
 		if n > 0 && err == nil && n < len(full)-6 && !endsStructure(full, n) {
 			t.Fatalf("cut at %d of %d: no error", n, len(full))
 		}
-		if len(tab.structures) > 21 {
+		if len(tab.structures) > 22 {
 			t.Fatalf("cut at %d: %d structures", n, len(tab.structures))
 		}
 	}
@@ -239,7 +241,7 @@ func TestTableIsReadThroughHost(t *testing.T) {
 		"proc/meminfo": "MemTotal:       65000000 kB\n", "sys/class/power_supply/": "",
 	})
 	s := probetest.Sections(probe.RootHost(root), New())
-	for _, name := range []string{"system", "board", "bios", "chassis", "memory_modules", "cpus", "memory_arrays", "slots", "batteries", "power_supplies"} {
+	for _, name := range []string{"system", "board", "bios", "chassis", "memory_modules", "cpus", "memory_arrays", "slots", "batteries", "power_supplies", "tpm"} {
 		if s[name].Status != facts.StatusOK {
 			t.Errorf("%s is %v (%s), want ok", name, s[name].Status, s[name].Reason)
 		}

@@ -1,0 +1,18 @@
+//go:build !linux
+
+package devices
+
+import (
+	"errors"
+
+	"atalaya/agent/probe"
+)
+
+// filesTell says whether the files that this package reads describe the host: only
+// below a root, which holds those of a Linux system.
+func filesTell(h *probe.Host) error {
+	if h.Live() {
+		return errors.ErrUnsupported
+	}
+	return nil
+}
