@@ -19,3 +19,8 @@ func (h *Host) Stamp(path string) Stamp {
 	}
 	return stampOf(p)
 }
+
+// Mix makes one stamp of several, in their order.
+func (s Stamp) Mix(o Stamp) Stamp {
+	return Stamp{modified: s.modified*31 + o.modified, size: s.size*31 + o.size, inode: s.inode*31 + o.inode}
+}

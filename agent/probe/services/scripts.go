@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -49,6 +50,8 @@ func initScripts(h *probe.Host, units map[string]*facts.ServiceRow) ([]facts.Row
 		}
 		if manager == "openrc" {
 			row.State = openrcRunning(h, name)
+		} else {
+			row.State = sysvRunning(h, name)
 		}
 		rows = append(rows, row)
 	}
@@ -95,4 +98,17 @@ func openrcRunning(h *probe.Host, name string) string {
 		}
 	}
 	return "stopped"
+}
+
+// sysvRunning looks for the process that the script noted, where it did under its own name
+// (init-d-script(5)). Nothing else tells the state.
+func sysvRunning(h *probe.Host, name string) string {
+	pid, _, _ := strings.Cut(h.ReadString("/run/"+name+".pid"), "\n")
+	if n, err := strconv.ParseUint(pid, 10, 32); err != nil || n == 0 {
+		return ""
+	}
+	if _, err := h.Stat("/proc/" + pid); err != nil {
+		return "stopped"
+	}
+	return "running"
 }

@@ -1,13 +1,15 @@
-// Package services lists the services that the init system knows: systemd from its unit
-// files, OpenRC and System V init from their scripts. No program runs and the service
-// manager is not asked.
+// Package services lists what the init system knows: services, timers and sockets of
+// systemd from its unit files, services of OpenRC and System V init from their scripts. No
+// program runs.
 //
-// Enabled has the meaning that `systemctl list-unit-files` gives it. State comes from
-// the control groups, so it is told only where systemd runs the machine: running is a
-// service with processes, stopped one without (failed ones too, files do not tell them
-// apart). It is absent for services that do their work and end (Type=oneshot).
+// Enabled has the meaning that `systemctl list-unit-files` gives it. State is what systemd
+// says over the message bus (ADR 17): running, exited (it did its work and counts as
+// active), starting, failed or stopped. Where systemd does not answer, and below a root, it
+// comes from the control groups: running is a service with processes, stopped one without;
+// it is then absent for services that do their work and end (Type=oneshot).
 //
-// Formats: systemd.unit(5), systemd.service(5), insserv(8) links, openrc runlevels.
+// Formats: systemd.unit(5), systemd.service(5), systemd.timer(5), systemd.socket(5),
+// systemd.preset(5), insserv(8) links, openrc runlevels.
 package services
 
 import (
@@ -15,50 +17,119 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
-// New returns the probe of services.
-func New() probe.Probe { return services{} }
+// New returns the probe of services. It keeps what it has read of unchanged unit files.
+func New() probe.Probe { return &services{cache: cache{units: make(map[string]*cached)}} }
 
-type services struct{}
+type services struct{ cache cache }
 
 // Info implements probe.Probe.
-func (services) Info() probe.Info {
+func (*services) Info() probe.Info {
 	return probe.Info{
 		Name:     "services",
-		Sections: []facts.ID{facts.Services},
-		Watch: []string{"/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants",
-			"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d", "/etc/runlevels/default"},
+		Sections: []facts.ID{facts.Services, facts.Timers, facts.UnitSockets},
+		MaxBytes: 4 << 20,
+		Watch: []string{"/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants", "/etc/systemd/system/timers.target.wants",
+			"/etc/systemd/system/sockets.target.wants", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d", "/etc/runlevels/default"},
 	}
 }
 
 // Collect implements probe.Probe.
-func (services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
-	units, problem := findUnits(h)
+func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+	units := p.cache.find(h)
+	defer p.cache.sweep()
+	now := readStates(ctx, h)
 	rows := make(map[string]*facts.ServiceRow, len(units.files))
+	problems := map[string]error{service: units.problem}
 	for _, name := range slices.Sorted(maps.Keys(units.files)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row, err := units.row(h, name)
-		if err != nil {
-			problem = errors.Join(problem, err)
+		var err error
+		switch kind := path.Ext(name); kind {
+		case service:
+			var row *facts.ServiceRow
+			row, err = units.serviceRow(h, name)
+			rows[row.Name] = row
+			problems[kind] = errors.Join(problems[kind], err)
+		case timer:
+			problems[kind] = errors.Join(problems[kind], units.addTimer(h, r, &now, name))
+		case socket:
+			problems[kind] = errors.Join(problems[kind], units.addSockets(h, r, &now, name))
 		}
-		rows[row.Name] = row
 	}
-	units.addStates(h, rows)
+	now.addTo(rows)
 	scripts, err := initScripts(h, rows)
-	problem = errors.Join(problem, err)
+	problems[service] = errors.Join(problems[service], err)
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r.Add(facts.Services, rows[name])
 	}
 	r.Add(facts.Services, scripts...)
-	if len(rows) == 0 && len(scripts) == 0 && problem == nil {
-		return fmt.Errorf("neither systemd units nor init scripts: %w", errors.ErrUnsupported)
+	if len(rows) == 0 && len(scripts) == 0 && problems[service] == nil {
+		problems[service] = fmt.Errorf("neither systemd units nor init scripts: %w", errors.ErrUnsupported)
 	}
-	return problem
+	report(r, facts.Services, problems[service], now.remark())
+	if len(units.files) == 0 {
+		none := fmt.Errorf("no systemd units: %w", errors.ErrUnsupported)
+		problems[timer], problems[socket] = none, none
+	}
+	report(r, facts.Timers, problems[timer], "")
+	report(r, facts.UnitSockets, problems[socket], "")
+	return nil
+}
+
+func report(r *probe.Report, section facts.ID, problem error, remark string) {
+	if problem != nil {
+		r.Problem(section, problem)
+	} else if remark != "" {
+		r.Remark(section, remark)
+	}
+}
+
+// addTimer adds a timer, unless its name is masked or another one's.
+func (u *units) addTimer(h *probe.Host, r *probe.Report, now *states, name string) error {
+	unit, enabled, err := u.read(h, name)
+	base := strings.TrimSuffix(name, timer)
+	row := &facts.TimerRow{Name: base, Unit: base + service, Schedule: []string{}, Enabled: enabled, Path: u.files[name].path(name)}
+	if enabled == "alias" {
+		return nil
+	}
+	if unit != nil {
+		row.Description, row.Schedule, row.Persistent, row.RandomDelay = unit.description, unit.schedule, unit.persistent, unit.randomDelay
+		if unit.starts != "" {
+			row.Unit = unit.starts
+		}
+	}
+	row.Active = now.active(name)
+	r.Add(facts.Timers, row)
+	return err
+}
+
+// addSockets adds a row for each address of a socket unit.
+func (u *units) addSockets(h *probe.Host, r *probe.Report, now *states, name string) error {
+	unit, enabled, err := u.read(h, name)
+	if unit == nil { // an alias, or masked: it listens nowhere
+		return err
+	}
+	base := strings.TrimSuffix(name, socket)
+	starts := base + service
+	if unit.accept {
+		starts = base + "@" + service
+	}
+	if unit.starts != "" {
+		starts = unit.starts
+	}
+	for _, l := range unit.listen {
+		r.Add(facts.UnitSockets, &facts.UnitSocketRow{Name: base, Kind: l.kind, Address: l.address, Service: starts, Description: unit.description,
+			Enabled: enabled, Active: now.active(name), Accept: unit.accept, User: unit.owner, Group: unit.group, Mode: unit.fileMode,
+			Path: u.files[name].path(name)})
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,29 +25,39 @@ func TestServicesOfARealHost(t *testing.T) {
 // TestEnabledEqualsSystemctl asks the machine that runs the test; systemctl reads the
 // unit files itself, systemd need not run.
 func TestEnabledEqualsSystemctl(t *testing.T) {
-	out, err := exec.Command("/usr/bin/systemctl", "list-unit-files", "--type=service", "--no-legend", "--no-pager", "--full").Output()
+	out, err := exec.Command("/usr/bin/systemctl", "list-unit-files", "--type=service,timer,socket", "--no-legend", "--no-pager", "--full").Output()
 	if err != nil {
 		t.Skipf("no systemctl here: %v", err)
 	}
-	want := make(map[string]string)
+	h := probe.LiveHost()
+	units := findUnits(h, &cache{units: make(map[string]*cached)})
+	if units.problem != nil {
+		t.Fatal(units.problem)
+	}
+	var want, got []string
 	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) >= 2 {
-			want[strings.TrimSuffix(f[0], suffix)] = f[1]
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		want = append(want, f[0]+" "+f[1])
+		if len(f) == 3 && f[2] != "-" && (f[1] == "enabled" || f[1] == "disabled") { // of others it also tells what nobody asked for
+			want[len(want)-1] += " " + f[2]
 		}
 	}
-	h := probe.LiveHost()
-	units, err := findUnits(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(map[string]string)
 	for name := range units.files {
-		row, err := units.row(h, name)
+		unit, enabled, err := units.read(h, name)
 		if err != nil {
 			t.Skipf("this user may not read it: %v", err)
 		}
-		got[row.Name] = row.Enabled
+		line := name + " " + enabled
+		if unit != nil && unit.installable && (enabled == "enabled" || enabled == "disabled") {
+			line += " " + units.presets.of(name)
+		}
+		got = append(got, line)
 	}
+	slices.Sort(want)
+	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("unit files differ (-systemctl +got):\n%s", diff)
 	}
@@ -132,7 +143,7 @@ func TestDropInsOverride(t *testing.T) {
 		"etc/systemd/system/x.service.d/not-a-drop-in": "[Service]\nUser=nobody\n",
 	})), New())["services"]
 	got := *r.Rows[0].(*facts.ServiceRow)
-	want := facts.ServiceRow{Name: "x", Description: "old", Enabled: "static", Exec: "/bin/new", User: "admin", Path: "/usr/lib/systemd/system/x.service", Manager: "systemd"}
+	want := facts.ServiceRow{Name: "x", Description: "old", Enabled: "static", Exec: "/bin/new", User: "admin", Path: "/usr/lib/systemd/system/x.service", Manager: "systemd", Type: "simple"}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -172,8 +183,72 @@ func TestBadUnitsAreNamed(t *testing.T) {
 		t.Errorf("status %s with %d rows", r.Status, len(r.Rows))
 	}
 	for _, name := range []string{"nul", "folder"} {
-		if !strings.Contains(r.Reason, name+suffix) {
+		if !strings.Contains(r.Reason, name+service) {
 			t.Errorf("%s is not named in %q", name, r.Reason)
+		}
+	}
+}
+
+func TestTimersAndSockets(t *testing.T) {
+	const dir = "usr/lib/systemd/system/"
+	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
+		dir + "a.timer":                                  "[Unit]\nDescription=A\n[Timer]\nOnCalendar=daily\nOnCalendar=*-*-01 04:00\nPersistent=true\nRandomizedDelaySec=1h\n[Install]\nWantedBy=timers.target\n",
+		dir + "a.timer.d/x.conf":                         "[Timer]\nOnCalendar=\nOnBootSec=5min\nOnClockChange=yes\n",
+		dir + "b.timer":                                  "[Timer]\nOnUnitActiveSec=1h\nUnit=other.service\n",
+		"etc/systemd/system/c.timer":                     "-> /dev/null",
+		"etc/systemd/system/timers.target.wants/a.timer": "-> /usr/lib/systemd/system/a.timer",
+		dir + "s.socket":                                 "[Socket]\nListenStream=%t/s.sock\nListenStream=22\nListenNetlink=kobject-uevent 1\nAccept=yes\nSocketMode=0600\nSocketUser=me\n",
+		dir + "u.socket":                                 "[Socket]\nListenStream=1\nListenStream=\nListenDatagram=/dev/log\nService=log.service\n",
+	})), New())
+	var lines []string
+	for _, row := range got["timers"].Rows {
+		r := row.(*facts.TimerRow)
+		lines = append(lines, fmt.Sprint(r.Name, " ", r.Unit, " ", r.Schedule, " ", r.Enabled, " ", r.Persistent, " ", r.RandomDelay, " ", r.Active))
+	}
+	for _, row := range got["unit_sockets"].Rows {
+		r := row.(*facts.UnitSocketRow)
+		lines = append(lines, fmt.Sprint(r.Name, " ", r.Kind, " ", r.Address, " ", r.Service, " ", r.Accept, " ", r.User, " ", r.Mode))
+	}
+	want := []string{
+		"a a.service [OnBootSec=5min OnClockChange] enabled true 1h <nil>",
+		"b other.service [OnUnitActiveSec=1h] static false  <nil>",
+		"c c.service [] masked false  <nil>",
+		"s netlink kobject-uevent 1 s@.service true me 0600",
+		"s stream /run/s.sock s@.service true me 0600",
+		"s stream 22 s@.service true me 0600",
+		"u datagram /dev/log log.service false  ",
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestPresets(t *testing.T) {
+	p := parsePresets("# c\nenable ssh.service\nenable getty@.service tty1 tty2\ndisable x*.service\nignore odd.*\ndisable [\nnonsense\ndisable *\n")
+	for name, want := range map[string]string{"ssh.service": "enabled", "xy.service": "disabled", "odd.socket": "ignored", "z.timer": "disabled",
+		"getty@tty1.service": "enabled", "getty@tty9.service": "disabled"} {
+		if got := p.of(name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if got := presets(nil).of("a.service"); got != "enabled" {
+		t.Errorf("without rules: %s", got)
+	}
+}
+
+func TestChangedUnitsAreReadAgain(t *testing.T) {
+	const file = "usr/lib/systemd/system/x.service"
+	root := probetest.Tree(t, map[string]string{file: "[Service]\nExecStart=/bin/a\n"})
+	p, h := New(), probe.RootHost(root)
+	exe := func() string {
+		return probetest.Sections(h, p)["services"].Rows[0].(*facts.ServiceRow).Exec
+	}
+	for _, want := range []string{"/bin/a", "/bin/a", "/bin/new"} {
+		if want == "/bin/new" {
+			probetest.Write(t, root, file, []byte("[Service]\nExecStart=/bin/new\n"))
+		}
+		if got := exe(); got != want {
+			t.Errorf("starts %s, want %s", got, want)
 		}
 	}
 }
@@ -186,7 +261,7 @@ func TestNoInitSystemIsUnsupported(t *testing.T) {
 
 func TestCutUnitsDoNotPanic(t *testing.T) {
 	for name, text := range probetest.Files(t, server) {
-		if !strings.HasSuffix(name, suffix) {
+		if !strings.HasSuffix(name, service) {
 			continue
 		}
 		for n, cut := range probetest.Cuts(text) {
@@ -199,7 +274,7 @@ func TestCutUnitsDoNotPanic(t *testing.T) {
 
 func FuzzParseUnit(f *testing.F) {
 	for name, text := range probetest.Files(f, server) {
-		if strings.HasSuffix(name, suffix) {
+		if strings.HasSuffix(name, service) {
 			f.Add(text)
 		}
 	}

@@ -2,8 +2,8 @@ package services
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -22,17 +22,34 @@ var searchPath = []string{
 	"/run/systemd/generator.late",
 }
 
-const suffix = ".service"
+// The kinds of units that are reported.
+const (
+	service = ".service"
+	timer   = ".timer"
+	socket  = ".socket"
+)
+
+func reported(name string) bool {
+	switch path.Ext(name) {
+	case service, timer, socket:
+		return true
+	}
+	return false
+}
 
 // units is what the folders of the search path hold.
 type units struct {
-	files   map[string]unitFile // by full name; of equal names the first in the search path
-	dropIns map[string][]string // folders NAME.service.d with their files, in the order of the search path
-	oneshot map[string]bool     // rows of services that do their work and end
-	links   []link              // that enable units, in folders *.wants, *.requires and *.upholds, or as other names
+	files     map[string]unitFile // by full name; of equal names the first in the search path
+	dropIns   map[string][]string // folders NAME.service.d with their files, in the order of the search path
+	overrides map[string][]string // files of those folders that count, in the order in which they apply
+	links     map[string][]link   // that enable units, in folders *.wants, *.requires and *.upholds, or as other names; by name and target
+	presets   presets
+	cache     *cache
+	problem   error
+	looked    []looked // at what all this was read from
 }
 
-// unitFile is a service unit or a link with such a name.
+// unitFile is a unit or a link with such a name.
 type unitFile struct {
 	dir    string
 	target string // of the link, "" for a file
@@ -47,29 +64,68 @@ type link struct {
 	target string // its last part
 }
 
+// looked is a folder or file as it was when it was read.
+type looked struct {
+	path  string
+	stamp probe.Stamp
+}
+
+// readDir lists a folder and notes its stamp.
+func (u *units) readDir(h *probe.Host, dir string) ([]fs.DirEntry, error) {
+	u.looked = append(u.looked, looked{dir, h.Stamp(dir)})
+	return h.ReadDir(dir)
+}
+
+// same reports whether nothing has changed of what was looked at.
+func (u *units) same(h *probe.Host) bool {
+	for _, l := range u.looked {
+		if h.Stamp(l.path) != l.stamp {
+			return false
+		}
+	}
+	return u.problem == nil && len(u.looked) > 0
+}
+
 // findUnits lists the folders of the search path. Those that are missing count as
-// empty; other errors are returned beside what was found.
-func findUnits(h *probe.Host) (units, error) {
-	u := units{files: make(map[string]unitFile), dropIns: make(map[string][]string), oneshot: make(map[string]bool)}
-	var problem error
+// empty; other errors are in the problem beside what was found.
+func findUnits(h *probe.Host, c *cache) *units {
+	u := &units{files: make(map[string]unitFile), dropIns: make(map[string][]string),
+		overrides: make(map[string][]string), links: make(map[string][]link), cache: c}
 	for _, dir := range searchPath {
-		entries, err := h.ReadDir(dir)
+		entries, err := u.readDir(h, dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem = errors.Join(problem, err)
+			u.problem = errors.Join(u.problem, err)
 		}
 		for _, e := range entries {
 			name := e.Name()
 			switch {
-			case strings.HasSuffix(name, suffix):
+			case reported(name):
 				u.addFile(h, dir, e)
-			case strings.HasSuffix(name, suffix+".d"):
+			case strings.HasSuffix(name, ".d") && reported(strings.TrimSuffix(name, ".d")):
 				u.dropIns[strings.TrimSuffix(name, ".d")] = append(u.dropIns[strings.TrimSuffix(name, ".d")], path.Join(dir, name))
 			case enables(name):
 				u.addLinks(h, dir, name)
 			}
 		}
 	}
-	return u, problem
+	for name := range u.dropIns {
+		u.overrides[name] = u.dropInFiles(h, name)
+	}
+	for name := range u.files {
+		if at := strings.IndexByte(name, '@'); at >= 0 && u.dropIns[name] == nil && u.dropIns[name[:at]+"@"+path.Ext(name)] != nil {
+			u.overrides[name] = u.dropInFiles(h, name) // those of its template
+		}
+	}
+	u.readPresets(h)
+	return u
+}
+
+// addLink notes a link under its name and under that of its target.
+func (u *units) addLink(l link) {
+	u.links[l.name] = append(u.links[l.name], l)
+	if l.target != l.name {
+		u.links[l.target] = append(u.links[l.target], l)
+	}
 }
 
 // enables reports whether a folder's links make other units want those they name.
@@ -92,7 +148,7 @@ func (u *units) addFile(h *probe.Host, dir string, e fs.DirEntry) {
 		if !path.IsAbs(target) {
 			f.target = path.Join(dir, target)
 		}
-		u.links = append(u.links, link{dir, e.Name(), path.Base(f.target)})
+		u.addLink(link{dir, e.Name(), path.Base(f.target)})
 	}
 	if _, ok := u.files[e.Name()]; !ok {
 		u.files[e.Name()] = f
@@ -100,44 +156,51 @@ func (u *units) addFile(h *probe.Host, dir string, e fs.DirEntry) {
 }
 
 func (u *units) addLinks(h *probe.Host, dir, sub string) {
-	entries, _ := h.ReadDir(path.Join(dir, sub)) // a file of that name holds no links
+	entries, _ := u.readDir(h, path.Join(dir, sub)) // a file of that name holds no links
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) || e.Type()&fs.ModeSymlink == 0 {
+		if !reported(e.Name()) || e.Type()&fs.ModeSymlink == 0 {
 			continue
 		}
 		if target, err := h.Readlink(path.Join(dir, sub, e.Name())); err == nil {
-			u.links = append(u.links, link{dir, e.Name(), path.Base(target)})
+			u.addLink(link{dir, e.Name(), path.Base(target)})
 		}
 	}
 }
 
-// row reads one unit with its drop-ins.
-func (u *units) row(h *probe.Host, name string) (*facts.ServiceRow, error) {
+// read reads one unit with its drop-ins and tells how it is enabled. Of a link that is no
+// unit of its own (masked, alias) there are no settings.
+func (u *units) read(h *probe.Host, name string) (settings *unit, enabled string, err error) {
 	f := u.files[name]
-	row := &facts.ServiceRow{Name: strings.TrimSuffix(name, suffix), Path: f.path(name), Manager: "systemd"}
 	if state, ok := u.linkState(f, name); ok {
-		row.Enabled = state
-		return row, nil
+		return nil, state, nil
 	}
-	data, err := h.ReadFile(f.path(name))
-	if err != nil {
-		return row, fmt.Errorf("unit %s: %w", name, err)
+	settings, err = u.cache.unit(h, name, f.path(name), u.overrides[name])
+	if settings == nil {
+		return nil, "", err
 	}
-	if len(data) == 0 {
-		row.Enabled = inRun(f.dir, "masked")
-		return row, nil
+	if settings.empty {
+		return nil, inRun(f.dir, "masked"), nil
 	}
-	unit, err := parseUnit(data)
-	if err != nil {
-		return row, fmt.Errorf("unit %s: %w", name, err)
+	return settings, u.enabled(f, name, settings), err
+}
+
+// serviceRow is the row of a service.
+func (u *units) serviceRow(h *probe.Host, name string) (*facts.ServiceRow, error) {
+	unit, enabled, err := u.read(h, name)
+	row := &facts.ServiceRow{Name: strings.TrimSuffix(name, service), Enabled: enabled, Path: u.files[name].path(name), Manager: "systemd"}
+	if unit == nil {
+		return row, err
 	}
-	err = u.addDropIns(h, name, unit)
-	row.Description, row.User = unit.description, unit.user
-	u.oneshot[row.Name] = unit.oneshot
+	row.Description, row.User, row.Type = unit.description, unit.user, unit.serviceType()
+	if unit.restart != "no" {
+		row.Restart = unit.restart
+	}
 	if len(unit.exec) > 0 {
 		row.Exec = program(unit.exec[0])
 	}
-	row.Enabled = u.enabled(f, name, unit)
+	if unit.installable && enabled != "generated" && enabled != "transient" {
+		row.Preset = u.presets.of(name)
+	}
 	return row, err
 }
 
@@ -175,11 +238,11 @@ func (u *units) enabled(f unitFile, name string, unit *unit) string {
 		return "transient"
 	}
 	names := append([]string{name}, unit.aliases...)
-	if base, ok := strings.CutSuffix(name, "@"+suffix); ok && unit.defaultInstance != "" {
-		names = append(names, base+"@"+unit.defaultInstance+suffix)
+	if ext := path.Ext(name); strings.HasSuffix(name, "@"+ext) && unit.defaultInstance != "" {
+		names = append(names, strings.TrimSuffix(name, ext)+unit.defaultInstance+ext)
 	}
 	byName, byOther := "", ""
-	for _, l := range u.links {
+	for _, l := range u.links[name] {
 		state := ""
 		switch {
 		case l.target != name && l.name != name || l.name == name && l.dir == f.dir && f.target != "":
@@ -212,108 +275,25 @@ func (u *units) enabled(f unitFile, name string, unit *unit) string {
 	return "static"
 }
 
-// addDropIns lets the files of NAME.service.d override the unit: of files with one name
-// the first in the search path counts, and they apply in the order of their names.
-func (u *units) addDropIns(h *probe.Host, name string, unit *unit) error {
-	files := make(map[string]string)
+// dropInFiles are the files of NAME.service.d that override the unit: of files with one
+// name the first in the search path counts, and they apply in the order of their names.
+func (u *units) dropInFiles(h *probe.Host, name string) []string {
 	dirs := u.dropIns[name]
-	if i := strings.IndexByte(name, '@'); i >= 0 && name != name[:i]+"@"+suffix {
-		dirs = append(dirs, u.dropIns[name[:i]+"@"+suffix]...) // of the template
+	if i, ext := strings.IndexByte(name, '@'), path.Ext(name); i >= 0 && name != name[:i]+"@"+ext {
+		dirs = append(slices.Clip(dirs), u.dropIns[name[:i]+"@"+ext]...) // of the template
 	}
+	files := make(map[string]string)
 	for _, dir := range dirs {
-		entries, _ := h.ReadDir(dir) // an unreadable folder changes nothing
+		entries, _ := u.readDir(h, dir) // an unreadable folder changes nothing
 		for _, e := range entries {
 			if _, ok := files[e.Name()]; !ok && strings.HasSuffix(e.Name(), ".conf") {
 				files[e.Name()] = path.Join(dir, e.Name())
 			}
 		}
 	}
-	var problem error
-	for _, base := range sortedKeys(files) {
-		data, err := h.ReadFile(files[base])
-		if err == nil {
-			err = unit.parse(data)
-		}
-		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("drop-in %s: %w", files[base], err))
-		}
+	var out []string
+	for _, base := range slices.Sorted(maps.Keys(files)) {
+		out = append(out, files[base])
 	}
-	return problem
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// cgroupRoots are the hierarchies in which systemd keeps its services: version 2, and
-// its own one beside version 1.
-var cgroupRoots = []string{"/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice", "/sys/fs/cgroup/unified/system.slice"}
-
-// addStates tells running from stopped services where systemd is process 1, and adds
-// the running instances of templates, which have no file of their own.
-func (u *units) addStates(h *probe.Host, rows map[string]*facts.ServiceRow) {
-	if h.ReadString("/proc/1/comm") != "systemd" {
-		return
-	}
-	running := make(map[string]bool)
-	found := false
-	for _, root := range cgroupRoots {
-		found = u.walk(h, root, running, 2) || found
-	}
-	if !found {
-		return
-	}
-	for name := range running {
-		if rows[name] == nil {
-			rows[name] = u.instance(rows, name)
-		}
-		rows[name].State = "running"
-	}
-	for _, row := range rows {
-		if row.State == "" && row.Exec != "" && !u.oneshot[row.Name] && !strings.HasSuffix(row.Name, "@") {
-			row.State = "stopped"
-		}
-	}
-}
-
-// instance makes a row for a running service without a file of its own name: an
-// instance of a template, or a transient unit that has just begun.
-func (u *units) instance(rows map[string]*facts.ServiceRow, name string) *facts.ServiceRow {
-	row := &facts.ServiceRow{Name: name, Manager: "systemd"}
-	if i := strings.IndexByte(name, '@'); i >= 0 {
-		if template := rows[name[:i+1]]; template != nil {
-			row.Description, row.Exec, row.User, row.Path = template.Description, template.Exec, template.User, template.Path
-		}
-	}
-	return row
-}
-
-// walk notes the services below a slice that have processes. Slices nest at most depth
-// levels deeper (system-getty.slice in system.slice).
-func (u *units) walk(h *probe.Host, dir string, running map[string]bool, depth int) bool {
-	entries, err := h.ReadDir(dir)
-	for _, e := range entries {
-		name := e.Name()
-		switch {
-		case !e.IsDir():
-		case strings.HasSuffix(name, suffix):
-			if h.ReadString(path.Join(dir, name, "cgroup.procs")) != "" || hasChildren(h, path.Join(dir, name)) {
-				running[strings.TrimSuffix(name, suffix)] = true
-			}
-		case strings.HasSuffix(name, ".slice") && depth > 0:
-			u.walk(h, path.Join(dir, name), running, depth-1)
-		}
-	}
-	return err == nil
-}
-
-// hasChildren reports processes in groups below a service that delegates its own (user
-// managers, container engines).
-func hasChildren(h *probe.Host, dir string) bool {
-	return strings.Contains(h.ReadString(dir+"/cgroup.events"), "populated 1")
+	return out
 }

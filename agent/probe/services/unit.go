@@ -3,20 +3,36 @@ package services
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 )
 
-// unit holds the settings of a service unit that are reported.
+// unit holds the settings of a unit file that are reported.
 type unit struct {
 	description     string
 	exec            []string // ExecStart lines
 	user            string
-	oneshot         bool
+	kind            string // Type=
+	bus             bool   // BusName= makes it Type=dbus
+	restart         string
 	aliases         []string // Alias= in [Install]
 	installable     bool     // [Install] says how to enable it
 	also            bool     // [Install] names other units only
 	defaultInstance string
+	empty           bool // an empty file masks the unit
+
+	schedule    []string // of a timer, as written
+	starts      string   // Unit= of a timer, Service= of a socket
+	persistent  bool
+	randomDelay string
+
+	listen                 []listen // of a socket
+	accept                 bool
+	owner, group, fileMode string
 }
+
+// listen is an address of a socket unit.
+type listen struct{ kind, address string }
 
 func parseUnit(data []byte) (*unit, error) {
 	u := new(unit)
@@ -70,29 +86,127 @@ func logicalLine(text string) (line, rest string) {
 }
 
 func (u *unit) set(section, key, value string) {
-	switch section + "." + key {
-	case "Unit.Description":
-		u.description = value
-	case "Service.ExecStart":
+	switch section {
+	case "Unit":
+		if key == "Description" {
+			u.description = value
+		}
+	case "Service":
+		u.setService(key, value)
+	case "Timer":
+		u.setTimer(key, value)
+	case "Socket":
+		u.setSocket(key, value)
+	case "Install":
+		u.setInstall(key, value)
+	}
+}
+
+func (u *unit) setService(key, value string) {
+	switch key {
+	case "ExecStart":
 		if value == "" { // an empty value takes back what was set
 			u.exec = nil
 		} else {
 			u.exec = append(u.exec, value)
 		}
-	case "Service.User":
+	case "User":
 		u.user = value
-	case "Service.Type":
-		u.oneshot = value == "oneshot"
-	case "Install.Alias":
+	case "Type":
+		u.kind = value
+	case "BusName":
+		u.bus = value != ""
+	case "Restart":
+		u.restart = value
+	}
+}
+
+func (u *unit) setInstall(key, value string) {
+	switch key {
+	case "Alias":
 		u.aliases = append(u.aliases, strings.Fields(value)...)
 		u.installable = u.installable || value != ""
-	case "Install.WantedBy", "Install.RequiredBy", "Install.UpheldBy":
+	case "WantedBy", "RequiredBy", "UpheldBy":
 		u.installable = u.installable || value != ""
-	case "Install.Also":
+	case "Also":
 		u.also = u.also || value != ""
-	case "Install.DefaultInstance":
+	case "DefaultInstance":
 		u.defaultInstance = value
 	}
+}
+
+// setTimer follows systemd.timer(5). An empty moment takes back all of them.
+func (u *unit) setTimer(key, value string) {
+	switch key {
+	case "OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec":
+		if value == "" {
+			u.schedule = nil
+		} else {
+			u.schedule = append(u.schedule, key+"="+value)
+		}
+	case "OnClockChange", "OnTimezoneChange":
+		u.schedule = slices.DeleteFunc(u.schedule, func(s string) bool { return s == key })
+		if truth(value) {
+			u.schedule = append(u.schedule, key)
+		}
+	case "Unit":
+		u.starts = value
+	case "Persistent":
+		u.persistent = truth(value)
+	case "RandomizedDelaySec":
+		u.randomDelay = value
+	}
+}
+
+// listenKinds are the settings of systemd.socket(5) that name an address.
+var listenKinds = map[string]string{
+	"ListenStream": "stream", "ListenDatagram": "datagram", "ListenSequentialPacket": "sequential_packet", "ListenFIFO": "fifo",
+	"ListenSpecial": "special", "ListenNetlink": "netlink", "ListenMessageQueue": "message_queue", "ListenUSBFunction": "usb_function",
+}
+
+func (u *unit) setSocket(key, value string) {
+	if kind := listenKinds[key]; kind != "" {
+		if value == "" {
+			u.listen = nil
+		} else {
+			u.listen = append(u.listen, listen{kind, strings.ReplaceAll(value, "%t", "/run")})
+		}
+		return
+	}
+	switch key {
+	case "Accept":
+		u.accept = truth(value)
+	case "Service":
+		u.starts = value
+	case "SocketUser":
+		u.owner = value
+	case "SocketGroup":
+		u.group = value
+	case "SocketMode":
+		u.fileMode = value
+	}
+}
+
+// truth reads a boolean of systemd.syntax(7).
+func truth(s string) bool {
+	switch strings.ToLower(s) {
+	case "1", "yes", "y", "true", "t", "on":
+		return true
+	}
+	return false
+}
+
+// serviceType is Type=, or what it is where nothing is said (systemd.service(5)).
+func (u *unit) serviceType() string {
+	switch {
+	case u.kind != "":
+		return u.kind
+	case u.bus:
+		return "dbus"
+	case len(u.exec) == 0:
+		return "oneshot"
+	}
+	return "simple"
 }
 
 // program is the executable of an ExecStart line: the special prefixes of

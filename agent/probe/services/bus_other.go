@@ -1,0 +1,10 @@
+//go:build !linux
+
+package services
+
+import (
+	"context"
+	"errors"
+)
+
+func loadedUnits(context.Context) (map[string]loaded, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,174 @@
+package services
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+// answer encodes what the bus sends.
+func answer(kind byte, serial uint32, errorName string, body []byte) []byte {
+	head := binary.LittleEndian.AppendUint32([]byte{'l', kind, 1, 1}, uint32(len(body)))
+	head = append(binary.LittleEndian.AppendUint32(head, 99), 0, 0, 0, 0)
+	head = append(pad(head, 8), fieldReplySerial, 1, 'u', 0)
+	head = binary.LittleEndian.AppendUint32(head, serial)
+	if errorName != "" {
+		head = appendString(append(pad(head, 8), fieldErrorName, 1, 's', 0), errorName)
+	}
+	head = append(pad(head, 8), fieldSignature, 1, 'g', 0, 1, 's', 0)
+	binary.LittleEndian.PutUint32(head[12:], uint32(len(head)-16))
+	return append(pad(head, 8), body...)
+}
+
+// unitList encodes a(ssssssouso).
+func unitList(units ...[4]string) []byte {
+	body := []byte{0, 0, 0, 0, 0, 0, 0, 0}
+	for _, u := range units {
+		body = pad(body, 8)
+		for _, s := range []string{u[0], "Description of " + u[0], u[1], u[2], u[3], "", "/object"} {
+			body = appendString(body, s)
+		}
+		body = append(pad(body, 4), 0, 0, 0, 0)
+		body = appendString(appendString(body, ""), "/")
+	}
+	binary.LittleEndian.PutUint32(body, uint32(len(body)-8))
+	return body
+}
+
+var someUnits = unitList([4]string{"a.service", "loaded", "failed", "failed"}, [4]string{"bc.timer", "loaded", "active", "waiting"})
+
+// bus answers one connection with these parts, one after each thing that it is told.
+func bus(t *testing.T, parts ...[]byte) net.Conn {
+	client, server := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer server.Close()
+		buf := make([]byte, 4096)
+		for _, p := range parts {
+			if n, err := server.Read(buf); err != nil || n == 0 {
+				return
+			}
+			if _, err := server.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		client.Close()
+		<-done
+	})
+	return client
+}
+
+func TestTheBusIsAskedForUnits(t *testing.T) {
+	ok := []byte("OK 0123\r\n")
+	hello := answer(methodReturn, 1, "", appendString(nil, ":1.5"))
+	signal := answer(4, 0, "", nil)
+	units := answer(methodReturn, 2, "", someUnits)
+	for name, c := range map[string]struct {
+		parts [][]byte
+		err   string
+	}{
+		"answered":   {[][]byte{append(append(append(ok, hello...), signal...), units...)}, ""},
+		"old":        {[][]byte{append(append(ok, hello...), answer(methodError, 2, "org.freedesktop.DBus.Error.UnknownMethod", nil)...), answer(methodReturn, 3, "", someUnits)}, ""},
+		"refused":    {[][]byte{[]byte("REJECTED EXTERNAL\r\n")}, errRefused.Error()},
+		"closed":     {[][]byte{ok}, errRefused.Error()},
+		"no_systemd": {[][]byte{append(append(ok, hello...), answer(methodError, 2, "org.freedesktop.DBus.Error.ServiceUnknown", nil)...)}, "ServiceUnknown"},
+		"garbage":    {[][]byte{append(ok, "this is no message, this is none"...)}, "not understood"},
+		"huge":       {[][]byte{append(ok, "l\x02\x00\x01\xff\xff\xff\x7f\x00\x00\x00\x00\x00\x00\x00\x00"...)}, "larger than the limit"},
+		"damaged":    {[][]byte{append(ok, answer(methodReturn, 2, "", someUnits[:len(someUnits)-5])...)}, "not understood"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := exchange(bus(t, c.parts...), 1000)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil || len(got) != 2 || got["a.service"] != (loaded{"loaded", "failed", "failed"}) || got["bc.timer"].active != "active" {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestStatesOfSystemd(t *testing.T) {
+	s := states{loaded: map[string]loaded{
+		"web.service": {"loaded", "active", "running"}, "once.service": {"loaded", "active", "exited"}, "bad.service": {"loaded", "failed", "failed"},
+		"slow.service": {"loaded", "activating", "auto-restart"}, "idle.service": {"loaded", "inactive", "dead"},
+		"getty@tty1.service": {"loaded", "active", "running"}, "gone@x.service": {"loaded", "inactive", "dead"}, "odd.service": {"not-found", "failed", "failed"},
+	}}
+	rows := map[string]*facts.ServiceRow{"other": {Enabled: "alias"}, "getty@": {Exec: "/sbin/agetty"}, "never": {Enabled: "disabled"}}
+	for _, name := range []string{"web", "once", "bad", "slow", "idle"} {
+		rows[name] = &facts.ServiceRow{Name: name}
+	}
+	s.addTo(rows)
+	want := map[string]string{"web": "running", "once": "exited", "bad": "failed", "slow": "starting", "idle": "stopped", "getty@tty1": "running",
+		"odd": "failed", "other": "", "getty@": "", "never": "stopped"}
+	for name, state := range want {
+		if rows[name] == nil || rows[name].State != state {
+			t.Errorf("%s: %+v, want %q", name, rows[name], state)
+		}
+	}
+	if len(rows) != len(want) || rows["getty@tty1"].Exec != "/sbin/agetty" {
+		t.Errorf("%d rows, getty %+v", len(rows), rows["getty@tty1"])
+	}
+	if on := s.active("web.service"); on == nil || !*on {
+		t.Error("a running unit is not active")
+	}
+	if s = (states{refused: errors.Join(errRefused)}); s.active("x") != nil || !strings.Contains(s.remark(), "stopped: the message bus refuses") {
+		t.Errorf("not known, %q", s.remark())
+	}
+}
+
+// TestLiveBus asks the machine that runs the test.
+func TestLiveBus(t *testing.T) {
+	if b, err := os.ReadFile("/proc/1/comm"); err != nil || string(b) != "systemd\n" {
+		t.Skip("systemd does not run here; make test-service asks one")
+	}
+	units, err := loadedUnits(context.Background())
+	if err != nil || len(units) == 0 {
+		t.Errorf("%d units, %v", len(units), err)
+	}
+}
+
+func FuzzBus(f *testing.F) {
+	f.Add(answer(methodReturn, 2, "", someUnits))
+	f.Add(answer(methodError, 2, "x.y", nil))
+	f.Add(unitsCall(true).append(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if m, err := parseMessage(data); err == nil {
+			parseUnits(m)
+		}
+		parseUnits(message{body: data, order: binary.BigEndian})
+	})
+}
+
+// BenchmarkUnchanged looks again at the units of this machine.
+func BenchmarkUnchanged(b *testing.B) {
+	p := New()
+	h := probe.LiveHost()
+	probetest.Sections(h, p)
+	b.ReportAllocs()
+	for b.Loop() {
+		probetest.Sections(h, p)
+	}
+}
+
+// BenchmarkFirst reads them all.
+func BenchmarkFirst(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		probetest.Sections(probe.LiveHost(), New())
+	}
+}
