@@ -82,19 +82,12 @@ func (v *View) Diff(ref string, from, to time.Time) (d HostDiff, err error) {
 		return d, fmt.Errorf("difference from %s to %s: the second moment is before the first", stamp(from), stamp(to))
 	}
 	err = v.store.View(func(tx *store.Tx) error {
-		horizon, err := tx.HistoryFrom()
-		if err != nil {
-			return err
-		}
-		if from.Before(horizon) {
-			return fmt.Errorf("%w: it begins at %s", ErrHistory, stamp(horizon))
-		}
 		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}
 		d = HostDiff{Host: HostRef{h.ID, h.Name}, From: from, To: to}
-		d.Items, err = diff(tx, h.ID, from, to)
+		d.Items, err = diff(tx, h, from, to)
 		return err
 	})
 	return d, err
@@ -102,62 +95,134 @@ func (v *View) Diff(ref string, from, to time.Time) (d HostDiff, err error) {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// diff joins the changes between the two moments: what a row was before the first of
-// them and after the last.
-func diff(tx *store.Tx, id identity.HostID, from, to time.Time) ([]Event, error) {
-	first, err := tx.AsOf(id, from)
+// diff compares the two states, and takes number and times from the last change of
+// each row between them.
+func diff(tx *store.Tx, h store.Host, from, to time.Time) ([]Event, error) {
+	then, err := tx.AsOf(from)
 	if err != nil {
 		return nil, err
 	}
-	last, err := tx.AsOf(id, to)
+	later, err := tx.AsOf(to)
 	if err != nil {
 		return nil, err
 	}
-	type place struct {
-		section facts.ID
-		key     string
-		status  bool
-	}
-	net := map[place]store.Change{}
-	err = tx.HostChanges(id, store.ChangeQuery{After: first, Before: last + 1}, func(c store.Change) error {
-		p := place{c.Section, c.Key, c.Kind == store.StatusChanged}
-		if was, ok := net[p]; ok {
-			c.Old = was.Old
-		}
-		net[p] = c
-		return nil
-	})
+	last, err := lastChanges(tx, h.ID, from, to)
 	if err != nil {
 		return nil, err
 	}
-	var changes []store.Change
-	for p, c := range net {
-		switch {
-		case string(c.Old) == string(c.New):
-			continue
-		case p.status:
-		case c.Old == nil:
-			c.Kind = store.Added
-		case c.New == nil:
-			c.Kind = store.Removed
-		default:
-			c.Kind = store.Changed
-		}
-		changes = append(changes, c)
+	was, err := then.Sections(h.Index)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(changes, func(a, b store.Change) int {
-		if a.Section != b.Section {
-			return int(a.Section) - int(b.Section)
-		}
-		return strings.Compare(a.Key, b.Key)
-	})
-	items := make([]Event, len(changes))
-	for i, c := range changes {
-		if items[i], err = event(c); err != nil {
+	is, err := later.Sections(h.Index)
+	if err != nil {
+		return nil, err
+	}
+	items := []Event{}
+	for _, section := range facts.Sections() {
+		changes, err := difference(then, later, h.Index, section.ID)
+		changes = append(statusChange(section.ID, was, is), changes...)
+		if err != nil {
 			return nil, err
+		}
+		for _, c := range changes {
+			p := place{c.Section, c.Key, c.Kind == store.StatusChanged}
+			was, ok := last[p]
+			if !ok {
+				was = last[place{section: c.Section, status: true}] // a first reading
+			}
+			c.Host, c.Seq, c.Observed, c.Received = h.ID, was.Seq, was.Observed, was.Received
+			e, err := event(c)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, e)
 		}
 	}
 	return items, nil
+}
+
+// place is a row, or the status of a section.
+type place struct {
+	section facts.ID
+	key     string
+	status  bool
+}
+
+// lastChanges returns the last change of each place that came about between two moments.
+func lastChanges(tx *store.Tx, id identity.HostID, from, to time.Time) (map[place]store.Change, error) {
+	last := map[place]store.Change{}
+	err := tx.HostChanges(id, store.ChangeQuery{From: from}, func(c store.Change) error {
+		if c.At.After(from) && !c.At.After(to) {
+			last[place{c.Section, c.Key, c.Key == "" && c.Kind > store.Removed}] = c
+		}
+		return nil
+	})
+	return last, err
+}
+
+// difference returns what differs in a section of a host between two states, as
+// changes without number and times, by key.
+func difference(then, later *store.State, index uint32, section facts.ID) ([]store.Change, error) {
+	old, err := rows(then, index, section)
+	if err != nil {
+		return nil, err
+	}
+	new, err := rows(later, index, section)
+	if err != nil {
+		return nil, err
+	}
+	d := facts.Diff(old, new)
+	before := map[string][]byte{}
+	for _, it := range old {
+		before[it.Key] = it.Data
+	}
+	changes := make([]store.Change, 0, len(d.Put)+len(d.Removed))
+	for _, it := range d.Put {
+		c := store.Change{Section: section, Kind: store.Changed, Key: it.Key, Old: before[it.Key], New: it.Data}
+		if c.Old == nil {
+			c.Kind = store.Added
+		}
+		changes = append(changes, c)
+	}
+	for _, key := range d.Removed {
+		changes = append(changes, store.Change{Section: section, Kind: store.Removed, Key: key, Old: before[key]})
+	}
+	slices.SortFunc(changes, func(a, b store.Change) int { return strings.Compare(a.Key, b.Key) })
+	return changes, nil
+}
+
+func rows(s *store.State, index uint32, section facts.ID) (items []facts.Item, err error) {
+	err = s.Rows(index, section, func(key string, data []byte) error {
+		items = append(items, facts.Item{Key: key, Data: data})
+		return nil
+	})
+	return items, err
+}
+
+// statusChange returns the change of a section's status between two states, if any.
+func statusChange(section facts.ID, was, is []store.SectionState) []store.Change {
+	old, new := stateOf(section, was), stateOf(section, is)
+	if old.Status == new.Status {
+		return nil
+	}
+	c := store.Change{Section: section, Kind: store.StatusChanged}
+	if old.Status != facts.StatusUnknown {
+		c.Old = store.EncodeStatus(old.Status, old.Reason)
+	}
+	if new.Status != facts.StatusUnknown {
+		c.New = store.EncodeStatus(new.Status, new.Reason)
+	}
+	return []store.Change{c}
+}
+
+func stateOf(section facts.ID, states []store.SectionState) store.SectionState {
+	for _, s := range states {
+		if s.Section == section {
+			return s
+		}
+	}
+	return store.SectionState{Section: section}
 }
 
 // event decodes a change.
@@ -166,7 +231,18 @@ func event(c store.Change) (Event, error) {
 		Seq: c.Seq, Section: c.Section.String(), Kind: c.Kind, Item: itemName(c.Key),
 		Observed: c.Observed, Received: c.Received,
 	}
-	if c.Kind == store.StatusChanged {
+	switch c.Kind {
+	case store.Baseline:
+		is, _ := store.DecodeStatus(c.New)
+		e.Text = fmt.Sprintf("first reading: %d rows, status %s", c.Rows, is)
+		if c.Lost {
+			e.Text = "what was known before is lost to damage, the section is read again"
+		}
+		return e, nil
+	case store.Cleared:
+		e.Text = fmt.Sprintf("host removed: %d rows", c.Rows)
+		return e, nil
+	case store.StatusChanged:
 		was, _ := store.DecodeStatus(c.Old)
 		is, reason := store.DecodeStatus(c.New)
 		e.Columns = []Column{{"status", was, is}}

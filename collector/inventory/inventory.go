@@ -2,9 +2,9 @@
 // in a summary, the history of its facts, the difference between two moments, search
 // over the software of the fleet, and the patch verdict that still holds now.
 //
-// It is a view over the store's change log. Its tables hold a summary for each host
-// and an index from package versions to hosts; both can be built anew from the log,
-// which gives the same bytes. Verdicts and ages depend on the clock and are therefore
+// It is a view over the store's change log. Its table holds a summary for each host
+// and can be built anew from the log, which gives the same bytes. What hosts share is
+// asked of the store itself (see store.State), now or as of a moment. Verdicts and ages depend on the clock and are therefore
 // worked out when they are read. Ages count from the host's own times corrected by
 // the offset of its clock.
 package inventory
@@ -25,8 +25,7 @@ import (
 
 // The tables of the view.
 const (
-	tableHosts    = "inventory.hosts"    // host index -> summary as JSON
-	tablePackages = "inventory.packages" // see packageKey
+	tableHosts = "inventory.hosts" // host index -> summary as JSON
 )
 
 // View answers for the inventory. Its methods may be called from any goroutine.
@@ -45,7 +44,7 @@ func (v *View) CatchUp(ctx context.Context) error { return v.store.CatchUp(ctx, 
 func (v *View) Rebuild(ctx context.Context) error { return v.store.Rebuild(ctx, follower()) }
 
 func follower() store.Follower {
-	return store.Follower{Name: "inventory", Version: 1, Tables: []string{tableHosts, tablePackages}, Fold: fold}
+	return store.Follower{Name: "inventory", Version: 2, Tables: []string{tableHosts, "inventory.packages"}, Fold: fold}
 }
 
 // summary is what is kept of a host for lists: taken from its rows, nothing that ages.
@@ -103,30 +102,21 @@ var summarised = map[facts.ID]func(*summary, facts.Row){
 // fold brings the tables up to date. The summary of a host is made from its current
 // rows, which are at least as new as the changes.
 func fold(tx *store.Tx, changes []store.Change) error {
-	packages := packageIndex{table: tx.Table(tablePackages), sets: map[string]hostSet{}}
 	indexes := map[identity.HostID]uint32{}
 	var dirty []identity.HostID
 	for _, c := range changes {
 		if c.Kind == store.StatusChanged {
 			continue
 		}
-		index, ok := indexes[c.Host]
-		if !ok {
+		if _, ok := indexes[c.Host]; !ok {
 			h, _, err := tx.Host(c.Host)
 			if err != nil {
 				return err
 			}
-			index = h.Index
-			indexes[c.Host] = index
+			indexes[c.Host] = h.Index
 		}
 		if _, ok := summarised[c.Section]; ok && !slices.Contains(dirty, c.Host) {
 			dirty = append(dirty, c.Host)
-		}
-		if c.Section != facts.Packages {
-			continue
-		}
-		if err := packages.change(index, c); err != nil {
-			return err
 		}
 	}
 	for _, id := range dirty {
@@ -134,7 +124,7 @@ func fold(tx *store.Tx, changes []store.Change) error {
 			return err
 		}
 	}
-	return packages.flush()
+	return nil
 }
 
 // summarise writes the summary of a host.
@@ -182,7 +172,7 @@ var (
 	// ErrNotFound: no host, section or package of that name.
 	ErrNotFound = errors.New("not found")
 	// ErrHistory: the moment lies before what the change log still knows.
-	ErrHistory = errors.New("history does not reach back that far")
+	ErrHistory = store.ErrHistory
 )
 
 // HostRef names a host.

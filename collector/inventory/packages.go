@@ -1,12 +1,12 @@
 package inventory
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
@@ -14,154 +14,18 @@ import (
 	"atalaya/shared/wire"
 )
 
-// The package index maps name, source, architecture and version to the hosts that
-// have it. Hosts are kept in blocks of 256 by their index: the key ends in the number
-// of the block, the value is a hostSet. So a change on one host rewrites at most 32
-// bytes for each package, whatever the size of the fleet.
-
-// packageID is what the index tells apart.
+// packageID is what a question about packages tells apart.
 type packageID struct{ name, source, arch, version string }
-
-func packageKey(p packageID) []byte {
-	return store.Key([]byte(p.name), []byte(p.source), []byte(p.arch), []byte(p.version))
-}
-
-// blockBytes is the length of the number of a block at the end of a key.
-const blockBytes = 3
-
-func blockKey(p packageID, index uint32) []byte {
-	return append(packageKey(p), byte(index>>24), byte(index>>16), byte(index>>8))
-}
-
-func splitBlockKey(key []byte) (p packageID, block uint32, err error) {
-	if len(key) < blockBytes {
-		return p, 0, &store.CorruptError{Table: tablePackages, Key: bytes.Clone(key), Detail: "too short"}
-	}
-	n := len(key) - blockBytes
-	parts, err := store.SplitKey(key[:n])
-	if err != nil || len(parts) != 4 {
-		return p, 0, &store.CorruptError{Table: tablePackages, Key: bytes.Clone(key), Detail: "not a package"}
-	}
-	p = packageID{string(parts[0]), string(parts[1]), string(parts[2]), string(parts[3])}
-	return p, uint32(key[n])<<24 | uint32(key[n+1])<<16 | uint32(key[n+2])<<8, nil
-}
-
-// hostSet is a set of numbers from 0 to 255: up to 31 of them as ascending bytes,
-// more as 32 bytes with a bit for each.
-type hostSet []byte
-
-const bitmapBytes = 32
-
-func (s hostSet) with(b byte) hostSet {
-	if len(s) == bitmapBytes {
-		s = slices.Clone(s)
-		s[b/8] |= 1 << (b % 8)
-		return s
-	}
-	i, found := slices.BinarySearch(s, b)
-	if found {
-		return s
-	}
-	return fromList(slices.Insert(slices.Clone(s), i, b))
-}
-
-func (s hostSet) without(b byte) hostSet {
-	list := s.list()
-	i, found := slices.BinarySearch(list, b)
-	if !found {
-		return s
-	}
-	return fromList(slices.Delete(list, i, i+1))
-}
-
-// list returns the members, ascending, in a slice of its own.
-func (s hostSet) list() []byte {
-	if len(s) != bitmapBytes {
-		return slices.Clone(s)
-	}
-	var out []byte
-	for i := range 256 {
-		if s[i/8]&(1<<(i%8)) != 0 {
-			out = append(out, byte(i))
-		}
-	}
-	return out
-}
-
-func fromList(list []byte) hostSet {
-	if len(list) < bitmapBytes {
-		return list
-	}
-	s := make(hostSet, bitmapBytes)
-	for _, b := range list {
-		s[b/8] |= 1 << (b % 8)
-	}
-	return s
-}
-
-// packageIndex gathers the changes of one fold, so that each set is written once.
-type packageIndex struct {
-	table store.Table
-	sets  map[string]hostSet // by key, as they are to be
-}
-
-func (x *packageIndex) change(index uint32, c store.Change) error {
-	if c.Old != nil {
-		if err := x.edit(index, c.Old, hostSet.without); err != nil {
-			return err
-		}
-	}
-	if c.New != nil {
-		return x.edit(index, c.New, hostSet.with)
-	}
-	return nil
-}
-
-func (x *packageIndex) edit(index uint32, data []byte, how func(hostSet, byte) hostSet) error {
-	row, err := wire.DecodeRow(facts.Packages, data)
-	if err != nil {
-		return err
-	}
-	r := row.(*facts.PackageRow)
-	key := blockKey(packageID{r.Name, r.Source, r.Arch, r.Version}, index)
-	set, ok := x.sets[string(key)]
-	if !ok {
-		if set, err = x.table.Get(key); err != nil {
-			return err
-		}
-	}
-	x.sets[string(key)] = how(set, byte(index))
-	return nil
-}
-
-func (x *packageIndex) flush() error {
-	keys := make([]string, 0, len(x.sets))
-	for k := range x.sets {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys) // neighbours together: several times quicker than in any order
-	for _, k := range keys {
-		var err error
-		if set := x.sets[k]; len(set) == 0 {
-			err = x.table.Delete([]byte(k))
-		} else {
-			err = x.table.Put([]byte(k), set)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // PackageQuery selects installed packages of the fleet.
 type PackageQuery struct {
-	Name   string // exact, or with * and ? as in path.Match
-	Source string // package system; empty: all
-	Below  string // only versions older than it
-	Above  string // only versions newer than it
-	Offset int    // matches to leave out
-	Limit  int    // matches to return; 0: all
+	Name   string    // exact, or with * and ? as in path.Match
+	Source string    // package system; empty: all
+	Below  string    // only versions older than it
+	Above  string    // only versions newer than it
+	At     time.Time // as things were then; zero: now
+	Offset int       // matches to leave out
+	Limit  int       // matches to return; 0: all
 }
 
 // PackageMatch is one package on one host.
@@ -195,19 +59,17 @@ func (v *View) FindPackage(q PackageQuery) (PackageResult, error) {
 		return res, fmt.Errorf("package name %q: %w", q.Name, err)
 	}
 	err := v.store.View(func(tx *store.Tx) error {
-		names, err := matchingNames(tx, q.Name)
+		state, err := stateAt(tx, q.At)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			versions, err := q.versions(tx, name, &res)
-			if err != nil {
+		versions, err := q.versions(state, &res)
+		if err != nil {
+			return err
+		}
+		for _, pv := range versions {
+			if err := q.collect(tx, pv, &res); err != nil {
 				return err
-			}
-			for _, pv := range versions {
-				if err := q.collect(tx, pv, &res); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
@@ -215,73 +77,63 @@ func (v *View) FindPackage(q PackageQuery) (PackageResult, error) {
 	return res, err
 }
 
-// matchingNames returns the names of the index that fit the pattern, sorted. It jumps
-// from name to name, over the versions and hosts of each.
-func matchingNames(tx *store.Tx, pattern string) ([]string, error) {
-	if !strings.ContainsAny(pattern, `*?[\`) {
-		return []string{pattern}, nil
+// stateAt returns the state at a moment, now where it is zero.
+func stateAt(tx *store.Tx, at time.Time) (*store.State, error) {
+	if at.IsZero() {
+		return tx.Now(), nil
 	}
-	var names []string
-	from := []byte{}
-	for {
-		name, found := "", false
-		err := tx.Table(tablePackages).ScanFrom(nil, from, func(k, _ []byte) error {
-			p, _, err := splitBlockKey(k)
-			if err != nil {
-				return err
-			}
-			name, found = p.name, true
-			return store.ErrStop
-		})
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			slices.Sort(names)
-			return names, nil
-		}
-		if ok, _ := path.Match(pattern, name); ok { // the pattern was checked before
-			names = append(names, name)
-		}
-		from = store.PrefixEnd(store.Key([]byte(name)))
-	}
+	return tx.AsOf(at)
 }
 
-// packageVersion is one version of a package with its blocks of hosts.
+// packageVersion is one version of a package with the hosts that have it.
 type packageVersion struct {
 	packageID
-	blocks []hostBlock
+	hosts store.HostSet
 }
 
-type hostBlock struct {
-	base uint32
-	set  hostSet
-}
-
-// versions returns the versions of a package that fit the query, oldest first.
-func (q PackageQuery) versions(tx *store.Tx, name string, res *PackageResult) ([]packageVersion, error) {
+// versions returns the versions of packages that fit the query and that hosts have,
+// by name, source and architecture, oldest first. Items that differ in other columns
+// are one.
+func (q PackageQuery) versions(state *store.State, res *PackageResult) ([]packageVersion, error) {
 	var out []packageVersion
-	var last packageID
-	var fits bool
-	err := tx.Table(tablePackages).Scan(store.Key([]byte(name)), func(k, set []byte) error {
-		p, base, err := splitBlockKey(k)
+	at, fits := map[packageID]int{}, map[packageID]bool{}
+	take := func(it store.Item) error {
+		row, err := wire.DecodeRow(facts.Packages, it.Data)
 		if err != nil {
 			return err
 		}
-		if p != last {
-			last = p
-			if fits = q.fits(p, res); fits {
-				out = append(out, packageVersion{packageID: p})
+		r := row.(*facts.PackageRow)
+		if ok, _ := path.Match(q.Name, r.Name); !ok && r.Name != q.Name { // the pattern was checked before
+			return nil
+		}
+		hosts, err := state.HostsWith(it)
+		if err != nil || hosts.Len() == 0 {
+			return err
+		}
+		p := packageID{r.Name, r.Source, r.Arch, r.Version}
+		i, known := at[p]
+		if !known {
+			if _, judged := fits[p]; !judged {
+				fits[p] = q.fits(p, res)
 			}
+			if !fits[p] {
+				return nil
+			}
+			i = len(out)
+			at[p] = i
+			out = append(out, packageVersion{packageID: p})
 		}
-		if fits {
-			pv := &out[len(out)-1]
-			pv.blocks = append(pv.blocks, hostBlock{base, set})
-		}
+		out[i].hosts = out[i].hosts.Or(hosts)
 		return nil
-	})
+	}
+	var err error
+	if strings.ContainsAny(q.Name, `*?[\`) {
+		err = state.Items(facts.Packages, "", take)
+	} else {
+		err = state.ItemsNamed(facts.Packages, q.Name, take)
+	}
 	slices.SortStableFunc(out, func(a, b packageVersion) int {
-		if c := cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.arch, b.arch)); c != 0 {
+		if c := cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.source, b.source), cmp.Compare(a.arch, b.arch)); c != 0 {
 			return c
 		}
 		c, err := version.Compare(schemes[a.source], a.version, b.version)
@@ -321,25 +173,30 @@ func (q PackageQuery) fits(p packageID, res *PackageResult) bool {
 
 // collect adds the hosts of a version to the result.
 func (q PackageQuery) collect(tx *store.Tx, pv packageVersion, res *PackageResult) error {
-	for _, block := range pv.blocks {
-		for _, low := range block.set.list() {
-			res.Total++
-			if res.Total <= q.Offset || q.Limit > 0 && len(res.Matches) == q.Limit {
-				continue
-			}
-			id, ok, err := tx.HostByIndex(block.base | uint32(low))
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-			name, err := tx.HostName(id)
-			if err != nil {
-				return err
-			}
-			res.Matches = append(res.Matches, PackageMatch{HostRef{id, name}, pv.name, pv.version, pv.arch, pv.source})
+	before := res.Total
+	res.Total += pv.hosts.Len()
+	if res.Total <= q.Offset {
+		return nil
+	}
+	for index := range pv.hosts.All() {
+		if q.Limit > 0 && len(res.Matches) == q.Limit {
+			return nil
 		}
+		if before++; before <= q.Offset {
+			continue
+		}
+		id, ok, err := tx.HostByIndex(index)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		name, err := tx.HostName(id)
+		if err != nil {
+			return err
+		}
+		res.Matches = append(res.Matches, PackageMatch{HostRef{id, name}, pv.name, pv.version, pv.arch, pv.source})
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,20 +108,14 @@ func rowsOf(t testing.TB, s *Store) state {
 	return got
 }
 
-// replay builds the rows from the change log alone. A pruned log is not dense: its
-// changes no longer begin where the one before ended.
-func replay(t testing.TB, s *Store, dense bool) state {
+// replay builds the rows from the log as a view sees it, from its beginning on.
+func replay(t testing.TB, s *Store) state {
 	t.Helper()
 	got := state{}
-	last := uint64(0)
-	err := s.View(func(tx *Tx) error {
-		return tx.Changes(0, 0, func(c Change) error {
-			if dense && c.Seq != last+1 || c.Seq <= last {
-				t.Errorf("change %d follows %d", c.Seq, last)
-			}
-			last = c.Seq
+	take := func(changes []Change) {
+		for _, c := range changes {
 			name := rowName(c.Host, c.Section, c.Key)
-			if dense && c.Kind != StatusChanged && !bytes.Equal(got[name], c.Old) {
+			if c.Kind != StatusChanged && c.Kind != Baseline && !bytes.Equal(got[name], c.Old) {
 				t.Errorf("change %d: old is %x, the row was %x", c.Seq, c.Old, got[name])
 			}
 			switch c.Kind {
@@ -129,11 +124,97 @@ func replay(t testing.TB, s *Store, dense bool) state {
 			case Removed:
 				delete(got, name)
 			}
-			return nil
+		}
+	}
+	err := s.View(func(tx *Tx) error {
+		first, err := tx.firstKept()
+		if err != nil {
+			return err
+		}
+		began := tx.asOfChange(first - 1)
+		err = tx.AllHosts(identity.HostID{}, func(h Host) error {
+			states, err := began.Sections(h.Index)
+			var changes []Change
+			for _, st := range states {
+				if changes, err = tx.addRows(changes, began, h.Index, Change{Host: h.ID, Section: st.Section, Kind: Added}); err != nil {
+					return err
+				}
+			}
+			take(changes)
+			return err
 		})
+		if err != nil {
+			return err
+		}
+		last, err := tx.LastChange()
+		for read := first - 1; read < last && err == nil; {
+			var changes []Change
+			changes, read, err = tx.folded(read)
+			take(changes)
+		}
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return got
+}
+
+// stateRows gives the rows of a state, and compares the inverted index with them.
+func stateRows(t testing.TB, s *State) state {
+	t.Helper()
+	got := state{}
+	having := map[string]bool{}
+	err := s.tx.AllHosts(identity.HostID{}, func(h Host) error {
+		states, err := s.Sections(h.Index)
+		for _, st := range states {
+			n := 0
+			err = errors.Join(err, s.Rows(h.Index, st.Section, func(key string, data []byte) error {
+				n++
+				got[rowName(h.ID, st.Section, key)] = bytes.Clone(data)
+				having[rowName(h.ID, st.Section, key)] = true
+				return nil
+			}))
+			if n != st.Rows {
+				t.Errorf("%s %s: %d rows, the state says %d", h.ID, st.Section, n, st.Rows)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range facts.Sections() {
+		err := s.Items(section.ID, "", func(it Item) error {
+			hosts, err := s.HostsWith(it)
+			if err != nil {
+				return err
+			}
+			for index := range hosts.All() {
+				id, _, err := s.tx.HostByIndex(index)
+				if err != nil {
+					return err
+				}
+				data, err := s.HostRow(index, it)
+				if name := rowName(id, section.ID, it.Key); err != nil || !bytes.Equal(data, got[name]) || data == nil {
+					t.Errorf("%s has item %d by the index, its row is %x, %v; want %x", name, it.ID, data, err, got[name])
+				} else {
+					delete(having, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !Shared(section.ID) {
+			for name := range having {
+				delete(having, name)
+			}
+		}
+	}
+	if len(having) > 0 {
+		t.Errorf("not in the index: %v", having)
 	}
 	return got
 }
@@ -163,12 +244,11 @@ func TestApplyKeepsRowsAndHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"1 status  batch 1", "2 added ann batch 1", "3 added bob batch 1",
-		"4 removed ann batch 2", "5 changed bob batch 2", "6 added cyd batch 2"}
+	want := []string{"1 baseline  batch 1", "2 removed ann batch 2", "3 changed bob batch 2", "4 added cyd batch 2"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("change log (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(replay(t, s, true), rowsOf(t, s)); d != "" {
+	if d := cmp.Diff(replay(t, s), rowsOf(t, s)); d != "" {
 		t.Errorf("replayed against stored:\n%s", d)
 	}
 }
@@ -342,13 +422,18 @@ type host struct {
 	told map[facts.ID][]facts.Item // nil: the next update is full
 }
 
-var modelSections = []facts.ID{facts.Users, facts.Groups}
+// modelSections are one of items, one of items with columns of the host's own, and
+// one of rows of the host's own.
+var modelSections = []facts.ID{facts.Users, facts.Packages, facts.Addresses}
 
 func item(t testing.TB, section facts.ID, name string, n int64) facts.Item {
 	t.Helper()
 	var row facts.Row = &facts.UserRow{Name: name, UID: n}
-	if section == facts.Groups {
-		row = &facts.GroupRow{Name: name, GID: n}
+	switch section {
+	case facts.Packages:
+		row = &facts.PackageRow{Name: name, Version: fmt.Sprint(n % 2), Source: "dpkg", InstalledAt: facts.Time(n * 500)}
+	case facts.Addresses:
+		row = &facts.AddressRow{Interface: name, Address: "192.0.2.1", Scope: fmt.Sprint(n)}
 	}
 	data, err := wire.EncodeRow(row)
 	if err != nil {
@@ -358,7 +443,7 @@ func item(t testing.TB, section facts.ID, name string, n int64) facts.Item {
 }
 
 // step lets something happen on the host and returns the batch that tells of it.
-func (h *host) step(t *testing.T, r *rapid.T) wire.Batch {
+func (h *host) step(t *testing.T, r *rapid.T, at time.Time) wire.Batch {
 	h.seq++
 	b := batch(h.seq)
 	for _, section := range modelSections {
@@ -372,7 +457,7 @@ func (h *host) step(t *testing.T, r *rapid.T) wire.Batch {
 			}
 		}
 		if rapid.IntRange(0, 5).Draw(r, "fails") == 0 {
-			b.Updates = append(b.Updates, wire.SectionUpdate{Section: section, Status: facts.StatusFailed, Reason: "x"})
+			b.Updates = append(b.Updates, wire.SectionUpdate{Section: section, Status: facts.StatusFailed, Reason: "x", At: at.UnixMilli()})
 			continue
 		}
 		items := []facts.Item{}
@@ -383,41 +468,64 @@ func (h *host) step(t *testing.T, r *rapid.T) wire.Batch {
 		if rapid.IntRange(0, 9).Draw(r, "full") == 0 {
 			base = nil
 		}
-		b.Updates = append(b.Updates, update(section, base, items))
+		u := update(section, base, items)
+		u.At = at.UnixMilli()
+		b.Updates = append(b.Updates, u)
 		h.told[section] = items
 	}
 	return b
 }
 
+// snapshot is the truth of a moment.
+type snapshot struct {
+	at   time.Time
+	rows state
+}
+
 func TestApplyAgreesWithAModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		dir := t.TempDir()
-		s := reopen(t, dir+"/"+FileName)
+		now := t0
+		s, err := Open(Config{Path: dir + "/" + FileName, NoSync: true, Now: func() time.Time { return now }})
+		if err != nil {
+			r.Fatal(err)
+		}
 		defer s.Close()
 		hosts := []*host{}
 		for i := range 2 {
-			h := &host{id: identity.HostID{byte(i + 1)}, told: map[facts.ID][]facts.Item{},
-				now: map[facts.ID]map[string]int64{facts.Users: {}, facts.Groups: {}}}
+			h := &host{id: identity.HostID{byte(i + 1)}, told: map[facts.ID][]facts.Item{}, now: map[facts.ID]map[string]int64{}}
+			for _, section := range modelSections {
+				h.now[section] = map[string]int64{}
+			}
 			addHost(t, s, h.id)
 			hosts = append(hosts, h)
 		}
 		m := model{rows: state{}, seen: map[string]bool{}}
+		past := []snapshot{{now.Add(-time.Second), state{}}}
 		var waiting []Delivery
-		at := t0
 		for range rapid.IntRange(1, 25).Draw(r, "steps") {
 			h := hosts[rapid.IntRange(0, 1).Draw(r, "host")]
-			at = at.Add(time.Second)
-			waiting = append(waiting, Delivery{h.id, h.step(t, r), at})
+			now = now.Add(time.Second)
+			waiting = append(waiting, Delivery{h.id, h.step(t, r, now), now})
 			if rapid.Bool().Draw(r, "hold") {
 				continue
 			}
-			switch rapid.IntRange(0, 5).Draw(r, "network") {
+			switch rapid.IntRange(0, 6).Draw(r, "network") {
 			case 0:
 				waiting = append(waiting, waiting[rapid.IntRange(0, len(waiting)-1).Draw(r, "again")])
 			case 1:
 				slices.Reverse(waiting)
 			case 2:
 				waiting = waiting[1:]
+			case 3:
+				m.remove(t, s, h, now)
+			}
+			now = now.Add(time.Second)
+			for i := range waiting { // what was held back is known from now on
+				waiting[i].Received = now
+				for j := range waiting[i].Batch.Updates {
+					waiting[i].Batch.Updates[j].At = now.UnixMilli()
+				}
 			}
 			for i, o := range apply(t, s, waiting...) {
 				m.check(t, &waiting[i], o)
@@ -433,16 +541,19 @@ func TestApplyAgreesWithAModel(t *testing.T) {
 			if d := cmp.Diff(m.rows, rowsOf(t, s)); d != "" {
 				r.Fatalf("rows (-model +store):\n%s", d)
 			}
+			past = append(past, snapshot{now, maps.Clone(m.rows)})
 		}
-		if d := cmp.Diff(m.rows, replay(t, s, true)); d != "" {
+		if d := cmp.Diff(m.rows, replay(t, s)); d != "" {
 			r.Fatalf("replay (-model +log):\n%s", d)
 		}
-		if _, err := s.Prune(t0.Add(time.Duration(rapid.IntRange(0, 30).Draw(r, "prune")) * time.Second)); err != nil {
+		comparePast(t, r, s, past)
+		if _, err := s.Prune(t0.Add(time.Duration(rapid.IntRange(0, 60).Draw(r, "prune")) * time.Second)); err != nil {
 			r.Fatal(err)
 		}
-		if d := cmp.Diff(m.rows, replay(t, s, false)); d != "" {
+		if d := cmp.Diff(m.rows, replay(t, s)); d != "" {
 			r.Fatalf("replay after prune (-model +log):\n%s", d)
 		}
+		comparePast(t, r, s, past)
 		if err := s.Close(); err != nil {
 			r.Fatal(err)
 		}
@@ -453,10 +564,60 @@ func TestApplyAgreesWithAModel(t *testing.T) {
 	})
 }
 
+// comparePast holds the states of the store equal to what was true then.
+func comparePast(t *testing.T, r *rapid.T, s *Store, past []snapshot) {
+	t.Helper()
+	err := s.View(func(tx *Tx) error {
+		from, err := tx.HistoryFrom()
+		if err != nil {
+			return err
+		}
+		for _, p := range past {
+			then, err := tx.AsOf(p.at)
+			if p.at.Before(from) {
+				if !errors.Is(err, ErrHistory) {
+					r.Fatalf("as of %v, before %v: got %v, want ErrHistory", p.at, from, err)
+				}
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if d := cmp.Diff(p.rows, stateRows(t, then)); d != "" {
+				r.Fatalf("as of %v (-truth +store):\n%s", p.at, d)
+			}
+		}
+		if d := cmp.Diff(past[len(past)-1].rows, stateRows(t, tx.Now())); d != "" {
+			r.Fatalf("now (-truth +store):\n%s", d)
+		}
+		return nil
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
 // model is what the rows must be: plain maps and the rules, nothing else.
 type model struct {
 	rows state
 	seen map[string]bool
+}
+
+// remove takes a host out of the fleet and lets it come again with all it has.
+func (m *model) remove(t *testing.T, s *Store, h *host, at time.Time) {
+	t.Helper()
+	err := s.Update(func(tx *Tx) error {
+		return errors.Join(tx.RemoveHost(h.id, at, "test"), tx.ReviveHost(h.id))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range m.rows {
+		if strings.HasPrefix(name, h.id.String()+"/") {
+			delete(m.rows, name)
+		}
+	}
+	clear(h.told)
 }
 
 // check applies a delivery to the model and compares the outcome.
@@ -553,8 +714,8 @@ func TestChangesOfAHostCanBeCutOut(t *testing.T) {
 	f(ChangeQuery{From: at(3), To: at(5)}, "u4 u5")
 	f(ChangeQuery{From: at(7), NewestFirst: true}, "u9 u8")
 	f(ChangeQuery{Limit: 3, NewestFirst: true}, "u9 u8 u7")
-	f(ChangeQuery{Before: 6, After: 2}, "u1 u2")
-	f(ChangeQuery{Limit: 2, After: 1}, "u0 u1")
+	f(ChangeQuery{Before: 5, After: 1}, "u1 u2")
+	f(ChangeQuery{Limit: 2, After: 1}, "u1 u2")
 }
 
 func TestLossesAreKept(t *testing.T) {

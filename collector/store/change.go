@@ -19,9 +19,15 @@ const (
 	// StatusChanged: the status of a section changed; Key is empty, Old and New are
 	// the two as DecodeStatus reads them.
 	StatusChanged ChangeKind = 4
+	// Baseline: the first reading of a section, in one entry for its Rows rows. New is
+	// the status. Followers get an Added for each row instead.
+	Baseline ChangeKind = 5
+	// Cleared: a section went away whole with its Rows rows, because its host was
+	// removed. Followers get a Removed for each row instead.
+	Cleared ChangeKind = 6
 )
 
-var changeNames = [...]string{"", "added", "changed", "removed", "status"}
+var changeNames = [...]string{"", "added", "changed", "removed", "status", "baseline", "cleared"}
 
 // String returns the kind as it stands in JSON.
 func (k ChangeKind) String() string {
@@ -34,8 +40,8 @@ func (k ChangeKind) String() string {
 // MarshalText makes kinds words in JSON.
 func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// Change is one entry of the change log. Seq is its number, from 1, without gaps
-// except where Prune took entries out. There Old may name a row that no entry brings.
+// Change is one entry of the change log. Seq is its number, from 1, without gaps.
+// Prune takes the oldest entries out.
 type Change struct {
 	Seq             uint64
 	Host            identity.HostID
@@ -44,8 +50,11 @@ type Change struct {
 	Key             string
 	Old, New        []byte    // rows in their encoding; nil where there is none
 	Observed        time.Time // agent's clock
-	Received        time.Time // ours
+	At              time.Time // when it came about, by our clock; what AsOf goes by
+	Received        time.Time // our clock
 	Epoch, BatchSeq uint64
+	Rows            int  // of Baseline and Cleared
+	Lost            bool // of Baseline: what the section was before is lost to damage
 }
 
 // EncodeStatus is the form of a status in a change.
@@ -68,6 +77,7 @@ type SectionState struct {
 	Reason     string
 	ObservedAt time.Time // last reading, successful or not; agent's clock
 	KnownAt    time.Time // last reading that gave the rows; agent's clock
+	At         time.Time // last reading, by our clock; never goes back
 	Digest     facts.Digest
 	Rows       int
 	Since      uint64 // number of the change that brought the status

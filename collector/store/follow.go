@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"atalaya/shared/identity"
 )
 
 // Follower is a view over the change log: tables that are brought up to date by
 // folding changes into them, and that can be built anew from the log at any time.
-// Folding must give the same tables however the log is cut into pieces, and must
-// cope with a pruned log, in which a change may replace or remove what no change brought.
+// Folding must give the same tables however the log is cut into pieces. A log that
+// was pruned begins with an addition for each row there was; a section that was lost
+// to damage has a Baseline with Lost set, after which its rows are added again.
 type Follower struct {
 	Name    string   // names its cursor
 	Version uint64   // of its tables; they are built anew when it differs from the stored one
@@ -109,21 +108,121 @@ func (f Follower) step(tx *Tx) error {
 	if version != f.Version || cursor > last {
 		return f.reset(tx)
 	}
-	var changes []Change
-	err := tx.Changes(cursor, foldChanges, func(c Change) error {
-		changes = append(changes, c)
-		return nil
-	})
+	first, err := tx.firstKept()
 	if err != nil {
 		return err
 	}
-	if len(changes) == 0 {
-		return tx.SetCursor(f.Name, last) // the rest was pruned
+	if cursor+1 < first {
+		return f.begin(tx, first-1)
+	}
+	changes, read, err := tx.folded(cursor)
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		if err := f.Fold(tx, changes); err != nil {
+			return err
+		}
+	}
+	return tx.SetCursor(f.Name, read)
+}
+
+// begin folds the state after the change of that number, where the log begins: a row
+// is added for each that a host had. One transaction takes some hosts.
+func (f Follower) begin(tx *Tx, after uint64) error {
+	place := "view." + f.Name + ".host"
+	done, err1 := tx.meta(place)
+	hosts, err2 := tx.meta(metaHosts)
+	history, err3 := tx.HistoryFrom()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	state := tx.asOfChange(after)
+	var changes []Change
+	for ; done < hosts && len(changes) < foldChanges; done++ {
+		index := uint32(done + 1)
+		id, ok, err := tx.HostByIndex(index)
+		if err != nil || !ok {
+			return errors.Join(err, fmt.Errorf("host number %d: %w", index, ErrCorrupt))
+		}
+		states, err := state.Sections(index)
+		if err != nil {
+			return err
+		}
+		for _, st := range states {
+			base := Change{Seq: after, Host: id, Section: st.Section, Kind: Added, Observed: history, At: history, Received: history}
+			if changes, err = tx.addRows(changes, state, index, base); err != nil {
+				return err
+			}
+		}
 	}
 	if err := f.Fold(tx, changes); err != nil {
 		return err
 	}
-	return tx.SetCursor(f.Name, changes[len(changes)-1].Seq)
+	if done < hosts {
+		return tx.putMeta(place, done)
+	}
+	return errors.Join(tx.putMeta(place, 0), tx.SetCursor(f.Name, after))
+}
+
+// addRows appends a change like base for each row that a host has of a section.
+func (tx *Tx) addRows(changes []Change, state *State, index uint32, base Change) ([]Change, error) {
+	err := state.Rows(index, base.Section, func(key string, data []byte) error {
+		base.Key, base.Old, base.New = key, nil, nil
+		if base.Kind == Removed {
+			base.Old = data
+		} else {
+			base.New = data
+		}
+		changes = append(changes, base)
+		return nil
+	})
+	return changes, err
+}
+
+// folded returns the next changes for a view, some thousands at most: Baseline and
+// Cleared become a change for each row.
+func (tx *Tx) folded(after uint64) (changes []Change, read uint64, err error) {
+	if read, err = tx.LastChange(); err != nil {
+		return nil, 0, err
+	}
+	err = tx.groupsAfter(after, func(g group) error {
+		if len(changes) >= foldChanges {
+			read = g.first - 1
+			return ErrStop
+		}
+		id, _, err := tx.HostByIndex(g.host)
+		if err != nil {
+			return err
+		}
+		// A batch holds a section once: after it each is as after its own entries.
+		then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
+		before := tx.asOfChange(g.first - 1)
+		for i, e := range g.entries {
+			if g.first+uint64(i) <= after {
+				continue
+			}
+			c, err := tx.change(id, g, i)
+			if err != nil {
+				return err
+			}
+			switch {
+			case e.kind == Baseline && !e.lost:
+				c.Kind = Added
+				changes, err = tx.addRows(changes, then, g.host, c)
+			case e.kind == Cleared:
+				c.Kind = Removed
+				changes, err = tx.addRows(changes, before, g.host, c)
+			default:
+				changes = append(changes, c)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changes, read, err
 }
 
 func (f Follower) reset(tx *Tx) error {
@@ -135,23 +234,8 @@ func (f Follower) reset(tx *Tx) error {
 	if err := tx.putMeta("view."+f.Name, f.Version); err != nil {
 		return err
 	}
-	return tx.SetCursor(f.Name, 0)
-}
-
-// AsOf returns the number of the newest change of a host that had been received at
-// that moment, 0 when there was none. It goes back through the log from the newest
-// change, so that a clock that was once wrong misplaces only what came under it.
-func (tx *Tx) AsOf(id identity.HostID, at time.Time) (seq uint64, err error) {
-	rec, ok, err := tx.hostRecord(id)
-	if err != nil || !ok {
-		return 0, err
+	if err := tx.putMeta("view."+f.Name+".host", 0); err != nil {
+		return err
 	}
-	err = tx.spans(rec.Index, true, func(s span) error {
-		if s.received.After(at) {
-			return nil
-		}
-		seq = s.last
-		return ErrStop
-	})
-	return seq, err
+	return tx.SetCursor(f.Name, 0)
 }

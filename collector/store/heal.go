@@ -17,13 +17,17 @@ func (a *applier) heal(id identity.HostID, h *applying, damage error) error {
 	var states []SectionState
 	var ids []facts.ID
 	for _, section := range facts.Sections() {
-		items, err := a.storedItems(h, section.ID)
+		rows, err := a.storedRows(h, section.ID)
 		if err != nil {
 			return err
 		}
 		ids = append(ids, section.ID)
-		if len(items) == 0 {
+		if len(rows) == 0 {
 			continue // never reported, or empty: both are a digest of nothing
+		}
+		items := make([]facts.Item, len(rows))
+		for i, r := range rows {
+			items[i] = r.Item
 		}
 		var i int
 		states, i = stateOf(states, section.ID)
@@ -34,6 +38,25 @@ func (a *applier) heal(id identity.HostID, h *applying, damage error) error {
 	}
 	h.states, h.statesDirty, h.resync = states, true, ids
 	return nil
+}
+
+// mend removes a damaged record. The sum of its table is made anew, because the
+// checksum by which it would be taken out may be what is damaged.
+func (tx *Tx) mend(table string, key []byte) error {
+	if err := tx.Table(table).Delete(key); err != nil {
+		return err
+	}
+	return tx.Table(table).recount()
+}
+
+// state returns what is known of a section.
+func (h *applying) state(section facts.ID) SectionState {
+	for _, s := range h.states {
+		if s.Section == section {
+			return s
+		}
+	}
+	return SectionState{Section: section}
 }
 
 // doubt marks a section to be asked for as a whole.

@@ -78,7 +78,7 @@ func TestDamagedSectionStatesAreMadeAnewAndAskedFor(t *testing.T) {
 			if len(got) != 4 || string(got[rowName(identity.HostID{1}, facts.Users, "bob")]) != want1 {
 				t.Errorf("rows %q", got)
 			}
-			if d := cmp.Diff(got, replay(t, s, true)); d != "" {
+			if d := cmp.Diff(got, replay(t, s)); d != "" {
 				t.Errorf("the change log tells of other rows (-stored +log):\n%s", d)
 			}
 			if err := s.Close(); err != nil {
@@ -133,7 +133,7 @@ func TestDamagedLossesDoNotHoldUpTheHost(t *testing.T) {
 // was to replace it was not taken.
 func TestDamagedRowOfARefusedBatchIsAskedForAgain(t *testing.T) {
 	s, _, base := pair(t)
-	flip(t, s, tableRows, rowKey(1, facts.Users, base[0].Key), 0)
+	flip(t, s, tableHeld, sectionKey(1, facts.Users), 0)
 	whole := update(facts.Users, nil, base)
 	if out := apply(t, s, Delivery{identity.HostID{1}, batch(2, whole, whole), t0}); !errors.Is(out[0].Err, ErrMalformed) {
 		t.Errorf("section twice: %+v, want ErrMalformed", out[0])

@@ -15,25 +15,29 @@ import (
 
 // The tables of this package.
 const (
-	tableMeta     = "store.meta"       // name -> number
-	tableHosts    = "store.hosts"      // host id -> Host as JSON
-	tableIndex    = "store.index"      // host index -> host id
-	tableSeen     = "store.seen"       // host index -> milliseconds of the last sign of life
-	tableMarks    = "store.marks"      // host index -> which batches are known, see marks
-	tableSections = "store.sections"   // host index -> the states of its sections
-	tableRows     = "store.rows"       // host index, section, row key -> change number, row
-	tableChanges  = "store.changes"    // number of the first change -> block
-	tableLosses   = "store.losses"     // host index -> newest losses as JSON
-	tableCursors  = "store.cursors"    // view -> number of the last change it has read
-	tableByHost   = "store.changes_by" // host index, number of the first change -> what is in the block
+	tableMeta     = "store.meta"     // name -> number
+	tableHosts    = "store.hosts"    // host id -> Host as JSON
+	tableIndex    = "store.index"    // host index -> host id
+	tableSeen     = "store.seen"     // host index -> milliseconds of the last sign of life
+	tableMarks    = "store.marks"    // host index -> which batches are known, see marks
+	tableSections = "store.sections" // host index -> the states of its sections
+	tableItems    = "store.items"    // item number -> section, key, row, see Item
+	tableContents = "store.contents" // section, key, hash of the row -> item number
+	tableHeld     = "store.held"     // host index, section -> rows, see held
+	tableHave     = "store.have"     // piece, item number -> set of hosts
+	tableChanges  = "store.log"      // number of the first change -> block, see blockHead
+	tableByHost   = "store.log_by"   // host index, block -> further blocks of the host
+	tableLosses   = "store.losses"   // host index -> newest losses as JSON
+	tableCursors  = "store.cursors"  // view -> number of the last change it has read
 )
 
 // The entries of tableMeta.
 const (
 	metaVersion    = "version"     // formatVersion of the file
 	metaHosts      = "hosts"       // host indexes given so far
+	metaItems      = "items"       // item numbers given so far
 	metaLastChange = "last_change" // number of the newest change
-	metaHistory    = "history"     // milliseconds: the log is complete from then on; 0: from the beginning
+	metaHistory    = "history"     // milliseconds: the past is known from then on; 0: from the beginning
 )
 
 // seenEvery is how often moments of Seen are written: after a crash a host looks at
@@ -59,6 +63,8 @@ type Host struct {
 	Epoch       uint64    // of the newest sequence of batches
 	HighSeq     uint64    // all batches of Epoch up to it are durable or given up
 	LossBatches uint64    // that the host's spool dropped before they came here
+	RemovedAt   time.Time // zero: the host is active; else its record stays as a tombstone
+	RemovedWhy  string    // what RemoveHost was told
 }
 
 // hostRecord is Host as stored.
@@ -74,6 +80,8 @@ type hostRecord struct {
 	Interval     time.Duration `json:"interval,omitempty"`
 	Tags         []string      `json:"tags,omitempty"`
 	LossBatches  uint64        `json:"loss_batches,omitempty"`
+	RemovedAt    facts.Time    `json:"removed_at,omitzero"`
+	RemovedWhy   string        `json:"removed_why,omitempty"`
 }
 
 func (tx *Tx) meta(name string) (uint64, error) {
@@ -125,6 +133,7 @@ func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
 		ID: id, Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
 		EnrolledAt: rec.EnrolledAt.Time(), MachineID: rec.MachineID, ClockOffset: rec.ClockOffset,
 		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
+		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy,
 	}
 	m, err := tx.marks(rec.Index)
 	if err != nil {
@@ -169,6 +178,7 @@ func (tx *Tx) PutHost(h Host) error {
 		Index: rec.Index, LossBatches: rec.LossBatches, Name: h.Name, OS: h.OS, Arch: h.Arch,
 		AgentVersion: h.AgentVersion, EnrolledAt: facts.TimeOf(h.EnrolledAt), MachineID: h.MachineID,
 		ClockOffset: h.ClockOffset, Interval: h.Interval, Tags: h.Tags,
+		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy,
 	}
 	if err := tx.putHostRecord(h.ID, rec); err != nil {
 		return err
@@ -218,13 +228,23 @@ func (tx *Tx) HostName(id identity.HostID) (string, error) {
 	return rec.Name, err
 }
 
-// Hosts calls fn for all hosts in the order of their ids. ErrStop ends it early.
+// Hosts calls fn for all active hosts in the order of their ids. ErrStop ends it early.
 func (tx *Tx) Hosts(fn func(Host) error) error {
 	return tx.HostsFrom(identity.HostID{}, fn)
 }
 
 // HostsFrom is Hosts from the first host whose id is not below from.
 func (tx *Tx) HostsFrom(from identity.HostID, fn func(Host) error) error {
+	return tx.AllHosts(from, func(h Host) error {
+		if !h.RemovedAt.IsZero() {
+			return nil
+		}
+		return fn(h)
+	})
+}
+
+// AllHosts is HostsFrom with the removed hosts.
+func (tx *Tx) AllHosts(from identity.HostID, fn func(Host) error) error {
 	return tx.Table(tableHosts).ScanFrom(nil, from[:], func(k, v []byte) error {
 		if len(k) != len(identity.HostID{}) {
 			return &CorruptError{Table: tableHosts, Key: bytes.Clone(k), Detail: "not a host id"}
@@ -250,7 +270,7 @@ func (s *Store) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq u
 		if err != nil {
 			return err
 		}
-		if !ok {
+		if !ok || !host.RemovedAt.IsZero() {
 			return fmt.Errorf("%w: %s", ErrUnknownHost, id)
 		}
 		host.Name, host.OS, host.Arch, host.AgentVersion = h.Hostname, h.OS, h.Arch, h.AgentVersion

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"atalaya/shared/facts"
@@ -12,88 +13,589 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The change log is stored in blocks: the changes of one batch of one host, at most
-// blockChanges of them and about blockBytes long, compressed together. A first
-// inventory of 1,500 rows so takes a fifth of the bytes and a fraction of the puts.
+// The change log is stored in blocks of entries in the order of their numbers, which
+// have no gaps. The newest block is kept as it is and grows with each commit; once it
+// has blockBytes it is compressed and the next begins. Entries name items by number.
+// An index tells for each host in which blocks it has entries.
 const (
-	// blockChanges bounds what has to be inflated to see one change.
-	blockChanges = 256
-	blockBytes   = 256 << 10
-	// maxBlock bounds what is inflated: blockBytes and one more change of the largest rows.
-	maxBlock = 8 << 20
+	// blockBytes bounds what is rewritten by a commit and inflated to see one change.
+	blockBytes = 8 << 10
 	// minZip is the length from which compression is tried.
-	minZip = 256
+	minZip = 128
+	// maxPacked bounds what one record is inflated to. The largest is a section with
+	// as many rows as the limits of package wire let through.
+	maxPacked = 1 << 30
+	// pageBytes bounds a record of the index by host.
+	pageBytes = 1 << 10
 )
 
-// How the payload of a block is stored.
+// How a record is stored.
 const (
-	blockPlain = 0
-	blockZstd  = 1
+	formPlain = 0
+	formZstd  = 1
 )
 
-// block is a run of changes of one host from one batch.
-type block struct {
-	host            identity.HostID
-	received        time.Time
-	epoch, batchSeq uint64
-	changes         []Change // ascending by Seq; their Host, Received, Epoch and BatchSeq are the block's
-}
-
-// span is what the index by host says of a block.
-type span struct {
-	first    uint64
-	last     uint64
-	received time.Time
-	sections uint64 // bit set of section numbers; numbers from 63 on share the highest bit
-}
-
-func sectionBit(id facts.ID) uint64 { return 1 << min(id, 63) }
-
-// codec compresses blocks; it is safe for use by several goroutines.
+// codec compresses records; it is safe for use by several goroutines.
 type codec struct {
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder
 }
 
 func newCodec() (*codec, error) {
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		return nil, err
 	}
-	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxBlock))
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxPacked))
 	if err != nil {
 		return nil, err
 	}
 	return &codec{zip, unzip}, nil
 }
 
-// encode gives form byte, then for each change: distance to the number before,
-// section, kind, observed relative to received, key, old and new as the kind has
-// them; before the changes host, received, epoch, batch.
-func (c *codec) encode(b block) []byte {
-	p := append([]byte(nil), b.host[:]...)
-	received := int64(facts.TimeOf(b.received))
-	p = binary.AppendVarint(p, received)
-	p = binary.BigEndian.AppendUint64(p, b.epoch)
-	p = binary.AppendUvarint(p, b.batchSeq)
-	p = binary.AppendUvarint(p, uint64(len(b.changes)))
-	last := uint64(0)
-	for _, ch := range b.changes {
-		p = binary.AppendUvarint(p, ch.Seq-last)
-		last = ch.Seq
-		p = binary.AppendUvarint(p, uint64(ch.Section))
-		p = append(p, byte(ch.Kind))
-		p = binary.AppendVarint(p, int64(facts.TimeOf(ch.Observed))-received)
-		p = appendBytes(p, []byte(ch.Key))
-		p = appendBytes(p, ch.Old)
-		p = appendBytes(p, ch.New)
-	}
+// pack puts the form before p, which it compresses where that helps.
+func (c *codec) pack(p []byte) []byte {
 	if len(p) >= minZip {
-		if z := c.zip.EncodeAll(p, []byte{blockZstd}); len(z) <= len(p) {
+		if z := c.zip.EncodeAll(p, []byte{formZstd}); len(z) <= len(p) {
 			return z
 		}
 	}
-	return append([]byte{blockPlain}, p...)
+	return append([]byte{formPlain}, p...)
+}
+
+// unpack is the inverse of pack. What it returns is a copy.
+func (c *codec) unpack(v []byte) ([]byte, error) {
+	switch {
+	case len(v) == 0:
+		return nil, errors.New("empty record")
+	case v[0] == formPlain:
+		return append([]byte(nil), v[1:]...), nil
+	case v[0] == formZstd:
+		return c.unzip.DecodeAll(v[1:], nil)
+	}
+	return nil, fmt.Errorf("unknown form %d", v[0])
+}
+
+// group is what one batch of one host brought.
+type group struct {
+	host            uint32 // index
+	received        facts.Time
+	epoch, batchSeq uint64
+	first           uint64 // number of the first entry
+	entries         []entry
+}
+
+// entry is one change as it is stored; which fields count depends on the kind.
+type entry struct {
+	section  facts.ID
+	kind     ChangeKind
+	at       facts.Time // when it came about, see effective
+	observed facts.Time // by the agent's clock
+	old, new ref        // of rows
+	was, is  []byte     // statuses, as EncodeStatus gives them
+	rows     int        // of Baseline and Cleared
+	lost     bool       // of Baseline: what was before is not known
+	content  []byte     // of Cleared: the section as it was, see held
+}
+
+// appendGroup gives host, received, epoch, batch and the entries.
+func appendGroup(p []byte, g group) []byte {
+	p = binary.AppendUvarint(p, uint64(g.host))
+	p = binary.AppendVarint(p, int64(g.received))
+	p = binary.BigEndian.AppendUint64(p, g.epoch)
+	p = binary.AppendUvarint(p, g.batchSeq)
+	p = binary.AppendUvarint(p, uint64(len(g.entries)))
+	for _, e := range g.entries {
+		p = binary.AppendUvarint(p, uint64(e.section))
+		p = append(p, byte(e.kind))
+		p = binary.AppendVarint(p, int64(g.received-e.at))
+		p = binary.AppendVarint(p, int64(e.at-e.observed))
+		switch e.kind {
+		case Added:
+			p = appendRef(p, e.new, true)
+		case Removed:
+			p = appendRef(p, e.old, true)
+		case Changed:
+			p = appendRef(p, e.old, true)
+			p = appendRef(p, e.new, e.old.item != 0)
+		default:
+			p = appendBytes(p, e.was)
+			p = appendBytes(p, e.is)
+			p = binary.AppendUvarint(p, uint64(e.rows))
+			p = append(p, boolByte(e.lost))
+			p = appendBytes(p, e.content)
+		}
+	}
+	return p
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func appendRef(p []byte, r ref, withKey bool) []byte {
+	p = binary.AppendUvarint(p, uint64(r.item))
+	if r.item == 0 && withKey {
+		p = append(binary.AppendUvarint(p, uint64(len(r.key))), r.key...)
+	}
+	return append(binary.AppendUvarint(p, uint64(len(r.data))), r.data...)
+}
+
+// ref reads what appendRef wrote; key is the key where it was left out.
+func (d *decoder) ref(withKey bool, key string) ref {
+	r := ref{item: uint32(d.uvarint())}
+	if r.item == 0 {
+		if r.key = key; withKey {
+			r.key = string(d.bytes())
+		}
+	}
+	r.data = d.bytes()
+	return r
+}
+
+func (d *decoder) group(first uint64) group {
+	g := group{host: uint32(d.uvarint()), received: facts.Time(d.varint()), epoch: d.uint64(), batchSeq: d.uvarint(), first: first}
+	for range d.count(uint64(len(d.b))) {
+		e := entry{section: facts.ID(d.uvarint()), kind: ChangeKind(d.byte())}
+		e.at = g.received - facts.Time(d.varint())
+		e.observed = e.at - facts.Time(d.varint())
+		switch e.kind {
+		case Added:
+			e.new = d.ref(true, "")
+		case Removed:
+			e.old = d.ref(true, "")
+		case Changed:
+			e.old = d.ref(true, "")
+			e.new = d.ref(e.old.item != 0, e.old.key)
+		case StatusChanged, Baseline, Cleared:
+			e.was, e.is = d.optional(), d.optional()
+			e.rows, e.lost, e.content = int(d.uvarint()), d.byte() != 0, d.optional()
+		default:
+			d.bad = true
+		}
+		g.entries = append(g.entries, e)
+	}
+	return g
+}
+
+// blockHead is what can be told of a block without inflating it.
+type blockHead struct {
+	first, count uint64     // numbers of the entries
+	low, high    facts.Time // received times
+	sections     uint64     // bit set of section numbers; numbers from 63 on share the highest bit
+	form         byte
+	body         []byte
+}
+
+func sectionBit(id facts.ID) uint64 { return 1 << min(id, 63) }
+
+func (h blockHead) last() uint64 { return h.first + h.count - 1 }
+
+func (h blockHead) encode() []byte {
+	v := binary.AppendUvarint(nil, h.count)
+	v = binary.AppendVarint(v, int64(h.low))
+	v = binary.AppendVarint(v, int64(h.high))
+	v = binary.BigEndian.AppendUint64(v, h.sections)
+	return append(append(v, h.form), h.body...)
+}
+
+func readBlockHead(key, v []byte) (blockHead, error) {
+	d := decoder{b: v}
+	h := blockHead{count: d.uvarint(), low: facts.Time(d.varint()), high: facts.Time(d.varint()), sections: d.uint64(), form: d.byte(), body: d.b}
+	if d.bad || len(key) != 8 || h.count == 0 {
+		return h, &CorruptError{Table: tableChanges, Key: append([]byte(nil), key...), Detail: "not decodable"}
+	}
+	h.first = binary.BigEndian.Uint64(key)
+	return h, nil
+}
+
+// groups inflates and decodes a block. The entries are copies.
+func (h blockHead) groups(c *codec) ([]group, error) {
+	broken := func(detail string) ([]group, error) {
+		return nil, &CorruptError{Table: tableChanges, Key: blockKey(h.first), Detail: detail}
+	}
+	p, err := c.unpack(append([]byte{h.form}, h.body...))
+	if err != nil {
+		return broken(err.Error())
+	}
+	d := decoder{b: p}
+	var out []group
+	next := h.first
+	for len(d.b) > 0 && !d.bad {
+		g := d.group(next)
+		next += uint64(len(g.entries))
+		out = append(out, g)
+	}
+	if d.bad || next != h.first+h.count {
+		return broken("not decodable")
+	}
+	return out, nil
+}
+
+func blockKey(first uint64) []byte { return binary.BigEndian.AppendUint64(nil, first) }
+
+// logGroup gives the entries their numbers, which it returns the first of, and adds
+// them to the log at the end of the transaction.
+func (tx *Tx) logGroup(g group) (first uint64, err error) {
+	if tx.lastChange == 0 {
+		if tx.lastChange, err = tx.meta(metaLastChange); err != nil {
+			return 0, err
+		}
+	}
+	g.first = tx.lastChange + 1
+	tx.lastChange += uint64(len(g.entries))
+	tx.groups = append(tx.groups, g)
+	return g.first, tx.putMeta(metaLastChange, tx.lastChange)
+}
+
+// flushLog writes what was logged in this transaction.
+func (tx *Tx) flushLog() error {
+	groups := tx.groups
+	tx.groups = nil
+	if len(groups) == 0 {
+		return nil
+	}
+	tail, err := tx.openBlock(groups[0].first)
+	if err != nil {
+		return err
+	}
+	placed := map[uint32]uint64{} // host -> block in which it was noted
+	for _, g := range groups {
+		if len(tail.body) >= blockBytes {
+			if err := tx.seal(tail); err != nil {
+				return err
+			}
+			tail = blockHead{first: g.first}
+		}
+		if tail.count == 0 {
+			tail.low, tail.high = g.received, g.received
+		}
+		tail.low, tail.high = min(tail.low, g.received), max(tail.high, g.received)
+		tail.count += uint64(len(g.entries))
+		tail.body = appendGroup(tail.body, g)
+		for _, e := range g.entries {
+			tail.sections |= sectionBit(e.section)
+		}
+		if placed[g.host] != tail.first {
+			placed[g.host] = tail.first
+			if err := tx.noteBlock(g.host, tail.first); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.Table(tableChanges).Put(blockKey(tail.first), tail.encode())
+}
+
+// openBlock returns the block that can still grow, or an empty one.
+func (tx *Tx) openBlock(first uint64) (blockHead, error) {
+	head := blockHead{first: first}
+	err := tx.Table(tableChanges).ScanReverse(nil, nil, func(k, v []byte) error {
+		last, err := readBlockHead(k, v)
+		if err != nil {
+			return err
+		}
+		if last.form == formPlain && len(last.body) < blockBytes && last.last()+1 == first {
+			head = last
+			head.body = slices.Clone(head.body)
+		}
+		return ErrStop
+	})
+	if errors.Is(err, ErrCorrupt) {
+		return head, nil // reported to those who read it; what comes is not held up
+	}
+	return head, err
+}
+
+// seal compresses a block that is full.
+func (tx *Tx) seal(h blockHead) error {
+	if z := tx.store.codec.zip.EncodeAll(h.body, nil); len(z) < len(h.body) {
+		h.form, h.body = formZstd, z
+	}
+	return tx.Table(tableChanges).Put(blockKey(h.first), h.encode())
+}
+
+// noteBlock adds a block to those of a host. A record of the index begins with the
+// block in its key; the others follow as distances.
+func (tx *Tx) noteBlock(index uint32, block uint64) error {
+	t := tx.Table(tableByHost)
+	var key, value []byte
+	last := uint64(0)
+	err := t.ScanReverse(indexKey(index), nil, func(k, v []byte) error {
+		blocks, err := readBlocks(k, v)
+		if err != nil {
+			return err
+		}
+		last = blocks[len(blocks)-1]
+		if len(v) < pageBytes {
+			key, value = slices.Clone(k), slices.Clone(v)
+		}
+		return ErrStop
+	})
+	switch {
+	case errors.Is(err, ErrCorrupt): // what comes goes into a record of its own
+	case err != nil || last == block && last != 0:
+		return err
+	}
+	if key == nil {
+		return t.Put(append(indexKey(index), blockKey(block)...), nil)
+	}
+	return t.Put(key, binary.AppendUvarint(value, block-last))
+}
+
+func readBlocks(k, v []byte) ([]uint64, error) {
+	d := decoder{b: v}
+	if len(k) != 12 {
+		return nil, &CorruptError{Table: tableByHost, Key: slices.Clone(k), Detail: "wrong length"}
+	}
+	blocks := []uint64{binary.BigEndian.Uint64(k[4:])}
+	for len(d.b) > 0 && !d.bad {
+		blocks = append(blocks, blocks[len(blocks)-1]+d.uvarint())
+	}
+	if d.bad {
+		return nil, &CorruptError{Table: tableByHost, Key: slices.Clone(k), Detail: "not decodable"}
+	}
+	return blocks, nil
+}
+
+// hostGroups calls fn for what a host brought, newest first or oldest first, in the
+// blocks that want selects.
+func (tx *Tx) hostGroups(index uint32, newestFirst bool, want func(blockHead) bool, fn func(group) error) error {
+	t := tx.Table(tableByHost)
+	scan := func(fn func(k, v []byte) error) error { return t.Scan(indexKey(index), fn) }
+	if newestFirst {
+		scan = func(fn func(k, v []byte) error) error { return t.ScanReverse(indexKey(index), nil, fn) }
+	}
+	return scan(func(k, v []byte) error {
+		blocks, err := readBlocks(k, v)
+		if err != nil {
+			return err
+		}
+		if newestFirst {
+			slices.Reverse(blocks)
+		}
+		for _, first := range blocks {
+			v, err := tx.Table(tableChanges).Get(blockKey(first))
+			if err != nil {
+				return err
+			}
+			if v == nil {
+				continue // pruned
+			}
+			if err := tx.blockGroups(first, v, newestFirst, want, func(g group) error {
+				if g.host != index {
+					return nil
+				}
+				return fn(g)
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (tx *Tx) blockGroups(first uint64, v []byte, newestFirst bool, want func(blockHead) bool, fn func(group) error) error {
+	head, err := readBlockHead(blockKey(first), v)
+	if err != nil || !want(head) {
+		return err
+	}
+	groups, err := head.groups(tx.store.codec)
+	if err != nil {
+		return err
+	}
+	if newestFirst {
+		slices.Reverse(groups)
+	}
+	for _, g := range groups {
+		if err := fn(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LastChange returns the number of the newest change, 0 when there is none.
+func (tx *Tx) LastChange() (uint64, error) { return tx.meta(metaLastChange) }
+
+// HistoryFrom returns the moment from which on the past is known. Zero: from the beginning.
+func (tx *Tx) HistoryFrom() (time.Time, error) {
+	ms, err := tx.meta(metaHistory)
+	return facts.Time(ms).Time(), err
+}
+
+// change gives an entry as others see it.
+func (tx *Tx) change(host identity.HostID, g group, i int) (Change, error) {
+	e := g.entries[i]
+	c := Change{
+		Seq: g.first + uint64(i), Host: host, Section: e.section, Kind: e.kind, Observed: e.observed.Time(), At: e.at.Time(),
+		Received: g.received.Time(), Epoch: g.epoch, BatchSeq: g.batchSeq,
+	}
+	var err error
+	switch e.kind {
+	case Added:
+		c.Key, c.New, err = tx.row(e.section, e.new)
+	case Removed:
+		c.Key, c.Old, err = tx.row(e.section, e.old)
+	case Changed:
+		if c.Key, c.Old, err = tx.row(e.section, e.old); err == nil {
+			_, c.New, err = tx.row(e.section, e.new)
+		}
+	default:
+		c.Old, c.New, c.Rows, c.Lost = e.was, e.is, e.rows, e.lost
+	}
+	if err != nil {
+		err = fmt.Errorf("change %d: %w", c.Seq, err)
+	}
+	return c, err
+}
+
+// Changes calls fn for the changes with numbers above after, in order; limit 0 is no
+// limit. ErrStop ends it early. fn may keep the change.
+func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
+	n := 0
+	return tx.groupsAfter(after, func(g group) error {
+		host, _, err := tx.HostByIndex(g.host)
+		if err != nil {
+			return err
+		}
+		for i := range g.entries {
+			if g.first+uint64(i) <= after {
+				continue
+			}
+			if limit > 0 && n == limit {
+				return ErrStop
+			}
+			n++
+			c, err := tx.change(host, g, i)
+			if err != nil {
+				return err
+			}
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// groupsAfter calls fn for the groups that hold changes with numbers above after.
+func (tx *Tx) groupsAfter(after uint64, fn func(group) error) error {
+	start := blockKey(after + 1)
+	err := tx.Table(tableChanges).ScanReverse(nil, blockKey(after+2), func(k, _ []byte) error {
+		start = slices.Clone(k)
+		return ErrStop
+	})
+	if err != nil {
+		return err
+	}
+	return tx.Table(tableChanges).ScanFrom(nil, start, func(k, v []byte) error {
+		return tx.blockGroups(binary.BigEndian.Uint64(k), v, false, func(h blockHead) bool { return h.last() > after }, func(g group) error {
+			if g.first+uint64(len(g.entries)) <= after+1 {
+				return nil
+			}
+			return fn(g)
+		})
+	})
+}
+
+// ChangeQuery selects changes of one host. The zero value selects all.
+type ChangeQuery struct {
+	After, Before uint64    // numbers greater and smaller; 0: no bound
+	From, To      time.Time // received after From and not after To; zero: no bound
+	Section       facts.ID  // 0: all
+	Limit         int       // 0: none
+	NewestFirst   bool
+}
+
+func (q ChangeQuery) blockFits(h blockHead) bool {
+	return (q.Section == 0 || h.sections&sectionBit(q.Section) != 0) &&
+		h.last() > q.After && (q.Before == 0 || h.first < q.Before) &&
+		(q.From.IsZero() || h.high > facts.TimeOf(q.From)) && (q.To.IsZero() || h.low <= facts.TimeOf(q.To))
+}
+
+func (q ChangeQuery) fits(g group, i int) bool {
+	seq := g.first + uint64(i)
+	return seq > q.After && (q.Before == 0 || seq < q.Before) && (q.Section == 0 || g.entries[i].section == q.Section) &&
+		(q.From.IsZero() || g.received > facts.TimeOf(q.From)) && (q.To.IsZero() || g.received <= facts.TimeOf(q.To))
+}
+
+// HostChanges calls fn for the changes of a host that q selects. ErrStop ends it early.
+func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) error) error {
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return err
+	}
+	return tx.hostGroups(rec.Index, q.NewestFirst, q.blockFits, q.collect(tx, func(uint32) (identity.HostID, error) { return id, nil }, fn))
+}
+
+// collect gives the changes of groups that q selects to fn, up to the limit.
+func (q ChangeQuery) collect(tx *Tx, hostOf func(uint32) (identity.HostID, error), fn func(Change) error) func(group) error {
+	n := 0
+	return func(g group) error {
+		host, err := hostOf(g.host)
+		if err != nil {
+			return err
+		}
+		for i := range g.entries {
+			if q.NewestFirst {
+				i = len(g.entries) - 1 - i
+			}
+			if !q.fits(g, i) {
+				continue
+			}
+			if q.Limit > 0 && n == q.Limit {
+				return ErrStop
+			}
+			n++
+			c, err := tx.change(host, g, i)
+			if err != nil {
+				return err
+			}
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// FleetQuery selects changes of several hosts.
+type FleetQuery struct {
+	ChangeQuery
+	Hosts *HostSet // nil: all
+}
+
+// ChangesBetween calls fn for the changes of the fleet that q selects, in the order of
+// their numbers. ErrStop ends it early.
+func (tx *Tx) ChangesBetween(q FleetQuery, fn func(Change) error) error {
+	names := map[uint32]identity.HostID{}
+	collect := q.collect(tx, func(index uint32) (id identity.HostID, err error) {
+		id, ok := names[index]
+		if !ok {
+			id, _, err = tx.HostByIndex(index)
+			names[index] = id
+		}
+		return id, err
+	}, fn)
+	each := func(k, v []byte) error {
+		if len(k) != 8 {
+			return &CorruptError{Table: tableChanges, Key: slices.Clone(k), Detail: "wrong length"}
+		}
+		return tx.blockGroups(binary.BigEndian.Uint64(k), v, q.NewestFirst, q.blockFits, func(g group) error {
+			if q.Hosts != nil && !q.Hosts.Contains(g.host) {
+				return nil
+			}
+			return collect(g)
+		})
+	}
+	if q.NewestFirst {
+		return tx.Table(tableChanges).ScanReverse(nil, nil, each)
+	}
+	return tx.Table(tableChanges).Scan(nil, each)
 }
 
 // appendBytes appends a length plus one and the bytes; zero is nil.
@@ -114,230 +616,6 @@ func (d *decoder) optional() []byte {
 	return d.take(n - 1)
 }
 
-// decode is the inverse of encode. The rows are copies.
-func (c *codec) decode(key, v []byte) (block, error) {
-	broken := func(detail string) (block, error) {
-		return block{}, &CorruptError{Table: tableChanges, Key: append([]byte(nil), key...), Detail: detail}
-	}
-	if len(v) == 0 {
-		return broken("empty block")
-	}
-	p := append([]byte(nil), v[1:]...)
-	if v[0] == blockZstd {
-		var err error
-		if p, err = c.unzip.DecodeAll(v[1:], nil); err != nil {
-			return broken(err.Error())
-		}
-	}
-	d := decoder{b: p}
-	var b block
-	copy(b.host[:], d.take(uint64(len(b.host))))
-	received := d.varint()
-	b.received = facts.Time(received).Time()
-	b.epoch, b.batchSeq = d.uint64(), d.uvarint()
-	n := d.count(blockChanges)
-	b.changes = make([]Change, 0, n)
-	last := uint64(0)
-	for range n {
-		last += d.uvarint()
-		b.changes = append(b.changes, Change{
-			Seq: last, Host: b.host, Section: facts.ID(d.uvarint()), Kind: ChangeKind(d.byte()),
-			Observed: facts.Time(d.varint() + received).Time(), Key: string(d.optional()), Old: d.optional(), New: d.optional(),
-			Received: b.received, Epoch: b.epoch, BatchSeq: b.batchSeq,
-		})
-	}
-	if d.bad || len(d.b) > 0 {
-		return broken("not decodable")
-	}
-	return b, nil
-}
-
-// reserve gives n new change numbers and returns the first.
-func (tx *Tx) reserve(n int) (uint64, error) {
-	if tx.lastChange == 0 {
-		last, err := tx.meta(metaLastChange)
-		if err != nil {
-			return 0, err
-		}
-		tx.lastChange = last
-	}
-	first := tx.lastChange + 1
-	tx.lastChange += uint64(n)
-	return first, tx.putMeta(metaLastChange, tx.lastChange)
-}
-
-// logChanges adds the changes, which have their numbers, to the log.
-func (tx *Tx) logChanges(index uint32, b block) error {
-	for changes := b.changes; len(changes) > 0; {
-		n, bytes := 0, 0
-		for n < len(changes) && n < blockChanges && bytes < blockBytes {
-			bytes += len(changes[n].Key) + len(changes[n].Old) + len(changes[n].New)
-			n++
-		}
-		b.changes, changes = changes[:n], changes[n:]
-		if err := tx.putBlock(index, b.changes[0].Seq, b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (tx *Tx) putBlock(index uint32, first uint64, b block) error {
-	key := binary.BigEndian.AppendUint64(nil, first)
-	if err := tx.Table(tableChanges).Put(key, tx.store.codec.encode(b)); err != nil {
-		return err
-	}
-	v := binary.AppendUvarint(nil, b.changes[len(b.changes)-1].Seq)
-	v = binary.AppendVarint(v, int64(facts.TimeOf(b.received)))
-	var sections uint64
-	for _, c := range b.changes {
-		sections |= sectionBit(c.Section)
-	}
-	v = binary.BigEndian.AppendUint64(v, sections)
-	return tx.Table(tableByHost).Put(append(indexKey(index), key...), v)
-}
-
-func (tx *Tx) dropBlock(index uint32, first uint64) error {
-	key := binary.BigEndian.AppendUint64(nil, first)
-	if err := tx.Table(tableChanges).Delete(key); err != nil {
-		return err
-	}
-	return tx.Table(tableByHost).Delete(append(indexKey(index), key...))
-}
-
-// LastChange returns the number of the newest change, 0 when there is none.
-func (tx *Tx) LastChange() (uint64, error) { return tx.meta(metaLastChange) }
-
-// HistoryFrom returns the moment from which on the log is complete: what Prune left
-// of older changes only leads to the current state. Zero: from the beginning.
-func (tx *Tx) HistoryFrom() (time.Time, error) {
-	ms, err := tx.meta(metaHistory)
-	return facts.Time(ms).Time(), err
-}
-
-// Changes calls fn for the changes with numbers above after, in order; limit 0 is no
-// limit. ErrStop ends it early. fn may keep the change.
-func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
-	start, err := tx.blockOf(after + 1)
-	if err != nil {
-		return err
-	}
-	n := 0
-	return tx.Table(tableChanges).ScanFrom(nil, start, func(k, v []byte) error {
-		b, err := tx.store.codec.decode(k, v)
-		if err != nil {
-			return err
-		}
-		for _, c := range b.changes {
-			if c.Seq <= after {
-				continue
-			}
-			if limit > 0 && n == limit {
-				return ErrStop
-			}
-			n++
-			if err := fn(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// blockOf returns the key of the block in which the change lies or would lie.
-func (tx *Tx) blockOf(seq uint64) (key []byte, err error) {
-	key = binary.BigEndian.AppendUint64(nil, seq)
-	err = tx.Table(tableChanges).ScanReverse(nil, binary.BigEndian.AppendUint64(nil, seq+1), func(k, _ []byte) error {
-		key = append([]byte(nil), k...)
-		return ErrStop
-	})
-	return key, err
-}
-
-// ChangeQuery selects changes of one host. The zero value selects all.
-type ChangeQuery struct {
-	After, Before uint64    // numbers greater and smaller; 0: no bound
-	From, To      time.Time // received after From and not after To; zero: no bound
-	Section       facts.ID  // 0: all
-	Limit         int       // 0: none
-	NewestFirst   bool
-}
-
-func (q ChangeQuery) spanFits(s span) bool {
-	return (q.Section == 0 || s.sections&sectionBit(q.Section) != 0) &&
-		s.last > q.After && (q.Before == 0 || s.first < q.Before) &&
-		(q.From.IsZero() || s.received.After(q.From)) && (q.To.IsZero() || !s.received.After(q.To))
-}
-
-func (q ChangeQuery) fits(c Change) bool {
-	return c.Seq > q.After && (q.Before == 0 || c.Seq < q.Before) && (q.Section == 0 || c.Section == q.Section)
-}
-
-// HostChanges calls fn for the changes of a host that q selects. ErrStop ends it early.
-func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) error) error {
-	rec, ok, err := tx.hostRecord(id)
-	if err != nil || !ok {
-		return err
-	}
-	n := 0
-	return tx.spans(rec.Index, q.NewestFirst, func(s span) error {
-		if !q.spanFits(s) {
-			return nil
-		}
-		b, err := tx.block(s.first)
-		if err != nil {
-			return err
-		}
-		for i := range b.changes {
-			c := b.changes[i]
-			if q.NewestFirst {
-				c = b.changes[len(b.changes)-1-i]
-			}
-			if !q.fits(c) {
-				continue
-			}
-			if q.Limit > 0 && n == q.Limit {
-				return ErrStop
-			}
-			n++
-			if err := fn(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// spans calls fn for the blocks of a host by number.
-func (tx *Tx) spans(index uint32, newestFirst bool, fn func(span) error) error {
-	prefix := indexKey(index)
-	each := func(k, v []byte) error {
-		d := decoder{b: v}
-		s := span{last: d.uvarint(), received: facts.Time(d.varint()).Time(), sections: d.uint64()}
-		if d.bad || len(k) != len(prefix)+8 {
-			return &CorruptError{Table: tableByHost, Key: append([]byte(nil), k...), Detail: "not decodable"}
-		}
-		s.first = binary.BigEndian.Uint64(k[len(prefix):])
-		return fn(s)
-	}
-	if newestFirst {
-		return tx.Table(tableByHost).ScanReverse(prefix, nil, each)
-	}
-	return tx.Table(tableByHost).Scan(prefix, each)
-}
-
-func (tx *Tx) block(first uint64) (block, error) {
-	key := binary.BigEndian.AppendUint64(nil, first)
-	v, err := tx.Table(tableChanges).Get(key)
-	if err != nil {
-		return block{}, err
-	}
-	if v == nil {
-		return block{}, &CorruptError{Table: tableChanges, Key: key, Detail: "block is missing"}
-	}
-	return tx.store.codec.decode(key, v)
-}
-
 // Cursor returns how far the view of that name has read the change log.
 func (tx *Tx) Cursor(view string) (uint64, error) {
 	v, err := tx.Table(tableCursors).Get([]byte(view))
@@ -350,136 +628,4 @@ func (tx *Tx) Cursor(view string) (uint64, error) {
 // SetCursor notes how far the view has read. Prune keeps what a view has not read.
 func (tx *Tx) SetCursor(view string, seq uint64) error {
 	return tx.Table(tableCursors).Put([]byte(view), binary.BigEndian.AppendUint64(nil, seq))
-}
-
-// pruneBlocks is how many blocks one transaction of Prune looks at.
-const pruneBlocks = 256
-
-// Prune takes changes received before that moment out of the log, except those that
-// made a row or a status what it is now: replaying the log still gives the current
-// state exactly. It returns how many changes it took out.
-func (s *Store) Prune(before time.Time) (int, error) {
-	total, from := 0, uint64(0)
-	for {
-		n, next, err := 0, uint64(0), error(nil)
-		err = s.Update(func(tx *Tx) error {
-			n, next, err = tx.prune(before, from)
-			return err
-		})
-		total += n
-		if err != nil || next == 0 {
-			return total, err
-		}
-		from = next
-	}
-}
-
-// prune looks at some blocks from that number on and returns where to go on, 0 at the end.
-func (tx *Tx) prune(before time.Time, from uint64) (dropped int, next uint64, err error) {
-	unread, err := tx.slowestCursor()
-	if err != nil {
-		return 0, 0, err
-	}
-	type found struct {
-		first uint64
-		b     block
-	}
-	var blocks []found
-	err = tx.Table(tableChanges).ScanFrom(nil, binary.BigEndian.AppendUint64(nil, from), func(k, v []byte) error {
-		b, err := tx.store.codec.decode(k, v)
-		if err != nil {
-			return err
-		}
-		first := binary.BigEndian.Uint64(k)
-		if !b.received.Before(before) || b.changes[len(b.changes)-1].Seq > unread {
-			return ErrStop
-		}
-		if len(blocks) == pruneBlocks {
-			next = first
-			return ErrStop
-		}
-		blocks = append(blocks, found{first, b})
-		return nil
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, f := range blocks {
-		n, err := tx.pruneBlock(f.first, f.b)
-		if err != nil {
-			return 0, 0, err
-		}
-		dropped += n
-	}
-	if dropped == 0 {
-		return 0, next, nil
-	}
-	history, err := tx.meta(metaHistory)
-	if err != nil {
-		return 0, 0, err
-	}
-	return dropped, next, tx.putMeta(metaHistory, max(history, uint64(facts.TimeOf(before))))
-}
-
-func (tx *Tx) pruneBlock(first uint64, b block) (dropped int, err error) {
-	rec, ok, err := tx.hostRecord(b.host)
-	if err != nil || !ok {
-		return 0, errors.Join(err, fmt.Errorf("change %d: %w: %s", first, ErrUnknownHost, b.host))
-	}
-	states, err := tx.sections(rec.Index)
-	if err != nil {
-		return 0, err
-	}
-	var keep []Change
-	for _, c := range b.changes {
-		live, err := tx.live(rec.Index, states, c)
-		if err != nil {
-			return 0, err
-		}
-		if !live {
-			dropped++
-			continue
-		}
-		if c.Kind == Changed {
-			c.Kind = Added
-		}
-		c.Old = nil
-		keep = append(keep, c)
-	}
-	switch {
-	case dropped == 0:
-		return 0, nil
-	case len(keep) == 0:
-		return dropped, tx.dropBlock(rec.Index, first)
-	}
-	b.changes = keep
-	return dropped, tx.putBlock(rec.Index, first, b)
-}
-
-// live reports whether the change made its row or status what it is now.
-func (tx *Tx) live(index uint32, states []SectionState, c Change) (bool, error) {
-	switch c.Kind {
-	case Removed:
-		return false, nil
-	case StatusChanged:
-		for _, s := range states {
-			if s.Section == c.Section {
-				return s.Since == c.Seq, nil
-			}
-		}
-		return false, nil
-	}
-	_, since, err := tx.row(index, c.Section, c.Key)
-	return since == c.Seq, err
-}
-
-func (tx *Tx) slowestCursor() (uint64, error) {
-	slowest := ^uint64(0)
-	err := tx.Table(tableCursors).Scan(nil, func(_, v []byte) error {
-		if len(v) == 8 {
-			slowest = min(slowest, binary.BigEndian.Uint64(v))
-		}
-		return nil
-	})
-	return slowest, err
 }

@@ -69,19 +69,19 @@ func stateOf(states []SectionState, id facts.ID) ([]SectionState, int) {
 	return states, i
 }
 
-// encodeSections gives for each section: number, status, flags, times, digest, number
-// of rows, change number, reason.
+// encodeSections gives for each section: number, status, flags, times relative to
+// those before, digest, number of rows, change number, reason.
 func encodeSections(states []SectionState) []byte {
 	var b []byte
+	last := facts.Time(0)
 	for _, s := range states {
-		var flags byte
-		if s.Doubtful {
-			flags = 1
-		}
+		observed, known, at := facts.TimeOf(s.ObservedAt), facts.TimeOf(s.KnownAt), facts.TimeOf(s.At)
 		b = binary.AppendUvarint(b, uint64(s.Section))
-		b = append(b, byte(s.Status), flags)
-		b = binary.AppendVarint(b, int64(facts.TimeOf(s.ObservedAt)))
-		b = binary.AppendVarint(b, int64(facts.TimeOf(s.KnownAt)))
+		b = append(b, byte(s.Status), boolByte(s.Doubtful))
+		b = binary.AppendVarint(b, int64(observed-last))
+		b = binary.AppendVarint(b, int64(known-observed))
+		b = binary.AppendVarint(b, int64(at-observed))
+		last = observed
 		b = binary.BigEndian.AppendUint64(b, uint64(s.Digest))
 		b = binary.AppendUvarint(b, uint64(s.Rows))
 		b = binary.AppendUvarint(b, s.Since)
@@ -93,11 +93,14 @@ func encodeSections(states []SectionState) []byte {
 
 func decodeSections(v []byte) (states []SectionState, ok bool) {
 	d := decoder{b: v}
+	last := facts.Time(0)
 	for len(d.b) > 0 && !d.bad {
 		s := SectionState{Section: facts.ID(d.uvarint()), Status: facts.Status(d.byte())}
 		s.Doubtful = d.byte() != 0
-		s.ObservedAt = facts.Time(d.varint()).Time()
-		s.KnownAt = facts.Time(d.varint()).Time()
+		last += facts.Time(d.varint())
+		s.ObservedAt = last.Time()
+		s.KnownAt = (last + facts.Time(d.varint())).Time()
+		s.At = (last + facts.Time(d.varint())).Time()
 		s.Digest = facts.Digest(d.uint64())
 		s.Rows = int(d.uvarint())
 		s.Since = d.uvarint()

@@ -1,6 +1,10 @@
 // Package store is the only door to the collector's state file: transactions,
 // facts with their change log, duplicate removal, and tables for other packages.
 //
+// What hosts share of their rows is an item of a dictionary; a host holds a set of
+// items and an item a set of hosts (docs/adr/0021). The log tells how each state came
+// from the one before, so that a State can be had of any moment (docs/adr/0022).
+//
 // The file is bbolt. Every value carries a checksum over table, key and value that
 // is verified on each read; a mismatch is ErrCorrupt and never a value. Every table
 // carries the number and the sum of its records, so that a page that silently
@@ -35,7 +39,7 @@ const FileName = "state.db"
 
 // formatVersion is the layout of the tables of this package. A file with a higher
 // one was written by a newer collector and is refused.
-const formatVersion = 1
+const formatVersion = 2
 
 // Config says where the state is and how to treat it.
 type Config struct {
@@ -93,6 +97,9 @@ func Open(c Config) (_ *Store, err error) {
 	}
 	if s.db, err = openBolt(c.Path, c.NoSync); err != nil {
 		return nil, fmt.Errorf("open state file %q: %w", c.Path, err)
+	}
+	if err := s.upgrade(); err != nil {
+		return nil, err
 	}
 	if err := s.compareHighMark(); err != nil {
 		return nil, err
@@ -234,7 +241,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := tx.flushTables(); err != nil {
+	if err := tx.flush(); err != nil {
 		return err
 	}
 	txid := uint64(b.ID())
@@ -243,6 +250,17 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	}
 	done = true
 	return s.committed(tx, txid)
+}
+
+// flush writes what the transaction gathered.
+func (tx *Tx) flush() error {
+	if err := tx.flushHave(); err != nil {
+		return err
+	}
+	if err := tx.flushLog(); err != nil {
+		return err
+	}
+	return tx.flushTables()
 }
 
 // commit makes the transaction durable. When bbolt panics over a damaged page the

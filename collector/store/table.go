@@ -16,8 +16,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 const sumSize = 4
 
 // fillPercent is how full pages are left when they are split. Keys mostly come in
-// ascending runs (the rows of a section, the change log), which half-full pages, the
-// default of bbolt, would spread over twice the space.
+// ascending runs (hosts, items, the change log), which half-full pages, the default
+// of bbolt, would spread over twice the space.
 const fillPercent = 0.9
 
 // catalogue is the bucket with the number and the sum of the records of each table.
@@ -29,7 +29,9 @@ type Tx struct {
 	store      *Store
 	b          *bolt.Tx
 	tables     map[string]*table
-	lastChange uint64 // the newest change this transaction logged, 0: none
+	lastChange uint64     // the newest change this transaction logged, 0: none
+	groups     []group    // logged, not yet written
+	edits      []haveEdit // of the inverted index, not yet written
 }
 
 // Table is a named, ordered map from keys to values within a transaction. The zero

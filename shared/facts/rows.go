@@ -4,32 +4,36 @@ import "strconv"
 
 // In every row: a column without omitempty is always known; the others are absent
 // when the system does not say, never zero or "unknown". Sizes are bytes.
+//
+// The tag store says how the collector keeps a row small (ADR 21): "host" marks a
+// column, never one of the key, whose value is each host's own while the rest of the
+// row is the same on many hosts; "own" on any column says that the whole row is.
 
 // OSRow is the operating system release, from os-release(5) or its like.
 type OSRow struct {
-	ID           string `json:"id" cbor:"1,keyasint"`                                         // os-release ID, e.g. "debian"; "windows", "darwin"
-	Name         string `json:"name" cbor:"2,keyasint"`                                       // for people: PRETTY_NAME
-	Version      string `json:"version,omitempty" cbor:"3,keyasint,omitempty"`                // most exact known, e.g. "12.5"
-	VersionID    string `json:"version_id,omitempty" cbor:"4,keyasint,omitempty"`             // os-release VERSION_ID
-	Codename     string `json:"codename,omitempty" cbor:"5,keyasint,omitempty"`               // e.g. "bookworm"
-	Like         string `json:"like,omitempty" cbor:"6,keyasint,omitempty"`                   // os-release ID_LIKE
-	Family       string `json:"family" cbor:"7,keyasint"`                                     // linux, windows, darwin, freebsd
-	Arch         string `json:"arch,omitempty" cbor:"8,keyasint,omitempty"`                   // machine architecture as the system names it, e.g. "x86_64"
-	Hostname     string `json:"hostname,omitempty" cbor:"9,keyasint,omitempty"`               // as configured
-	MachineID    string `json:"machine_id,omitempty" cbor:"10,keyasint,omitempty"`            // hash of machine-id(5), never the id itself
-	Timezone     string `json:"timezone,omitempty" cbor:"11,keyasint,omitempty"`              // IANA name
-	SupportEnd   string `json:"support_end,omitempty" cbor:"12,keyasint,omitempty"`           // os-release SUPPORT_END, a date
-	InitSystem   string `json:"init_system,omitempty" cbor:"13,keyasint,omitempty"`           // systemd, openrc, sysvinit, ...
-	Virtualised  string `json:"virtualised,omitempty" cbor:"14,keyasint,omitempty"`           // hypervisor or container kind where known
-	VariantID    string `json:"variant_id,omitempty" cbor:"15,keyasint,omitempty"`            // os-release VARIANT_ID
-	BuildID      string `json:"build_id,omitempty" cbor:"16,keyasint,omitempty"`              // os-release BUILD_ID
-	Manufacturer string `json:"manufacturer,omitempty" cbor:"17,keyasint,omitempty"`          // vendor of the system
-	InstalledAt  Time   `json:"installed_at,omitempty,omitzero" cbor:"18,keyasint,omitempty"` // when the system was installed
-	Product      string `json:"product,omitempty" cbor:"19,keyasint,omitempty"`               // name without version: os-release NAME
-	VersionName  string `json:"version_name,omitempty" cbor:"20,keyasint,omitempty"`          // version for people: os-release VERSION
-	Lineage      string `json:"lineage,omitempty" cbor:"21,keyasint,omitempty"`               // whose packages and layout it follows: debian, redhat, suse, archlinux ...
-	Major        string `json:"major,omitempty" cbor:"22,keyasint,omitempty"`                 // first part of Version
-	Minor        string `json:"minor,omitempty" cbor:"23,keyasint,omitempty"`                 // second part of Version
+	ID           string `json:"id" cbor:"1,keyasint"`                                                      // os-release ID, e.g. "debian"; "windows", "darwin"
+	Name         string `json:"name" cbor:"2,keyasint"`                                                    // for people: PRETTY_NAME
+	Version      string `json:"version,omitempty" cbor:"3,keyasint,omitempty"`                             // most exact known, e.g. "12.5"
+	VersionID    string `json:"version_id,omitempty" cbor:"4,keyasint,omitempty"`                          // os-release VERSION_ID
+	Codename     string `json:"codename,omitempty" cbor:"5,keyasint,omitempty"`                            // e.g. "bookworm"
+	Like         string `json:"like,omitempty" cbor:"6,keyasint,omitempty"`                                // os-release ID_LIKE
+	Family       string `json:"family" cbor:"7,keyasint"`                                                  // linux, windows, darwin, freebsd
+	Arch         string `json:"arch,omitempty" cbor:"8,keyasint,omitempty"`                                // machine architecture as the system names it, e.g. "x86_64"
+	Hostname     string `json:"hostname,omitempty" cbor:"9,keyasint,omitempty" store:"host"`               // as configured
+	MachineID    string `json:"machine_id,omitempty" cbor:"10,keyasint,omitempty" store:"host"`            // hash of machine-id(5), never the id itself
+	Timezone     string `json:"timezone,omitempty" cbor:"11,keyasint,omitempty"`                           // IANA name
+	SupportEnd   string `json:"support_end,omitempty" cbor:"12,keyasint,omitempty"`                        // os-release SUPPORT_END, a date
+	InitSystem   string `json:"init_system,omitempty" cbor:"13,keyasint,omitempty"`                        // systemd, openrc, sysvinit, ...
+	Virtualised  string `json:"virtualised,omitempty" cbor:"14,keyasint,omitempty"`                        // hypervisor or container kind where known
+	VariantID    string `json:"variant_id,omitempty" cbor:"15,keyasint,omitempty"`                         // os-release VARIANT_ID
+	BuildID      string `json:"build_id,omitempty" cbor:"16,keyasint,omitempty"`                           // os-release BUILD_ID
+	Manufacturer string `json:"manufacturer,omitempty" cbor:"17,keyasint,omitempty"`                       // vendor of the system
+	InstalledAt  Time   `json:"installed_at,omitempty,omitzero" cbor:"18,keyasint,omitempty" store:"host"` // when the system was installed
+	Product      string `json:"product,omitempty" cbor:"19,keyasint,omitempty"`                            // name without version: os-release NAME
+	VersionName  string `json:"version_name,omitempty" cbor:"20,keyasint,omitempty"`                       // version for people: os-release VERSION
+	Lineage      string `json:"lineage,omitempty" cbor:"21,keyasint,omitempty"`                            // whose packages and layout it follows: debian, redhat, suse, archlinux ...
+	Major        string `json:"major,omitempty" cbor:"22,keyasint,omitempty"`                              // first part of Version
+	Minor        string `json:"minor,omitempty" cbor:"23,keyasint,omitempty"`                              // second part of Version
 }
 
 // Key implements Row: there is one.
@@ -53,8 +57,8 @@ type SystemRow struct {
 	Manufacturer string `json:"manufacturer,omitempty" cbor:"1,keyasint,omitempty"`
 	Product      string `json:"product,omitempty" cbor:"2,keyasint,omitempty"`
 	Version      string `json:"version,omitempty" cbor:"3,keyasint,omitempty"`
-	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty"`
-	UUID         string `json:"uuid,omitempty" cbor:"5,keyasint,omitempty"`
+	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty" store:"host"`
+	UUID         string `json:"uuid,omitempty" cbor:"5,keyasint,omitempty" store:"host"`
 	SKU          string `json:"sku,omitempty" cbor:"6,keyasint,omitempty"`
 	Family       string `json:"family,omitempty" cbor:"7,keyasint,omitempty"`
 }
@@ -67,8 +71,8 @@ type BoardRow struct {
 	Manufacturer string `json:"manufacturer,omitempty" cbor:"1,keyasint,omitempty"`
 	Product      string `json:"product,omitempty" cbor:"2,keyasint,omitempty"`
 	Version      string `json:"version,omitempty" cbor:"3,keyasint,omitempty"`
-	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty"`
-	AssetTag     string `json:"asset_tag,omitempty" cbor:"5,keyasint,omitempty"`
+	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty" store:"host"`
+	AssetTag     string `json:"asset_tag,omitempty" cbor:"5,keyasint,omitempty" store:"host"`
 	Handle       string `json:"handle,omitempty" cbor:"6,keyasint,omitempty"` // SMBIOS handle where there are several
 }
 
@@ -94,8 +98,8 @@ type ChassisRow struct {
 	Type         string `json:"type,omitempty" cbor:"1,keyasint,omitempty"` // SMBIOS 7.4.1, in lower case: desktop, notebook, rack mount chassis
 	Manufacturer string `json:"manufacturer,omitempty" cbor:"2,keyasint,omitempty"`
 	Version      string `json:"version,omitempty" cbor:"3,keyasint,omitempty"`
-	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty"`
-	AssetTag     string `json:"asset_tag,omitempty" cbor:"5,keyasint,omitempty"`
+	Serial       string `json:"serial,omitempty" cbor:"4,keyasint,omitempty" store:"host"`
+	AssetTag     string `json:"asset_tag,omitempty" cbor:"5,keyasint,omitempty" store:"host"`
 }
 
 // Key implements Row: there is one.
@@ -142,7 +146,7 @@ type MemoryModuleRow struct {
 	ConfiguredMT int    `json:"configured_mt,omitempty" cbor:"7,keyasint,omitempty"`
 	Manufacturer string `json:"manufacturer,omitempty" cbor:"8,keyasint,omitempty"`
 	Part         string `json:"part,omitempty" cbor:"9,keyasint,omitempty"`
-	Serial       string `json:"serial,omitempty" cbor:"10,keyasint,omitempty"`
+	Serial       string `json:"serial,omitempty" cbor:"10,keyasint,omitempty" store:"host"`
 	ECC          bool   `json:"ecc,omitempty" cbor:"11,keyasint,omitempty"`
 	Handle       string `json:"handle,omitempty" cbor:"12,keyasint,omitempty"`
 }
@@ -158,7 +162,7 @@ type BlockDeviceRow struct {
 	SizeBytes   int64  `json:"size_bytes" cbor:"4,keyasint"`
 	Model       string `json:"model,omitempty" cbor:"5,keyasint,omitempty"`
 	Vendor      string `json:"vendor,omitempty" cbor:"6,keyasint,omitempty"`
-	Serial      string `json:"serial,omitempty" cbor:"7,keyasint,omitempty"`
+	Serial      string `json:"serial,omitempty" cbor:"7,keyasint,omitempty" store:"own"`
 	WWN         string `json:"wwn,omitempty" cbor:"8,keyasint,omitempty"`
 	Firmware    string `json:"firmware,omitempty" cbor:"9,keyasint,omitempty"`
 	Transport   string `json:"transport,omitempty" cbor:"10,keyasint,omitempty"` // sata, nvme, usb, virtio ...
@@ -181,7 +185,7 @@ func (r *BlockDeviceRow) Key() string { return r.Name }
 // FilesystemRow is a mounted file system. Its fill level is a metric, its size a fact.
 type FilesystemRow struct {
 	Mount     string `json:"mount" cbor:"1,keyasint"`
-	Device    string `json:"device" cbor:"2,keyasint"`
+	Device    string `json:"device" cbor:"2,keyasint" store:"own"`
 	Type      string `json:"type" cbor:"3,keyasint"`
 	Options   string `json:"options,omitempty" cbor:"4,keyasint,omitempty"`
 	SizeBytes int64  `json:"size_bytes,omitempty" cbor:"5,keyasint,omitempty"`
@@ -196,7 +200,7 @@ func (r *FilesystemRow) Key() string { return key(r.Mount, r.Device, r.Type) }
 type InterfaceRow struct {
 	Name         string `json:"name" cbor:"1,keyasint"`
 	Index        int    `json:"index,omitempty" cbor:"2,keyasint,omitempty"`
-	MAC          string `json:"mac,omitempty" cbor:"3,keyasint,omitempty"`
+	MAC          string `json:"mac,omitempty" cbor:"3,keyasint,omitempty" store:"own"`
 	MTU          int    `json:"mtu,omitempty" cbor:"4,keyasint,omitempty"`
 	State        string `json:"state,omitempty" cbor:"5,keyasint,omitempty"`      // RFC 2863 operational state: up, down, unknown, dormant ...
 	Type         string `json:"type,omitempty" cbor:"6,keyasint,omitempty"`       // ethernet, loopback, bridge, bond, vlan, wireless, tunnel ...
@@ -219,7 +223,7 @@ func (r *InterfaceRow) Key() string { return r.Name }
 // AddressRow is an address of an interface.
 type AddressRow struct {
 	Interface string `json:"interface" cbor:"1,keyasint"`
-	Address   string `json:"address" cbor:"2,keyasint"`
+	Address   string `json:"address" cbor:"2,keyasint" store:"own"`
 	Prefix    int    `json:"prefix" cbor:"3,keyasint"`                    // length in bits
 	Family    string `json:"family" cbor:"4,keyasint"`                    // inet, inet6
 	Scope     string `json:"scope,omitempty" cbor:"5,keyasint,omitempty"` // global, link, host
@@ -234,7 +238,7 @@ func (r *AddressRow) Key() string { return key(r.Interface, r.Address, strconv.I
 // RouteRow is a route; one for each next hop.
 type RouteRow struct {
 	Destination string `json:"destination" cbor:"1,keyasint"` // prefix, "default" for all
-	Gateway     string `json:"gateway,omitempty" cbor:"2,keyasint,omitempty"`
+	Gateway     string `json:"gateway,omitempty" cbor:"2,keyasint,omitempty" store:"own"`
 	Interface   string `json:"interface,omitempty" cbor:"3,keyasint,omitempty"`
 	Metric      int    `json:"metric,omitempty" cbor:"4,keyasint,omitempty"`
 	Family      string `json:"family" cbor:"5,keyasint"`                       // inet, inet6
@@ -258,7 +262,7 @@ type ListeningSocketRow struct {
 	Address  string `json:"address" cbor:"2,keyasint"`
 	Port     int    `json:"port" cbor:"3,keyasint"`
 	Process  string `json:"process,omitempty" cbor:"4,keyasint,omitempty"` // its name; absent when the rights do not suffice
-	PID      int    `json:"pid,omitempty" cbor:"5,keyasint,omitempty"`
+	PID      int    `json:"pid,omitempty" cbor:"5,keyasint,omitempty" store:"host"`
 	UID      int    `json:"uid" cbor:"6,keyasint"`
 	Exe      string `json:"exe,omitempty" cbor:"7,keyasint,omitempty"`
 	Unit     string `json:"unit,omitempty" cbor:"8,keyasint,omitempty"` // service of the process, named as in services; from its cgroup
@@ -288,7 +292,7 @@ type PackageRow struct {
 	SourceVersion string `json:"source_version,omitempty" cbor:"6,keyasint,omitempty"` // where it differs from Version
 	Vendor        string `json:"vendor,omitempty" cbor:"7,keyasint,omitempty"`         // vendor or maintainer
 	SizeBytes     int64  `json:"size_bytes,omitempty" cbor:"8,keyasint,omitempty"`
-	InstalledAt   Time   `json:"installed_at,omitempty,omitzero" cbor:"9,keyasint,omitempty"`
+	InstalledAt   Time   `json:"installed_at,omitempty,omitzero" cbor:"9,keyasint,omitempty" store:"host"`
 	Category      string `json:"category,omitempty" cbor:"10,keyasint,omitempty"` // deb section, rpm group
 	Held          bool   `json:"held,omitempty" cbor:"11,keyasint,omitempty"`     // an administrator forbade changing it
 	Auto          bool   `json:"auto,omitempty" cbor:"12,keyasint,omitempty"`     // installed as a dependency
@@ -336,7 +340,7 @@ const (
 // the index is IndexTime seen from the reader's clock.
 type PatchStateRow struct {
 	Verdict            string   `json:"verdict" cbor:"1,keyasint"`
-	Reason             string   `json:"reason,omitempty" cbor:"2,keyasint,omitempty"`
+	Reason             string   `json:"reason,omitempty" cbor:"2,keyasint,omitempty" store:"own"`
 	IndexTime          Time     `json:"index_time,omitempty,omitzero" cbor:"3,keyasint,omitempty"` // when the oldest needed index was fetched or confirmed
 	IndexMaxAgeSeconds int64    `json:"index_max_age_seconds,omitempty" cbor:"4,keyasint,omitempty"`
 	RebootRequired     *bool    `json:"reboot_required,omitempty" cbor:"5,keyasint,omitempty"` // absent: not known

@@ -1,0 +1,303 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/wire"
+)
+
+// held is a section of a host as it is stored: the rows that are items, and those
+// that are the host's own.
+type held struct {
+	items []heldItem   // by number
+	own   []facts.Item // by key
+}
+
+// heldItem is an item on a host, with the columns that are the host's own.
+type heldItem struct {
+	id    uint32
+	pairs []byte
+}
+
+// ref names one row in a way that the log and held share: an item with the host's
+// columns, or a whole row.
+type ref struct {
+	item uint32 // 0: a row of the host's own
+	key  string // of such a row
+	data []byte // the host's columns of an item, or the whole row
+}
+
+func (h *held) rows() int { return len(h.items) + len(h.own) }
+
+func (h *held) findItem(id uint32) (int, bool) {
+	return slices.BinarySearchFunc(h.items, id, func(it heldItem, id uint32) int { return cmp.Compare(it.id, id) })
+}
+
+func (h *held) findOwn(key string) (int, bool) {
+	return slices.BinarySearchFunc(h.own, key, func(it facts.Item, key string) int { return cmp.Compare(it.Key, key) })
+}
+
+// put adds a row or replaces the one with the same number or key.
+func (h *held) put(r ref) {
+	if r.item == 0 {
+		i, found := h.findOwn(r.key)
+		if !found {
+			h.own = slices.Insert(h.own, i, facts.Item{})
+		}
+		h.own[i] = facts.Item{Key: r.key, Data: r.data}
+		return
+	}
+	i, found := h.findItem(r.item)
+	if !found {
+		h.items = slices.Insert(h.items, i, heldItem{})
+	}
+	h.items[i] = heldItem{r.item, r.data}
+}
+
+// drop takes a row away.
+func (h *held) drop(r ref) {
+	if r.item == 0 {
+		if i, found := h.findOwn(r.key); found {
+			h.own = slices.Delete(h.own, i, i+1)
+		}
+		return
+	}
+	if i, found := h.findItem(r.item); found {
+		h.items = slices.Delete(h.items, i, i+1)
+	}
+}
+
+// fill puts many new rows into an empty section at once.
+func (h *held) fill(entries []entry) {
+	for _, e := range entries {
+		if e.new.item != 0 {
+			h.items = append(h.items, heldItem{e.new.item, e.new.data})
+		} else {
+			h.own = append(h.own, facts.Item{Key: e.new.key, Data: e.new.data})
+		}
+	}
+	slices.SortFunc(h.items, func(a, b heldItem) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(h.own, func(a, b facts.Item) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+// The forms of a column of the host's own values.
+const (
+	columnUints = 0 // unit, then for each item: 0 absent, else 1 and the signed distance to the value before, in units
+	columnBytes = 1 // for each item: 0 absent, else length and one, and the encoded value
+)
+
+// encode gives the numbers of the items, the columns of the host's own values, and
+// the whole rows with what their keys do not share with the key before.
+func (h *held) encode(c *codec) []byte {
+	ids := make([]uint32, len(h.items))
+	for i, it := range h.items {
+		ids[i] = it.id
+	}
+	set := appendSet(nil, ids, 0)
+	p := append(binary.AppendUvarint(nil, uint64(len(set))), set...)
+	p = h.appendColumns(p)
+	p = binary.AppendUvarint(p, uint64(len(h.own)))
+	last := ""
+	for _, it := range h.own {
+		n := 0
+		for n < len(last) && n < len(it.Key) && last[n] == it.Key[n] {
+			n++
+		}
+		p = binary.AppendUvarint(p, uint64(n))
+		p = append(binary.AppendUvarint(p, uint64(len(it.Key)-n)), it.Key[n:]...)
+		p = append(binary.AppendUvarint(p, uint64(len(it.Data))), it.Data...)
+		last = it.Key
+	}
+	return c.pack(p)
+}
+
+func (h *held) appendColumns(p []byte) []byte {
+	columns := map[uint64][][]byte{}
+	for i, it := range h.items {
+		// The pairs were cut by SplitRow: they are well formed.
+		_ = wire.PairsOf(it.pairs, func(column uint64, _, value []byte) {
+			if columns[column] == nil {
+				columns[column] = make([][]byte, len(h.items))
+			}
+			columns[column][i] = value
+		})
+	}
+	p = binary.AppendUvarint(p, uint64(len(columns)))
+	for _, column := range slices.Sorted(maps.Keys(columns)) {
+		p = appendColumn(binary.AppendUvarint(p, column), columns[column])
+	}
+	return p
+}
+
+func appendColumn(p []byte, values [][]byte) []byte {
+	numbers, unit := make([]uint64, len(values)), uint64(1000)
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		n, ok := wire.UintValue(v)
+		if !ok {
+			return appendByteColumn(p, values)
+		}
+		if n%unit != 0 {
+			unit = 1 // times in milliseconds are often whole seconds
+		}
+		numbers[i] = n
+	}
+	p = binary.AppendUvarint(append(p, columnUints), unit)
+	last := uint64(0)
+	for i, v := range values {
+		if v == nil {
+			p = append(p, 0)
+			continue
+		}
+		n := numbers[i] / unit
+		p = append(p, 1)
+		p = binary.AppendVarint(p, int64(n-last))
+		last = n
+	}
+	return p
+}
+
+func appendByteColumn(p []byte, values [][]byte) []byte {
+	p = append(p, columnBytes)
+	for _, v := range values {
+		p = appendBytes(p, v)
+	}
+	return p
+}
+
+// decodeHeld is the inverse of encode; false: it is not one.
+func decodeHeld(c *codec, v []byte) (*held, bool) {
+	p, err := c.unpack(v)
+	if err != nil {
+		return nil, false
+	}
+	d := decoder{b: p}
+	h := &held{}
+	if !eachOf(d.bytes(), func(id uint32) { h.items = append(h.items, heldItem{id: id}) }) {
+		return nil, false
+	}
+	for range d.count(1 << 16) {
+		h.readColumn(&d)
+	}
+	last := ""
+	for range d.uvarint() {
+		n := d.uvarint()
+		if n > uint64(len(last)) || d.bad {
+			return nil, false
+		}
+		last = last[:n] + string(d.bytes())
+		h.own = append(h.own, facts.Item{Key: last, Data: d.bytes()})
+	}
+	return h, !d.bad && len(d.b) == 0
+}
+
+func (h *held) readColumn(d *decoder) {
+	column := d.uvarint()
+	switch d.byte() {
+	case columnUints:
+		unit, n := d.uvarint(), uint64(0)
+		for i := range h.items {
+			if d.byte() != 0 {
+				n += uint64(d.varint())
+				h.items[i].pairs = wire.AppendUint(h.items[i].pairs, column, n*unit)
+			}
+		}
+	case columnBytes:
+		for i := range h.items {
+			if v := d.optional(); v != nil {
+				h.items[i].pairs = wire.AppendPair(h.items[i].pairs, column, v)
+			}
+		}
+	default:
+		d.bad = true
+	}
+}
+
+// held reads a section of a host; nothing stored is an empty section.
+func (tx *Tx) held(index uint32, section facts.ID) (*held, error) {
+	key := sectionKey(index, section)
+	v, err := tx.Table(tableHeld).Get(key)
+	if err != nil || v == nil {
+		return &held{}, err
+	}
+	h, ok := decodeHeld(tx.store.codec, v)
+	if !ok {
+		return nil, &CorruptError{Table: tableHeld, Key: key, Detail: "not decodable"}
+	}
+	return h, nil
+}
+
+func (tx *Tx) putHeld(index uint32, section facts.ID, h *held) error {
+	key := sectionKey(index, section)
+	if h.rows() == 0 {
+		return tx.Table(tableHeld).Delete(key)
+	}
+	return tx.Table(tableHeld).Put(key, h.encode(tx.store.codec))
+}
+
+// row gives a row in its encoding.
+func (tx *Tx) row(section facts.ID, r ref) (key string, data []byte, err error) {
+	if r.item == 0 {
+		return r.key, r.data, nil
+	}
+	it, err := tx.item(r.item)
+	if err != nil {
+		return "", nil, err
+	}
+	if it.Section != section {
+		return "", nil, &CorruptError{Table: tableItems, Key: itemKey(r.item), Detail: "is of another section"}
+	}
+	data, err = wire.JoinRow(it.Data, r.data)
+	if err != nil {
+		return "", nil, &CorruptError{Table: tableHeld, Key: itemKey(r.item), Detail: err.Error()}
+	}
+	return it.Key, data, nil
+}
+
+// rowsOf gives all rows of a section, by key.
+func (tx *Tx) rowsOf(section facts.ID, h *held) ([]facts.Item, error) {
+	out := make([]facts.Item, 0, h.rows())
+	for _, it := range h.items {
+		key, data, err := tx.row(section, ref{item: it.id, data: it.pairs})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, facts.Item{Key: key, Data: data})
+	}
+	out = append(out, h.own...)
+	slices.SortFunc(out, func(a, b facts.Item) int { return cmp.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// find returns the row with that key; false when there is none.
+func (tx *Tx) find(section facts.ID, h *held, key string) (r ref, found bool, err error) {
+	if i, ok := h.findOwn(key); ok {
+		return ref{key: key, data: h.own[i].Data}, true, nil
+	}
+	err = tx.itemsOfKey(section, key, func(id uint32) error {
+		i, ok := h.findItem(id)
+		if !ok {
+			return nil
+		}
+		r, found = ref{item: id, data: h.items[i].pairs}, true
+		return ErrStop
+	})
+	return r, found, err
+}
+
+// refOf returns how a row is stored, making its item if need be.
+func (tx *Tx) refOf(section facts.ID, key string, data []byte) (ref, error) {
+	common, pairs, ok := layouts[section].split(data)
+	if !ok {
+		return ref{key: key, data: bytes.Clone(data)}, nil
+	}
+	id, err := tx.intern(section, key, common)
+	return ref{item: id, data: bytes.Clone(pairs)}, err
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/wire"
+)
+
+// Item is what hosts share: a row without the columns that are each host's own (see
+// HostColumns). wire.DecodeRow reads Data.
+type Item struct {
+	ID      uint32 // number within this state file, from 1, never reused
+	Section facts.ID
+	Key     string // of the row
+	Data    []byte
+}
+
+// maxItem bounds the numbers of items, which are 32 bits.
+const maxItem = 1<<32 - 1
+
+func itemKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
+
+// item reads an item by number.
+func (tx *Tx) item(id uint32) (Item, error) {
+	key := itemKey(id)
+	v, err := tx.Table(tableItems).Get(key)
+	if err != nil {
+		return Item{}, err
+	}
+	d := decoder{b: v}
+	it := Item{ID: id, Section: facts.ID(d.uvarint()), Key: string(d.bytes()), Data: d.b}
+	if v == nil || d.bad {
+		return Item{}, &CorruptError{Table: tableItems, Key: key, Detail: "item is missing or not decodable"}
+	}
+	return it, nil
+}
+
+// appendOrdered appends a text such that longer texts with the same beginning follow,
+// and none is the beginning of another's form once it is ended.
+func appendOrdered(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if dst = append(dst, text[i]); text[i] == 0 {
+			dst = append(dst, 0xff)
+		}
+	}
+	return dst
+}
+
+// endOrdered ends a text of appendOrdered.
+const endOrdered = "\x00\x01"
+
+// contentKey is where the item of that content is looked for first; next tries the
+// place behind it.
+func contentKey(section facts.ID, key string, data []byte) []byte {
+	k := binary.BigEndian.AppendUint16(nil, uint16(section))
+	k = append(appendOrdered(k, key), endOrdered...)
+	sum := sha256.Sum256(data)
+	return append(k, sum[:4]...)
+}
+
+func nextContent(k []byte) {
+	n := binary.BigEndian.Uint32(k[len(k)-4:])
+	binary.BigEndian.PutUint32(k[len(k)-4:], n+1)
+}
+
+// findItem returns the number of the item with that content, 0 when there is none,
+// and the free place in the table of contents then.
+func (tx *Tx) findItem(section facts.ID, key string, data []byte) (id uint32, place []byte, err error) {
+	place = contentKey(section, key, data)
+	for {
+		v, err := tx.Table(tableContents).Get(place)
+		if errors.Is(err, ErrCorrupt) || err == nil && v != nil && len(v) != 4 {
+			v, err = nil, tx.mend(tableContents, place)
+		}
+		if err != nil || v == nil {
+			return 0, place, err
+		}
+		it, err := tx.item(binary.BigEndian.Uint32(v))
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			return 0, place, nil // a new item takes its place
+		case err != nil:
+			return 0, place, err
+		case it.Section == section && it.Key == key && bytes.Equal(it.Data, data):
+			return it.ID, place, nil
+		}
+		nextContent(place)
+	}
+}
+
+// intern returns the number of the item with that content, which it makes if need be.
+func (tx *Tx) intern(section facts.ID, key string, data []byte) (uint32, error) {
+	id, place, err := tx.findItem(section, key, data)
+	if err != nil || id != 0 {
+		return id, err
+	}
+	n, err := tx.meta(metaItems)
+	if err != nil {
+		return 0, err
+	}
+	if n++; n > maxItem {
+		return 0, errors.New("all item numbers are used")
+	}
+	v := binary.AppendUvarint(nil, uint64(section))
+	v = append(binary.AppendUvarint(v, uint64(len(key))), key...)
+	v = append(v, data...)
+	if err := tx.Table(tableItems).Put(itemKey(uint32(n)), v); err != nil {
+		return 0, err
+	}
+	if err := tx.Table(tableContents).Put(place, itemKey(uint32(n))); err != nil {
+		return 0, err
+	}
+	return uint32(n), tx.putMeta(metaItems, n)
+}
+
+// dropItem removes an item that nothing refers to any more.
+func (tx *Tx) dropItem(id uint32) error {
+	it, err := tx.item(id)
+	if err != nil {
+		return err
+	}
+	place := contentKey(it.Section, it.Key, it.Data)
+	for {
+		v, err := tx.Table(tableContents).Get(place)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			break // an earlier removal cut the chain, and the content has another number since
+		}
+		if bytes.Equal(v, itemKey(id)) {
+			if err := tx.Table(tableContents).Delete(place); err != nil {
+				return err
+			}
+			break
+		}
+		nextContent(place)
+	}
+	return tx.Table(tableItems).Delete(itemKey(id))
+}
+
+// itemsOfKey calls fn for the numbers of the items with exactly that key.
+func (tx *Tx) itemsOfKey(section facts.ID, key string, fn func(id uint32) error) error {
+	k := contentKey(section, key, nil)
+	return tx.itemsAt(k[:len(k)-4], fn)
+}
+
+func (tx *Tx) itemsAt(prefix []byte, fn func(id uint32) error) error {
+	return tx.Table(tableContents).Scan(prefix, func(k, v []byte) error {
+		if len(v) != 4 {
+			return &CorruptError{Table: tableContents, Key: bytes.Clone(k), Detail: "wrong length"}
+		}
+		return fn(binary.BigEndian.Uint32(v))
+	})
+}
+
+// eachItem calls fn for the items whose keys begin with prefix, by key.
+func (tx *Tx) eachItem(section facts.ID, prefix string, fn func(Item) error) error {
+	k := binary.BigEndian.AppendUint16(nil, uint16(section))
+	return tx.itemsAt(appendOrdered(k, prefix), func(id uint32) error {
+		it, err := tx.item(id)
+		if err != nil {
+			return err
+		}
+		return fn(it)
+	})
+}
+
+// hasName reports whether the column "name" of a row has that value.
+func hasName(row facts.Row, name string) bool {
+	v := reflect.ValueOf(row).Elem().FieldByName("Name")
+	return v.IsValid() && v.Kind() == reflect.String && v.String() == name
+}
+
+// namedSecond are the sections whose keys hold the column "name" behind another part. In
+// all others that have such a column the key begins with it.
+var namedSecond = map[facts.ID]bool{facts.Packages: true, facts.Patches: true, facts.Services: true}
+
+// eachNamed calls fn for the items of a section with that name. Where the name is
+// the second part of the key it jumps over the few values of the first.
+func (tx *Tx) eachNamed(section facts.ID, name string, fn func(Item) error) error {
+	only := func(it Item) error {
+		row, err := wire.DecodeRow(section, it.Data)
+		if err != nil {
+			return fmt.Errorf("item %d: %w", it.ID, err)
+		}
+		if !hasName(row, name) {
+			return nil
+		}
+		return fn(it)
+	}
+	if !namedSecond[section] {
+		return tx.eachItem(section, name, only)
+	}
+	from := binary.BigEndian.AppendUint16(nil, uint16(section))
+	prefix := bytes.Clone(from)
+	escaped := strings.ReplaceAll(name, "\x00", "\x00\x01")
+	for {
+		first, found := "", false
+		err := tx.Table(tableContents).ScanFrom(prefix, from, func(k, _ []byte) error {
+			part, _, _ := bytes.Cut(k[len(prefix):], []byte{0, 0xff}) // the end of the first part
+			first, found = string(part), true
+			return ErrStop
+		})
+		if err != nil || !found {
+			return err
+		}
+		stop := false
+		err = tx.eachItem(section, first+"\x00"+escaped, func(it Item) error {
+			err := only(it)
+			stop = errors.Is(err, ErrStop)
+			return err
+		})
+		if err != nil || stop {
+			return err
+		}
+		from = PrefixEnd(append(append(bytes.Clone(prefix), first...), 0, 0xff))
+	}
+}

@@ -1,0 +1,454 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"atalaya/shared/facts"
+
+	"github.com/RoaringBitmap/roaring/v2"
+)
+
+// State is what is known of the fleet at one moment, now or in the past, within a
+// transaction. The past is the present with the changes since then undone: of what
+// came about by Change.At. What a spool brings late, it brings into the past.
+type State struct {
+	tx *Tx
+	at facts.Time // 0: now
+	// after is the number of the newest change that counts; used instead of at to
+	// replay the log. Set together with bySeq.
+	after uint64
+	bySeq bool
+
+	hosts    map[uint32]map[facts.ID][]undo // by host: what to undo, newest first
+	walked   map[uint32]bool                // hosts of which all sections were looked at
+	sections map[facts.ID]bool              // sections of which all hosts were looked at
+	turned   map[facts.ID]*turned
+}
+
+// undo is an entry that came after the moment.
+type undo struct {
+	entry
+	seq uint64
+}
+
+// turned is the inverted index of a section as far as the past differs.
+type turned struct {
+	blank *roaring.Bitmap            // hosts of which the present index says nothing
+	plus  map[uint32]*roaring.Bitmap // item -> hosts that had it
+	minus map[uint32]*roaring.Bitmap // item -> hosts that have it but had it not
+}
+
+// ErrHistory: the moment lies before what the log still knows.
+var ErrHistory = errors.New("history does not reach back that far")
+
+// Now returns the present state.
+func (tx *Tx) Now() *State { return &State{tx: tx} }
+
+// AsOf returns the state at a moment by our clock. Moments before HistoryFrom are
+// refused with ErrHistory.
+func (tx *Tx) AsOf(at time.Time) (*State, error) {
+	from, err := tx.HistoryFrom()
+	if err != nil {
+		return nil, err
+	}
+	if at.Before(from) {
+		return nil, fmt.Errorf("%w: it begins at %s", ErrHistory, from.UTC().Format(time.RFC3339))
+	}
+	return tx.past(State{at: facts.TimeOf(at)}), nil
+}
+
+// asOfChange returns the state after the change of that number.
+func (tx *Tx) asOfChange(seq uint64) *State { return tx.past(State{after: seq, bySeq: true}) }
+
+func (tx *Tx) past(s State) *State {
+	s.tx, s.hosts, s.walked = tx, map[uint32]map[facts.ID][]undo{}, map[uint32]bool{}
+	s.sections, s.turned = map[facts.ID]bool{}, map[facts.ID]*turned{}
+	return &s
+}
+
+// At returns the moment; zero: now.
+func (s *State) At() time.Time { return s.at.Time() }
+
+func (s *State) now() bool { return s.at == 0 && !s.bySeq }
+
+// later reports whether an entry came after the moment.
+func (s *State) later(e entry, seq uint64) bool {
+	if s.bySeq {
+		return seq > s.after
+	}
+	return e.at > s.at
+}
+
+// Hosts calls fn for the hosts that were there, in the order of their ids: enrolled
+// by then and not removed by then. What is not a fact (name, tags, last sign of life)
+// is as it is now. ErrStop ends it early.
+func (s *State) Hosts(fn func(Host) error) error {
+	if s.now() {
+		return s.tx.Hosts(fn)
+	}
+	return s.tx.AllHosts([8]byte{}, func(h Host) error {
+		if removed := facts.TimeOf(h.RemovedAt); removed != 0 && removed <= s.at || facts.TimeOf(h.EnrolledAt) > s.at {
+			return nil
+		}
+		return fn(h)
+	})
+}
+
+// past returns what to undo of a section of a host, newest first.
+func (s *State) past(index uint32, section facts.ID) ([]undo, error) {
+	if s.now() {
+		return nil, nil
+	}
+	if !s.sections[section] && !s.walked[index] {
+		if err := s.walk(index, section); err != nil {
+			return nil, err
+		}
+	}
+	return s.hosts[index][section], nil
+}
+
+// manyHosts is from how many hosts on the log is read once for all of them.
+const manyHosts = 16
+
+// walk reads the log of one host, or the log of a section for the whole fleet once
+// many hosts were asked for.
+func (s *State) walk(index uint32, section facts.ID) error {
+	if section != 0 && len(s.walked) >= manyHosts {
+		s.sections[section] = true
+		for _, of := range s.hosts {
+			delete(of, section) // read again with the others
+		}
+		return s.fleet(section, s.note)
+	}
+	s.walked[index] = true
+	done := map[facts.ID]bool{}
+	return s.tx.hostGroups(index, true, func(blockHead) bool { return true }, func(g group) error {
+		s.undone(g, done, func(u undo) {
+			if !s.sections[u.section] {
+				s.note(g.host, u)
+			}
+		})
+		if s.reached(g.received, g.first) {
+			return ErrStop
+		}
+		return nil
+	})
+}
+
+func (s *State) note(index uint32, u undo) {
+	if s.hosts[index] == nil {
+		s.hosts[index] = map[facts.ID][]undo{}
+	}
+	s.hosts[index][u.section] = append(s.hosts[index][u.section], u)
+}
+
+// reached reports whether nothing received at or before is after the moment.
+func (s *State) reached(received facts.Time, seq uint64) bool {
+	if s.bySeq {
+		return seq <= s.after
+	}
+	return received <= s.at
+}
+
+// undone calls fn for the entries of a group that came after the moment, newest first.
+// A section is done with its first entry that did not.
+func (s *State) undone(g group, done map[facts.ID]bool, fn func(undo)) {
+	for i, e := range slices.Backward(g.entries) {
+		if seq := g.first + uint64(i); done[e.section] {
+			continue
+		} else if s.later(e, seq) {
+			fn(undo{e, seq})
+		} else {
+			done[e.section] = true
+		}
+	}
+}
+
+// fleet calls fn for all entries of a section that came after the moment, newest first.
+func (s *State) fleet(section facts.ID, fn func(index uint32, u undo)) error {
+	done := map[uint32]bool{}
+	return s.tx.Table(tableChanges).ScanReverse(nil, nil, func(k, v []byte) error {
+		head, err := readBlockHead(k, v)
+		if err != nil {
+			return err
+		}
+		if s.reached(head.high, head.last()) {
+			return ErrStop
+		}
+		if head.sections&sectionBit(section) == 0 {
+			return nil
+		}
+		groups, err := head.groups(s.tx.store.codec)
+		if err != nil {
+			return err
+		}
+		for _, g := range slices.Backward(groups) {
+			if done[g.host] {
+				continue
+			}
+			for i, e := range slices.Backward(g.entries) {
+				if e.section != section {
+					continue
+				}
+				if !s.later(e, g.first+uint64(i)) {
+					done[g.host] = true
+					break
+				}
+				fn(g.host, undo{e, g.first + uint64(i)})
+			}
+		}
+		return nil
+	})
+}
+
+// errLost: what the section was at the moment is lost to damage.
+var errLost = errors.New("what was known then is lost to damage")
+
+// held returns what a host had of a section.
+func (s *State) held(index uint32, section facts.ID) (*held, error) {
+	undos, err := s.past(index, section)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.tx.held(index, section)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range undos {
+		switch u.kind {
+		case Added:
+			h.drop(u.new)
+		case Removed:
+			h.put(u.old)
+		case Changed:
+			h.drop(u.new)
+			h.put(u.old)
+		case Baseline:
+			if u.lost {
+				return &held{}, errLost
+			}
+			h = &held{}
+		case Cleared:
+			was, ok := decodeHeld(s.tx.store.codec, u.content)
+			if !ok {
+				return nil, &CorruptError{Table: tableChanges, Key: blockKey(u.seq), Detail: "content is not decodable"}
+			}
+			h = was
+		}
+	}
+	return h, nil
+}
+
+// Rows calls fn for the rows of a section of a host, sorted by key. data is valid
+// during the transaction; wire.DecodeRow reads it. ErrStop ends it early.
+func (s *State) Rows(index uint32, section facts.ID, fn func(key string, data []byte) error) error {
+	h, err := s.held(index, section)
+	if err != nil && !errors.Is(err, errLost) {
+		return err
+	}
+	rows, err := s.tx.storedRows(section, h)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if err := fn(r.Key, r.Data); errors.Is(err, ErrStop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Row returns one row of a host, nil when there is none.
+func (s *State) Row(index uint32, section facts.ID, key string) ([]byte, error) {
+	h, err := s.held(index, section)
+	if err != nil && !errors.Is(err, errLost) {
+		return nil, err
+	}
+	_, data, err := s.tx.stored(section, h, key)
+	return data, err
+}
+
+// Sections returns the states of the sections that a host had reported, by number. Of
+// the past the times of readings and the digest are not known, but for when the
+// status began.
+func (s *State) Sections(index uint32) ([]SectionState, error) {
+	states, err := s.tx.sections(index)
+	if err != nil || s.now() {
+		return states, err
+	}
+	if !s.walked[index] {
+		if err := s.walk(index, 0); err != nil {
+			return nil, err
+		}
+	}
+	for section := range s.hosts[index] {
+		states, _ = stateOf(states, section)
+	}
+	var out []SectionState
+	for _, st := range states {
+		if st, err = s.sectionState(index, st); err != nil {
+			return nil, err
+		}
+		if st.Status != facts.StatusUnknown {
+			out = append(out, st)
+		}
+	}
+	slices.SortFunc(out, func(a, b SectionState) int { return cmp.Compare(a.Section, b.Section) })
+	return out, nil
+}
+
+func (s *State) sectionState(index uint32, st SectionState) (SectionState, error) {
+	undos, err := s.past(index, st.Section)
+	if err != nil || len(undos) == 0 {
+		return st, err
+	}
+	st = SectionState{Section: st.Section, Status: st.Status, Reason: st.Reason}
+	for _, u := range undos {
+		if u.kind == StatusChanged || u.kind == Baseline || u.kind == Cleared {
+			st.Status, st.Reason = DecodeStatus(u.was)
+		}
+	}
+	h, err := s.held(index, st.Section)
+	if errors.Is(err, errLost) {
+		st.Status, st.Reason = facts.StatusFailed, errLost.Error()
+		return st, nil
+	}
+	if err != nil {
+		return st, err
+	}
+	st.Rows = h.rows()
+	return st, nil
+}
+
+// turn makes the difference between the present inverted index of a section and that
+// of the moment.
+func (s *State) turn(section facts.ID) (*turned, error) {
+	if t, ok := s.turned[section]; ok || s.now() {
+		return t, nil
+	}
+	t := &turned{roaring.New(), map[uint32]*roaring.Bitmap{}, map[uint32]*roaring.Bitmap{}}
+	extra := map[uint32][]uint32{} // host -> items it was put to in plus
+	var broken error
+	put := func(index, item uint32) {
+		if item == 0 {
+			return
+		}
+		if m := t.minus[item]; m != nil && m.CheckedRemove(index) {
+			return
+		}
+		setOf(t.plus, item).Add(index)
+		extra[index] = append(extra[index], item)
+	}
+	take := func(index, item uint32) {
+		if item == 0 {
+			return
+		}
+		if p := t.plus[item]; p != nil && p.CheckedRemove(index) || t.blank.Contains(index) {
+			return
+		}
+		setOf(t.minus, item).Add(index)
+	}
+	err := s.fleet(section, func(index uint32, u undo) {
+		switch u.kind {
+		case Added:
+			take(index, u.new.item)
+		case Removed:
+			put(index, u.old.item)
+		case Changed:
+			if u.old.item != u.new.item {
+				take(index, u.new.item)
+				put(index, u.old.item)
+			}
+		case Baseline, Cleared:
+			for _, item := range extra[index] {
+				t.plus[item].Remove(index)
+			}
+			delete(extra, index)
+			t.blank.Add(index)
+			if u.kind == Cleared {
+				was, ok := decodeHeld(s.tx.store.codec, u.content)
+				if !ok {
+					broken = &CorruptError{Table: tableChanges, Key: blockKey(u.seq), Detail: "content is not decodable"}
+					return
+				}
+				for _, it := range was.items {
+					setOf(t.plus, it.id).Add(index)
+					extra[index] = append(extra[index], it.id)
+				}
+			}
+		}
+	})
+	if err = errors.Join(err, broken); err != nil {
+		return nil, err
+	}
+	s.turned[section] = t
+	return t, nil
+}
+
+func setOf(m map[uint32]*roaring.Bitmap, item uint32) *roaring.Bitmap {
+	b := m[item]
+	if b == nil {
+		b = roaring.New()
+		m[item] = b
+	}
+	return b
+}
+
+// HostsWith returns the hosts that have an item.
+func (s *State) HostsWith(it Item) (HostSet, error) {
+	b, err := s.tx.hostsWith(it.ID)
+	if err != nil || s.now() {
+		return HostSet{b}, err
+	}
+	t, err := s.turn(it.Section)
+	if err != nil {
+		return HostSet{}, err
+	}
+	b.AndNot(t.blank)
+	if m := t.minus[it.ID]; m != nil {
+		b.AndNot(m)
+	}
+	if p := t.plus[it.ID]; p != nil {
+		b.Or(p)
+	}
+	return HostSet{b}, nil
+}
+
+// Count returns how many hosts have an item.
+func (s *State) Count(it Item) (int, error) {
+	hosts, err := s.HostsWith(it)
+	return hosts.Len(), err
+}
+
+// Items calls fn for the items of a section that hosts may have, by key; only those
+// whose keys begin with prefix. Some may have no host at that moment. ErrStop ends it
+// early.
+func (s *State) Items(section facts.ID, prefix string, fn func(Item) error) error {
+	return s.tx.eachItem(section, prefix, fn)
+}
+
+// ItemsNamed is Items for those whose column "name" has that value.
+func (s *State) ItemsNamed(section facts.ID, name string, fn func(Item) error) error {
+	return s.tx.eachNamed(section, name, fn)
+}
+
+// HostRow returns the row that an item is on a host, with the host's own columns; nil
+// when the host has it not.
+func (s *State) HostRow(index uint32, it Item) ([]byte, error) {
+	h, err := s.held(index, it.Section)
+	if err != nil && !errors.Is(err, errLost) {
+		return nil, err
+	}
+	i, ok := h.findItem(it.ID)
+	if !ok {
+		return nil, nil
+	}
+	_, data, err := s.tx.row(it.Section, ref{item: it.ID, data: h.items[i].pairs})
+	return data, err
+}
