@@ -10,6 +10,7 @@ import (
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
+	"atalaya/agent/probe/schedule"
 )
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
@@ -21,5 +22,6 @@ func Parsers() []probe.Parser {
 		hardware.Parsers(),
 		names.Parsers(),
 		packages.Parsers(),
+		schedule.Parsers(),
 	)
 }

@@ -15,6 +15,7 @@ import (
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
 	"atalaya/agent/probe/patches/restart"
+	"atalaya/agent/probe/schedule"
 	"atalaya/agent/probe/self"
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
@@ -39,6 +40,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		restart.New(),
 		services.New(),
 		accounts.New(),
+		schedule.New(),
 	}
 	if len(sections) == 0 {
 		return all
