@@ -6,6 +6,7 @@ import (
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/certificates"
+	"atalaya/agent/probe/containers"
 	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
@@ -18,6 +19,7 @@ func Parsers() []probe.Parser {
 	return slices.Concat(
 		accounts.Parsers(),
 		certificates.Parsers(),
+		containers.Parsers(),
 		devices.Parsers(),
 		hardware.Parsers(),
 		names.Parsers(),

@@ -7,6 +7,7 @@ import (
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/accounts"
 	"atalaya/agent/probe/certificates"
+	"atalaya/agent/probe/containers"
 	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
@@ -35,6 +36,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		names.New(),
 		sockets.New(os.Getpid()),
 		certificates.New(),
+		containers.New(),
 		packages.New(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
 		restart.New(),
