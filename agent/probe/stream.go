@@ -74,3 +74,33 @@ func (h *Host) ReadRecords(name string, record int, numbers []int64, fn func(num
 	}
 	return nil
 }
+
+// Random is an open file that is read at any place, for databases.
+type Random struct {
+	f    *os.File
+	host *Host
+	size int64
+}
+
+// OpenAt opens a regular file to be read at any place. No size limit applies; what is
+// read counts as the probe's.
+func (h *Host) OpenAt(name string) (*Random, error) {
+	f, size, err := h.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Random{f: f, host: h, size: size}, nil
+}
+
+// Size is the size that the file had when it was opened.
+func (r *Random) Size() int64 { return r.size }
+
+// ReadAt implements io.ReaderAt.
+func (r *Random) ReadAt(p []byte, at int64) (int, error) {
+	n, err := r.f.ReadAt(p, at)
+	r.host.bytes.Add(int64(n))
+	return n, err
+}
+
+// Close closes the file.
+func (r *Random) Close() error { return r.f.Close() }

@@ -297,15 +297,21 @@ type PackageRow struct {
 	Held          bool   `json:"held,omitempty" cbor:"11,keyasint,omitempty"`     // an administrator forbade changing it
 	Auto          bool   `json:"auto,omitempty" cbor:"12,keyasint,omitempty"`     // installed as a dependency
 	State         string `json:"state,omitempty" cbor:"13,keyasint,omitempty"`    // absent when installed; else half-installed, unpacked ...
+	Module        string `json:"module,omitempty" cbor:"14,keyasint,omitempty"`   // rpm: the module (stream) that it was built in
+	// Locations are where the packages of languages lie; the same version may lie in several
+	// places of a host.
+	Locations []string `json:"locations,omitempty" cbor:"15,keyasint,omitempty"`
 }
 
-// Key implements Row. Some systems install several versions side by side
-// (kernels in rpm): there the version is part of the key.
+// Key implements Row. Some systems install several versions side by side (kernels in
+// rpm, languages in several places): there the version is part of the key.
 func (r *PackageRow) Key() string {
-	if r.Source == "rpm" {
+	switch r.Source {
+	case "dpkg", "apk", "pacman":
+		return key(r.Source, r.Name, r.Arch)
+	default:
 		return key(r.Source, r.Name, r.Arch, r.Version)
 	}
-	return key(r.Source, r.Name, r.Arch)
 }
 
 // PatchRow is an update that the indexes offer for an installed package, or a new

@@ -15,21 +15,23 @@ import (
 
 const apkInstalled = "/lib/apk/db/installed"
 
-var apkFiles = []string{apkInstalled, "/etc/apk/world"}
+const apkWorld = "/etc/apk/world"
 
 func apkFound(h *probe.Host) bool { return exists(h, apkInstalled) }
 
 func readAPK(_ context.Context, h *probe.Host) (found, error) {
+	seen := look(h, apkInstalled, apkWorld)
 	f, err := h.Open(apkInstalled)
 	if err != nil {
 		return found{}, err
 	}
 	defer f.Close()
 	got, problem := parseAPK(f)
+	got.seen = seen
 	if problem == nil && len(got.rows) == 0 {
 		problem = fmt.Errorf("%s is empty", apkInstalled)
 	}
-	world, err := h.ReadFile("/etc/apk/world")
+	world, err := h.ReadFile(apkWorld)
 	switch {
 	case err == nil:
 		markAPKAuto(got.rows, string(world))

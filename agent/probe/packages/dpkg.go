@@ -28,7 +28,7 @@ const (
 )
 
 // dpkgFiles are few, as they are looked at often: the folders info and updates do not
-// change for good without the status file, and status.d is of images that do not change.
+// change for good without the status file.
 var dpkgFiles = []string{dpkgStatus, aptStates}
 
 func dpkgFound(h *probe.Host) bool {
@@ -37,10 +37,11 @@ func dpkgFound(h *probe.Host) bool {
 }
 
 func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
+	seen := look(h, dpkgFiles...)
 	rows, problem := readStatusDir(h)
 	f, err := h.Open(dpkgStatus)
 	if errors.Is(err, fs.ErrNotExist) && len(rows) > 0 {
-		return found{rows: rows}, problem // distroless
+		return found{rows: rows, seen: look(h, dpkgStatus, dpkgStatusDir)}, problem // distroless
 	}
 	if err != nil {
 		return found{rows: rows}, errors.Join(problem, err)
@@ -51,7 +52,7 @@ func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
 		err = fmt.Errorf("%s is empty", dpkgStatus)
 	}
 	problem = errors.Join(problem, err, journal(h), addInstallTimes(ctx, h, status, removed), markAuto(h, status))
-	return found{rows: append(rows, status...)}, problem
+	return found{rows: append(rows, status...), seen: seen}, problem
 }
 
 // ParseDpkg reads a dpkg status file: a row for each package that is at least partly

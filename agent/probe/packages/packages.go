@@ -29,10 +29,10 @@ func New() probe.Probe { return &packages{systems: systems()} }
 
 func systems() []*system {
 	return []*system{
-		{name: "dpkg", detect: dpkgFound, files: dpkgFiles, read: readDpkg},
-		{name: "rpm", detect: rpmFound, files: rpmFiles, read: readRPM},
-		{name: "apk", detect: apkFound, files: apkFiles, read: readAPK},
-		{name: "pacman", detect: pacmanFound, files: pacmanFiles, read: readPacman},
+		{name: "dpkg", detect: dpkgFound, read: readDpkg},
+		{name: "rpm", detect: rpmFound, read: readRPM},
+		{name: "apk", detect: apkFound, read: readAPK},
+		{name: "pacman", detect: pacmanFound, read: readPacman},
 	}
 }
 
@@ -53,14 +53,12 @@ type packages struct {
 type system struct {
 	name   string
 	detect func(*probe.Host) bool
-	files  []string // whose change makes a new reading necessary
 	// read returns what could be read, with an error if that is not all.
 	read func(context.Context, *probe.Host) (found, error)
 
 	present  bool
 	found    found
-	complete bool // found is all there is, as of the stamps
-	stamps   []probe.Stamp
+	complete bool // found is all there is, as of its stamps
 }
 
 // found is the content of a package database.
@@ -69,6 +67,30 @@ type found struct {
 	// marks are the paths of installed files and folders that stand for a package of a
 	// programming language: see isMark.
 	marks []string
+	seen  []seen // what was read, as it was before
+}
+
+// seen is a file or folder whose change makes a new reading necessary.
+type seen struct {
+	path  string
+	stamp probe.Stamp
+}
+
+func look(h *probe.Host, paths ...string) []seen {
+	out := make([]seen, len(paths))
+	for i, p := range paths {
+		out[i] = seen{p, h.Stamp(p)}
+	}
+	return out
+}
+
+func unchanged(h *probe.Host, list []seen) bool {
+	for _, s := range list {
+		if h.Stamp(s.path) != s.stamp {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *found) mark(path []byte) {
@@ -88,7 +110,7 @@ func isMark(path []byte) bool {
 	case path[n-1] == 'c':
 		return bytes.HasSuffix(path, []byte(".gemspec"))
 	case path[n-1] == 'n':
-		return bytes.HasSuffix(path, []byte("/package.json"))
+		return bytes.HasSuffix(path, []byte("package.json"))
 	default:
 		return bytes.HasSuffix(path, []byte(".jar"))
 	}
@@ -159,24 +181,16 @@ func (p *packages) join() {
 
 // look reads the system unless nothing has changed since a complete reading.
 func (s *system) look(ctx context.Context, h *probe.Host) (changed bool, err error) {
-	same := s.stamps != nil
-	if !same {
-		s.stamps = make([]probe.Stamp, len(s.files))
-	}
-	for i, name := range s.files {
-		if now := h.Stamp(name); now != s.stamps[i] {
-			s.stamps[i], same = now, false
-		}
-	}
-	if s.complete && same {
+	if s.present && s.complete && unchanged(h, s.found.seen) {
 		return false, nil
 	}
-	s.found, s.complete = found{}, false
+	was := s.present
+	s.found = found{}
 	if s.present = s.detect(h); s.present {
 		s.found, err = s.read(ctx, h)
 	}
 	s.complete = err == nil
-	return true, err
+	return s.present || was, err
 }
 
 func exists(h *probe.Host, name string) bool {

@@ -14,12 +14,11 @@ import (
 
 const pacmanLocal = "/var/lib/pacman/local"
 
-var pacmanFiles = []string{pacmanLocal}
-
 func pacmanFound(h *probe.Host) bool { return exists(h, pacmanLocal) }
 
 // readPacman reads one desc file for each package.
 func readPacman(ctx context.Context, h *probe.Host) (got found, problem error) {
+	got.seen = look(h, pacmanLocal)
 	dir, err := h.ReadDir(pacmanLocal)
 	if err != nil {
 		return got, err

@@ -11,6 +11,7 @@ import (
 func Parsers() []probe.Parser {
 	return []probe.Parser{
 		{Kind: "dpkg", Help: "/var/lib/dpkg/status: packages", Parse: each(ParseDpkg)},
+		{Kind: "rpm", Help: "/var/lib/rpm: rpmdb.sqlite, Packages.db or Packages: packages", Parse: each(ParseRPM)},
 		{Kind: "apk", Help: "/lib/apk/db/installed: packages", Parse: each(ParseAPK)},
 		{Kind: "pacman", Help: "/var/lib/pacman/local/NAME/desc: packages", Parse: each(ParsePacman)},
 	}

@@ -1,81 +1,154 @@
 package packages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/packages/rpmdb"
 	"atalaya/shared/facts"
 )
 
-// rpmFiles are the databases of rpm: sqlite, ndb and Berkeley DB, in the old and the
-// new place.
-var rpmFiles = []string{
-	"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages.db", "/var/lib/rpm/Packages",
-	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/Packages.db",
-}
+// rpmDirs are the places of rpm's database: the new one, the old one, which is often a
+// link to it, and that of systems made of an ostree image.
+var rpmDirs = []string{"/usr/lib/sysimage/rpm", "/var/lib/rpm", "/usr/share/rpm"}
+
+// rpmFiles are the database in its three containers, in the order in which rpm prefers
+// them where there are several: SQLite, ndb, Berkeley DB.
+var rpmFiles = []string{"rpmdb.sqlite", "Packages.db", "Packages"}
 
 func rpmFound(h *probe.Host) bool {
-	for _, name := range rpmFiles {
-		if exists(h, name) {
-			return true
-		}
-	}
-	return false
+	_, ok := rpmFile(h)
+	return ok
 }
 
-// rpmFormat prints one line for each package. LONGSIZE also holds sizes over 4 GiB.
-const rpmFormat = `%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t` +
-	`%{VENDOR}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{GROUP}\n`
-
-// readRPM runs rpm itself: its three database formats hold binary headers, and the
-// program opens them read-only without waiting for a lock.
-func readRPM(ctx context.Context, h *probe.Host) (found, error) {
-	out, err := h.Run(ctx, "/usr/bin/rpm", "-qa", "--queryformat", rpmFormat)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return found{}, fmt.Errorf("the rpm database is read by its program only, which does not run here: %w", err)
-	}
-	if err != nil {
-		return found{}, err
-	}
-	rows, err := parseRPM(string(out))
-	return found{rows: rows}, err
-}
-
-// parseRPM reads the output of rpmFormat. rpm writes "(none)" for a missing tag.
-func parseRPM(out string) ([]facts.Row, error) {
-	var rows []facts.Row
-	var problem error
-	t := new(texts)
-	for line := range strings.Lines(out) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 8 || f[0] == "" || !strings.HasSuffix(line, "\n") {
-			problem = errors.Join(problem, fmt.Errorf("line %q is not as asked for", line))
-			continue
-		}
-		for i := range f {
-			if f[i] == "(none)" {
-				f[i] = ""
+func rpmFile(h *probe.Host) (string, bool) {
+	for _, dir := range rpmDirs {
+		for _, name := range rpmFiles {
+			if file := path.Join(dir, name); exists(h, file) {
+				return file, true
 			}
 		}
-		row := &facts.PackageRow{
-			Name: f[0], Version: f[1], Arch: t.same([]byte(f[2])), Source: "rpm",
-			Vendor: t.same([]byte(f[4])), Category: t.same([]byte(f[7])),
-		}
-		if f[7] == "Unspecified" {
-			row.Category = ""
-		}
-		row.SourcePackage, row.SourceVersion = splitSourceRPM(f[3], row.Version)
-		row.SizeBytes = parseSize(f[5])
-		if at, err := strconv.ParseInt(f[6], 10, 64); err == nil && at > 0 && at < 1<<40 {
-			row.InstalledAt = facts.Time(at * 1000)
-		}
-		rows = append(rows, row)
 	}
-	return rows, problem
+	return "", false
+}
+
+// rpmTries is how often a database that changes under its reader is read.
+const rpmTries = 3
+
+// readRPM reads the headers of all packages. It takes no lock; a reading during which the
+// database changed is taken again, as it may be of two states.
+func readRPM(ctx context.Context, h *probe.Host) (got found, err error) {
+	file, ok := rpmFile(h)
+	if !ok {
+		return got, fs.ErrNotExist
+	}
+	for range rpmTries {
+		seen := look(h, file, file+"-wal")
+		got, err = readRPMFile(ctx, h, file)
+		got.seen = seen
+		if unchanged(h, seen) || ctx.Err() != nil {
+			return got, err
+		}
+	}
+	return got, errors.Join(err, fmt.Errorf("%s changed while it was read", file))
+}
+
+func readRPMFile(ctx context.Context, h *probe.Host, file string) (got found, err error) {
+	db, err := h.OpenAt(file)
+	if err != nil {
+		return got, err
+	}
+	defer db.Close()
+	var wal rpmdb.File // nil unless there is one
+	if strings.HasSuffix(file, ".sqlite") {
+		log, err := h.OpenAt(file + "-wal")
+		switch {
+		case err == nil:
+			defer log.Close()
+			wal = log
+		case !errors.Is(err, fs.ErrNotExist):
+			return got, err
+		}
+	}
+	got, err = readRPMBlobs(ctx, db, wal)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+	}
+	return got, err
+}
+
+// ParseRPM reads a database of rpm in any of its containers.
+func ParseRPM(data []byte) ([]facts.Row, error) {
+	got, err := readRPMBlobs(context.Background(), bytes.NewReader(data), nil)
+	return got.rows, err
+}
+
+func readRPMBlobs(ctx context.Context, db, wal rpmdb.File) (got found, problem error) {
+	t := new(texts)
+	bad := 0
+	err := rpmdb.Blobs(db, wal, func(blob []byte) error {
+		header, err := rpmdb.ParseHeader(blob)
+		if err == nil {
+			err = rpmRow(&got, header, t)
+		}
+		if err != nil {
+			if bad++; bad == 1 {
+				problem = err
+			}
+		}
+		return ctx.Err()
+	})
+	if bad > 1 {
+		problem = fmt.Errorf("%d packages cannot be read, the first: %w", bad, problem)
+	}
+	return got, errors.Join(problem, err)
+}
+
+func rpmRow(got *found, h rpmdb.Header, t *texts) error {
+	name, version, release := h.String(rpmdb.Name), h.String(rpmdb.Version), h.String(rpmdb.Release)
+	if len(name) == 0 || len(version) == 0 || len(release) == 0 {
+		return fmt.Errorf("package %q without name, version or release", name)
+	}
+	full := make([]byte, 0, 64)
+	if epoch, ok := h.Int(rpmdb.Epoch); ok {
+		full = append(strconv.AppendUint(full, epoch, 10), ':')
+	}
+	full = append(append(append(full, version...), '-'), release...)
+	row := t.row()
+	row.Name, row.Version, row.Source = t.string(name), t.string(full), "rpm"
+	row.Arch, row.Vendor, row.Category = t.same(h.String(rpmdb.Arch)), t.same(h.String(rpmdb.Vendor)), t.same(h.String(rpmdb.Group))
+	if row.Vendor == "" {
+		row.Vendor = t.same(h.String(rpmdb.Packager))
+	}
+	if row.Category == "Unspecified" {
+		row.Category = ""
+	}
+	row.Module = t.same(h.String(rpmdb.ModularityLabel))
+	row.SourcePackage, row.SourceVersion = splitSourceRPM(t.same(h.String(rpmdb.SourceRPM)), row.Version)
+	size, ok := h.Int(rpmdb.LongSize)
+	if !ok {
+		size, _ = h.Int(rpmdb.Size)
+	}
+	row.SizeBytes = int64(min(size, 1<<60))
+	if at, ok := h.Int(rpmdb.InstallTime); ok && at < 1<<40 {
+		row.InstalledAt = facts.Time(at * 1000)
+	}
+	got.rows = append(got.rows, row)
+	var file []byte
+	for dir, base := range h.Files() {
+		if isMark(base) {
+			file = append(append(file[:0], dir...), base...)
+			got.mark(file)
+		}
+	}
+	return nil
 }
 
 // splitSourceRPM takes name-version-release.src.rpm apart. The file name has no epoch,
