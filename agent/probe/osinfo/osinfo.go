@@ -1,5 +1,5 @@
-// Package osinfo reads which operating system a host runs: the sections os and
-// kernel.
+// Package osinfo reads which operating system a host runs, and in what: the sections
+// os, kernel and virtualization.
 //
 // On Linux, and below a root, everything comes from files: os-release(5) and the
 // release files that were before it, /proc/sys/kernel, /boot and /lib/modules. Other
@@ -22,7 +22,7 @@ import (
 	"atalaya/shared/facts"
 )
 
-// New returns the probe of the sections os and kernel.
+// New returns the probe of the sections os, kernel and virtualization.
 func New() probe.Probe { return osProbe{} }
 
 type osProbe struct{}
@@ -31,7 +31,7 @@ type osProbe struct{}
 func (osProbe) Info() probe.Info {
 	return probe.Info{
 		Name:     "osinfo",
-		Sections: []facts.ID{facts.OS, facts.Kernel},
+		Sections: []facts.ID{facts.OS, facts.Kernel, facts.Virtualization},
 		Timeout:  5 * time.Second,
 		MaxItems: 200,
 		MaxBytes: 1 << 20,
@@ -41,14 +41,35 @@ func (osProbe) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
-	row, kernels, err := read(h)
-	if row != nil {
-		r.Add(facts.OS, row)
+	sys, err := read(h)
+	if sys.os != nil {
+		r.Add(facts.OS, sys.os)
 	}
-	for _, k := range kernels {
+	for _, k := range sys.kernels {
 		r.Add(facts.Kernel, k)
 	}
-	return err
+	if sys.virtual != nil {
+		r.Add(facts.Virtualization, sys.virtual)
+	}
+	if err != nil {
+		r.Problem(facts.OS, err)
+		r.Problem(facts.Kernel, err)
+	}
+	switch {
+	case sys.unknown != nil:
+		r.Problem(facts.Virtualization, sys.unknown)
+	case err != nil && sys.virtual == nil:
+		r.Problem(facts.Virtualization, err)
+	}
+	return nil
+}
+
+// system is what was read.
+type system struct {
+	os      *facts.OSRow
+	kernels []*facts.KernelRow
+	virtual *facts.VirtualizationRow
+	unknown error // why there is no virtual
 }
 
 // errNoRelease: below the root lies nothing that names a system.
@@ -56,7 +77,7 @@ var errNoRelease = fmt.Errorf("no file names the operating system: %w", errors.E
 
 // fromFiles reads a Linux system by its files. names comes from uname(2) and is
 // empty below a root.
-func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, error) {
+func fromFiles(h *probe.Host, names uname) (system, error) {
 	var denied error
 	rel := detect(func(p string) []byte {
 		b, err := h.ReadFile(p)
@@ -66,16 +87,27 @@ func fromFiles(h *probe.Host, names uname) (*facts.OSRow, []*facts.KernelRow, er
 		return b
 	})
 	names.fill(h)
+	sys := system{kernels: kernels(h, names)}
+	sys.virtual, sys.unknown = virtualization(h, names.release)
 	if !h.Live() && rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "" {
-		return nil, kernels(h, names), errors.Join(denied, errNoRelease)
+		return sys, errors.Join(denied, errNoRelease)
 	}
-	row := &facts.OSRow{
+	sys.os = &facts.OSRow{
 		Family: "linux", Arch: names.machine, Hostname: hostname(h), MachineID: MachineID(h),
-		Timezone: timezone(h), InitSystem: initSystem(h), Virtualised: virtualisation(h, names.release),
+		Timezone: timezone(h), InitSystem: initSystem(h),
 		InstalledAt: installedAt(h),
 	}
-	rel.describe(row)
-	return row, kernels(h, names), denied
+	rel.describe(sys.os)
+	if rel.family != "" {
+		sys.os.Family = rel.family
+	}
+	if v := sys.virtual; v != nil {
+		sys.os.Virtualised = v.Hypervisor
+		if v.Container != "" {
+			sys.os.Virtualised = v.Container
+		}
+	}
+	return sys, denied
 }
 
 // describe copies what the release files say into the row.

@@ -4,10 +4,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"atalaya/agent/probe"
-	"atalaya/shared/facts"
 )
 
-func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+func read(h *probe.Host) (system, error) {
 	var names uname
 	var u unix.Utsname
 	if h.Live() && unix.Uname(&u) == nil {

@@ -6,14 +6,13 @@ import (
 	"errors"
 
 	"atalaya/agent/probe"
-	"atalaya/shared/facts"
 )
 
-func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+func read(h *probe.Host) (system, error) {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
-	return nil, nil, errors.ErrUnsupported
+	return system{}, errors.ErrUnsupported
 }
 
 func machineID(h *probe.Host) string { return fileMachineID(h) }

@@ -3,6 +3,7 @@
 package osinfo
 
 import (
+	"errors"
 	"golang.org/x/sys/unix"
 	"strings"
 
@@ -16,13 +17,13 @@ const (
 	sysctlBuild   = "kern.osversion"
 )
 
-func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+func read(h *probe.Host) (system, error) {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return nil, nil, err
+		return system{}, err
 	}
 	n := native{
 		system:   unix.ByteSliceToString(u.Sysname[:]),
@@ -37,7 +38,7 @@ func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
 	n.build, _ = unix.Sysctl(sysctlBuild)
 	row := n.row(detect(func(p string) []byte { b, _ := h.ReadFile(p); return b }))
 	row.MachineID, row.Timezone = MachineID(h), timezone(h)
-	return row, []*facts.KernelRow{n.kernel()}, nil
+	return system{os: row, kernels: []*facts.KernelRow{n.kernel()}, unknown: errors.ErrUnsupported}, nil
 }
 
 // machineID is the UUID that FreeBSD keeps in /etc/hostid and in this sysctl, and

@@ -1,6 +1,7 @@
 package osinfo
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -15,13 +16,13 @@ import (
 
 const currentVersion = `SOFTWARE\Microsoft\Windows NT\CurrentVersion`
 
-func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
+func read(h *probe.Host) (system, error) {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
 	key, err := registry.OpenKey(registry.LOCAL_MACHINE, currentVersion, registry.QUERY_VALUE|registry.WOW64_64KEY)
 	if err != nil {
-		return nil, nil, err
+		return system{}, err
 	}
 	defer key.Close() // read only: nothing can be lost
 	text := func(name string) string {
@@ -44,7 +45,7 @@ func read(h *probe.Host) (*facts.OSRow, []*facts.KernelRow, error) {
 	row := w.row(int(v.BuildNumber))
 	row.MachineID = MachineID(h)
 	kernel := &facts.KernelRow{Release: w.kernelVersion(), Arch: w.arch, Running: true}
-	return row, []*facts.KernelRow{kernel}, nil
+	return system{os: row, kernels: []*facts.KernelRow{kernel}, unknown: errors.ErrUnsupported}, nil
 }
 
 func machineID(h *probe.Host) string {

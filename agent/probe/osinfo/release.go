@@ -21,6 +21,8 @@ type release struct {
 	supportEnd  string
 	vendor      string
 	minor       string // where it is not part of the version
+	family      string // where it is not Linux
+	unnamed     bool   // the release says that it has no codename
 }
 
 // reader returns the content of a file, nil when there is none. The parsers of this
@@ -116,6 +118,7 @@ func fromOSRelease(v map[string]string) release {
 		r.id = idOfName(r.product)
 	}
 	r.codename = codename(v)
+	_, r.unnamed = v["VERSION_CODENAME"]
 	return r
 }
 
@@ -156,6 +159,9 @@ func parenthesised(s string) string {
 func fromClassic(read reader) release {
 	if b := read("/etc/SuSE-release"); len(b) > 0 {
 		return parseSUSE(string(b))
+	}
+	if r, ok := fromSolaris(read); ok {
+		return r
 	}
 	for _, path := range classicFiles {
 		if r, ok := parseClassic(string(read(path))); ok {
@@ -310,6 +316,9 @@ func (r *release) refine(read reader) {
 	if armbian := parseAssignments(read("/etc/armbian-release")); armbian["VERSION"] != "" && r.variantID == "" {
 		r.variantID, r.buildID = "armbian", armbian["VERSION"]
 	}
+	if r.codename == "" && !r.unnamed {
+		r.codename = r.classicCodename(read)
+	}
 	if r.like == "" {
 		r.like = likeOf(r.id, read)
 	}
@@ -355,6 +364,19 @@ func (r *release) classicVersions(read reader) []string {
 	return out
 }
 
+// classicCodename is the name in the classic files that name this very release:
+// "Fedora release 25 (Rawhide)". A build number is no name.
+func (r *release) classicCodename(read reader) string {
+	for _, path := range classicFiles {
+		c, ok := parseClassic(string(read(path)))
+		if ok && c.id == idOfName(r.product) && strings.HasPrefix(c.version, r.versionID) && c.codename != "" &&
+			!machineName[c.codename] && strings.ToUpper(c.codename[:1]) != strings.ToLower(c.codename[:1]) {
+			return c.codename
+		}
+	}
+	return ""
+}
+
 func leadingVersion(s string) string {
 	word, _, _ := strings.Cut(s, " ")
 	if isVersion(word) {
@@ -378,7 +400,7 @@ var lineages = map[string]string{
 	"sles": "suse", "sled": "suse", "suse": "suse", "opensuse": "suse", "opensuse-leap": "suse", "opensuse-tumbleweed": "suse",
 	"arch": "archlinux", "archlinux": "archlinux", "manjaro": "archlinux",
 	"alpine": "alpine", "gentoo": "gentoo", "slackware": "slackware", "mandriva": "mandriva", "mageia": "mandriva",
-	"clear-linux-os": "clearlinux",
+	"clear-linux-os": "clearlinux", "solaris": "solaris",
 }
 
 // lineage is whose packages and layout the release follows; its own id when it

@@ -6,33 +6,49 @@ import (
 	"atalaya/agent/probe"
 )
 
-// virtualisation names the container or the hypervisor the system runs in, with the
-// words of systemd-detect-virt(1); "" for a bare machine, or when no file tells.
-// release is that of the running kernel.
-func virtualisation(h *probe.Host, release string) string {
-	if c := container(h, release); c != "" {
-		return c
-	}
-	return hypervisor(h)
-}
+// found is a container manager or a hypervisor, and the file that gave it away.
+type found struct{ kind, evidence string }
 
-// container looks for the traces that container managers leave inside.
-func container(h *probe.Host, release string) string {
-	if kind := h.ReadString("/run/systemd/container"); kind != "" {
-		return firstLine([]byte(kind))
+// container looks for the traces that container managers leave inside
+// (https://systemd.io/CONTAINER_INTERFACE). release is that of the running kernel.
+func container(h *probe.Host, release string) found {
+	for _, file := range []string{"/run/systemd/container", "/run/host/container-manager"} {
+		if kind := firstLine([]byte(h.ReadString(file))); kind != "" {
+			return found{kind, file}
+		}
 	}
 	lower := strings.ToLower(release)
 	switch {
 	case exists(h, "/run/.containerenv"):
-		return "podman"
+		return found{"podman", "/run/.containerenv"}
 	case exists(h, "/.dockerenv"):
-		return "docker"
+		return found{"docker", "/.dockerenv"}
 	case strings.Contains(lower, "microsoft") || strings.HasSuffix(lower, "-wsl"):
-		return "wsl"
+		return found{"wsl", "kernel release"}
 	case exists(h, "/proc/vz") && !exists(h, "/proc/bc"):
-		return "openvz"
+		return found{"openvz", "/proc/vz"}
+	case exists(h, "/run/secrets/kubernetes.io/serviceaccount"):
+		return found{"kubernetes", "/run/secrets/kubernetes.io/serviceaccount"}
 	}
-	return cgroupContainer(h.ReadString("/proc/1/cgroup"))
+	const environ, cgroup = "/proc/1/environ", "/proc/1/cgroup"
+	if kind := environContainer(h.ReadString(environ)); kind != "" {
+		return found{kind, environ}
+	}
+	if kind := cgroupContainer(h.ReadString(cgroup)); kind != "" {
+		return found{kind, cgroup}
+	}
+	return found{}
+}
+
+// environContainer is the variable that managers set for the first process; no other
+// is looked at.
+func environContainer(environ string) string {
+	for variable := range strings.SplitSeq(environ, "\x00") {
+		if kind, ok := strings.CutPrefix(variable, "container="); ok {
+			return kind
+		}
+	}
+	return ""
 }
 
 // cgroupContainer knows container managers by the control group of the first process.
@@ -61,37 +77,71 @@ var clockVendors = []struct{ text, kind string }{
 	{"kvm-clock", "kvm"}, {"hyperv", "microsoft"}, {"xen", "xen"},
 }
 
-func hypervisor(h *probe.Host) string {
-	for _, name := range []string{"product_name", "sys_vendor", "board_vendor", "bios_vendor", "product_version"} {
-		text := h.ReadString("/sys/class/dmi/id/" + name)
-		for _, v := range dmiVendors {
-			if text != "" && strings.Contains(text, v.text) {
-				return v.kind
-			}
-		}
+// hypervisor asks the sources in the order of systemd-detect-virt: the firmware's
+// words, the interface of Xen, the clock, the device tree, and last the flag of the
+// processor, which does not tell whose it is.
+func hypervisor(h *probe.Host) found {
+	const xen, clock, tree, s390 = "/sys/hypervisor/type", "/sys/devices/system/clocksource/clocksource0/available_clocksource",
+		"/proc/device-tree/hypervisor/compatible", "/proc/sysinfo"
+	if f := dmiHypervisor(h); f.kind != "" {
+		return f
 	}
-	if kind := h.ReadString("/sys/hypervisor/type"); kind != "" {
+	if kind := h.ReadString(xen); kind != "" {
 		if strings.Contains(h.ReadString("/proc/xen/capabilities"), "control_d") {
-			return "" // the first domain of Xen owns the machine
+			return found{} // the first domain of Xen owns the machine
 		}
-		return kind
+		return found{kind, xen}
 	}
-	clocks := h.ReadString("/sys/devices/system/clocksource/clocksource0/available_clocksource")
+	clocks := h.ReadString(clock)
 	for _, v := range clockVendors {
 		if strings.Contains(clocks, v.text) {
-			return v.kind
+			return found{v.kind, clock}
 		}
 	}
-	switch model := h.ReadString("/proc/device-tree/hypervisor/compatible"); {
+	switch model := h.ReadString(tree); {
 	case strings.Contains(model, "kvm"):
-		return "kvm"
+		return found{"kvm", tree}
 	case strings.Contains(model, "xen"):
-		return "xen"
+		return found{"xen", tree}
+	case strings.Contains(model, "vmware"):
+		return found{"vmware", tree}
 	}
-	if hypervisorFlag(h.ReadString("/proc/cpuinfo")) {
-		return "vm-other"
+	if exists(h, "/proc/device-tree/ibm,partition-name") && exists(h, "/proc/device-tree/hmc-managed?") {
+		return found{"powervm", "/proc/device-tree/ibm,partition-name"}
 	}
-	return ""
+	if strings.Contains(h.ReadString("/proc/device-tree/compatible"), "qemu") {
+		return found{"qemu", "/proc/device-tree/compatible"}
+	}
+	switch program := spacedField(h.ReadString(s390), "VM00 Control Program"); {
+	case strings.HasPrefix(program, "z/VM"):
+		return found{"zvm", s390}
+	case program != "":
+		return found{"kvm", s390}
+	}
+	cpuinfo := h.ReadString("/proc/cpuinfo")
+	if spacedField(cpuinfo, "vendor_id") == "User Mode Linux" {
+		return found{"uml", "/proc/cpuinfo"}
+	}
+	if hypervisorFlag(cpuinfo) {
+		return found{"vm-other", "/proc/cpuinfo"}
+	}
+	return found{}
+}
+
+func dmiHypervisor(h *probe.Host) found {
+	for _, name := range []string{"product_name", "sys_vendor", "board_vendor", "bios_vendor", "product_version"} {
+		text := h.ReadString(dmiFolder + name)
+		for _, v := range dmiVendors {
+			if text == "" || !strings.Contains(text, v.text) {
+				continue
+			}
+			if v.kind == "amazon" && strings.HasSuffix(h.ReadString(dmiFolder+"product_name"), ".metal") {
+				return found{} // a whole machine of EC2
+			}
+			return found{v.kind, dmiFolder + name}
+		}
+	}
+	return found{}
 }
 
 // hypervisorFlag reports whether the processor says that it is a virtual one
