@@ -44,8 +44,19 @@ type Config struct {
 	// DisabledMetrics those that are not to be read. docs/data-model.md names them.
 	EnabledMetrics  []string `yaml:"enabled_metrics"`
 	DisabledMetrics []string `yaml:"disabled_metrics"`
+	// Processes says what is reported of the processes.
+	Processes ProcessesConfig `yaml:"processes"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
+}
+
+// ProcessesConfig says what is reported of the processes.
+type ProcessesConfig struct {
+	// Interval lies between two scans of all processes.
+	Interval time.Duration `yaml:"interval"`
+	// Top is how many groups of processes, and how many control groups, are reported
+	// that use most CPU, and how many that use most memory.
+	Top int `yaml:"top"`
 }
 
 // DefaultConfig returns the defaults.
@@ -57,6 +68,7 @@ func DefaultConfig() Config {
 		IndexMaxAge:       48 * time.Hour,
 		SpoolMaxBytes:     64 << 20,
 		SpoolMaxAge:       7 * 24 * time.Hour,
+		Processes:         ProcessesConfig{Interval: 30 * time.Second, Top: 10},
 		LogLevel:          "info",
 	}
 }
@@ -128,8 +140,14 @@ func (c Config) Check() error {
 			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q", name))
 		}
 	}
+	if c.Processes.Interval < time.Second || c.Processes.Interval > time.Hour {
+		errs = append(errs, fmt.Errorf("processes.interval %s: must lie between 1s and 1h", c.Processes.Interval))
+	}
+	if c.Processes.Top < 1 || c.Processes.Top > 100 {
+		errs = append(errs, fmt.Errorf("processes.top %d: must lie between 1 and 100", c.Processes.Top))
+	}
 	for _, name := range slices.Concat(c.EnabledMetrics, c.DisabledMetrics) {
-		if !slices.ContainsFunc(NodeProbes(), func(p probe.Probe) bool { return p.Info().Name == name }) {
+		if !slices.ContainsFunc(NodeProbes(c), func(p probe.Probe) bool { return p.Info().Name == name }) {
 			errs = append(errs, fmt.Errorf("enabled_metrics, disabled_metrics: no metric probe is called %q", name))
 		}
 	}

@@ -170,7 +170,7 @@ func readCycles(dir, names string) error {
 	c := &counter{cancel: cancel, dict: dict, dir: dir}
 	probe.NewScheduler(probe.Config{
 		Host:       probe.LiveHost().WithHelper("/proc/self/exe", asHelper),
-		Probes:     append(agent.NodeProbes(), agent.InventoryProbes(agent.DefaultConfig(), facts.BlockDevices, facts.Interfaces, facts.Services)...),
+		Probes:     append(agent.NodeProbes(agent.DefaultConfig()), agent.InventoryProbes(agent.DefaultConfig(), facts.BlockDevices, facts.Interfaces, facts.Services)...),
 		Sink:       c,
 		Dictionary: dict,
 		Interval:   interval,

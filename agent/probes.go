@@ -16,6 +16,7 @@ import (
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
 	"atalaya/agent/probe/patches/restart"
+	"atalaya/agent/probe/process"
 	"atalaya/agent/probe/schedule"
 	"atalaya/agent/probe/self"
 	"atalaya/agent/probe/services"
@@ -43,6 +44,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		services.New(),
 		accounts.New(),
 		schedule.New(),
+		process.NewInventory(),
 	}
 	if len(sections) == 0 {
 		return all
@@ -55,7 +57,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 // MetricProbes returns the metric probes that a configuration wants: those of
 // node_exporter's readings and the agent's own.
 func MetricProbes(c Config, version string) []probe.Probe {
-	wanted := slices.DeleteFunc(NodeProbes(), func(p probe.Probe) bool {
+	wanted := slices.DeleteFunc(NodeProbes(c), func(p probe.Probe) bool {
 		info := p.Info()
 		return slices.Contains(c.DisabledMetrics, info.Name) || info.Optional && !slices.Contains(c.EnabledMetrics, info.Name)
 	})

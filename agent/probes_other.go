@@ -8,4 +8,4 @@ import (
 )
 
 // NodeProbes returns the metric probes whose readings node_exporter has too.
-func NodeProbes() []probe.Probe { return portable.Probes() }
+func NodeProbes(Config) []probe.Probe { return portable.Probes() }

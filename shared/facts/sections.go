@@ -61,6 +61,7 @@ const (
 	Containers       ID = 66
 	VirtualMachines  ID = 67
 	HostsFile        ID = 68
+	Processes        ID = 69
 )
 
 // Section describes one kind of facts.
@@ -127,6 +128,7 @@ var sections = []Section{
 	{ID: Containers, Name: "containers", Doc: "containers on this host, with their image, ports and pod", New: func() Row { return new(ContainerRow) }},
 	{ID: VirtualMachines, Name: "virtual_machines", Doc: "virtual machines on this host", New: func() Row { return new(VirtualMachineRow) }},
 	{ID: HostsFile, Name: "hosts_file", Doc: "names and addresses in the hosts file", New: func() Row { return new(HostsFileRow) }},
+	{ID: Processes, Name: "processes", Doc: "programs that have been running for ten minutes or more", New: func() Row { return new(ProcessRow) }, Personal: true},
 }
 
 // Sections returns all sections in order of their number.

@@ -157,13 +157,38 @@ var (
 	UDPSendBufferErrors    = Desc{Name: "node_netstat_Udp_SndbufErrors", Help: "UDP datagrams dropped because a send buffer was full.", Kind: Counter}
 )
 
-// The system as a whole; Threads from /proc/loadavg.
+// The system as a whole.
 var (
 	Time           = Desc{Name: "node_time_seconds", Help: "The clock of the host, in seconds since 1970.", Decimals: 3}
 	FileHandles    = Desc{Name: "node_filefd_allocated", Help: "File handles in use."}
 	FileHandlesMax = Desc{Name: "node_filefd_maximum", Help: "File handles that can be in use."}
 	Entropy        = Desc{Name: "node_entropy_available_bits", Help: "Bits of entropy in the pool."}
 	Threads        = Desc{Name: "node_processes_threads", Help: "Threads of all processes."}
+)
+
+// Processes and control groups at the top (agent/probe/process). Processes of one name and user are counted together; a control
+// group is a service, a container or a user.
+var (
+	Processes       = Desc{Name: "node_processes_pids", Help: "Processes."}
+	ProcessesState  = Desc{Name: "node_processes_state", Help: "Processes by state, as proc_pid_stat(5) has it.", Labels: []string{"state"}}
+	ProcessesMax    = Desc{Name: "node_processes_max_processes", Help: "Number below which process ids stay."}
+	ThreadsMax      = Desc{Name: "node_processes_max_threads", Help: "Threads that there can be."}
+	ProcessCPU      = Desc{Name: "atalaya_process_cpu_seconds_total", Help: "CPU time of the processes of one name and user, those that ended included.", Kind: Counter, Decimals: 2, Labels: []string{"name", "user"}}
+	ProcessResident = Desc{Name: "atalaya_process_resident_memory_bytes", Help: "Resident memory of the processes, shared pages counted for each, in bytes.", Labels: []string{"name", "user"}}
+	ProcessCount    = Desc{Name: "atalaya_process_count", Help: "Processes of the name and user.", Labels: []string{"name", "user"}}
+	ProcessThreads  = Desc{Name: "atalaya_process_threads", Help: "Threads of the processes.", Labels: []string{"name", "user"}}
+
+	CgroupProcesses      = Desc{Name: "atalaya_cgroup_processes", Help: "Processes of the control group.", Labels: []string{"container", "unit"}}
+	CgroupCPU            = Desc{Name: "atalaya_cgroup_cpu_seconds_total", Help: "CPU time of the control group.", Kind: Counter, Decimals: 6, Labels: []string{"container", "unit"}}
+	CgroupThrottled      = Desc{Name: "atalaya_cgroup_cpu_throttled_seconds_total", Help: "Seconds in which its limit kept the control group from running.", Kind: Counter, Decimals: 6, Labels: []string{"container", "unit"}}
+	CgroupMemory         = Desc{Name: "atalaya_cgroup_memory_bytes", Help: "Memory charged to the control group, in bytes.", Labels: []string{"container", "unit"}}
+	CgroupMemoryLimit    = Desc{Name: "atalaya_cgroup_memory_limit_bytes", Help: "Memory that the control group may have, in bytes; absent without a limit.", Labels: []string{"container", "unit"}}
+	CgroupOOMKills       = Desc{Name: "atalaya_cgroup_oom_kills_total", Help: "Processes of the control group killed for want of memory.", Kind: Counter, Labels: []string{"container", "unit"}}
+	CgroupIORead         = Desc{Name: "atalaya_cgroup_io_read_bytes_total", Help: "Bytes that the control group read from devices.", Kind: Counter, Labels: []string{"container", "unit"}}
+	CgroupIOWritten      = Desc{Name: "atalaya_cgroup_io_written_bytes_total", Help: "Bytes that the control group wrote to devices.", Kind: Counter, Labels: []string{"container", "unit"}}
+	CgroupPressureCPU    = Desc{Name: "atalaya_cgroup_pressure_cpu_waiting_seconds_total", Help: "Seconds in which some thread of the control group waited for a CPU.", Kind: Counter, Decimals: 6, Labels: []string{"container", "unit"}}
+	CgroupPressureIO     = Desc{Name: "atalaya_cgroup_pressure_io_waiting_seconds_total", Help: "Seconds in which some thread of the control group waited for storage.", Kind: Counter, Decimals: 6, Labels: []string{"container", "unit"}}
+	CgroupPressureMemory = Desc{Name: "atalaya_cgroup_pressure_memory_waiting_seconds_total", Help: "Seconds in which some thread of the control group waited for memory.", Kind: Counter, Decimals: 6, Labels: []string{"container", "unit"}}
 )
 
 // The agent itself.
@@ -208,7 +233,12 @@ var families = []*Desc{
 	&TCPRetransmits, &TCPInErrors, &TCPOutResets, &UDPInDatagrams,
 	&UDPOutDatagrams, &UDPNoPorts, &UDPInErrors, &UDPReceiveBufferErrors,
 	&UDPSendBufferErrors, &Time, &FileHandles, &FileHandlesMax,
-	&Entropy, &Threads, &AgentCPUSeconds, &AgentResident,
+	&Entropy, &Threads, &Processes, &ProcessesState,
+	&ProcessesMax, &ThreadsMax, &ProcessCPU, &ProcessResident,
+	&ProcessCount, &ProcessThreads, &CgroupProcesses, &CgroupCPU,
+	&CgroupThrottled, &CgroupMemory, &CgroupMemoryLimit, &CgroupOOMKills,
+	&CgroupIORead, &CgroupIOWritten, &CgroupPressureCPU, &CgroupPressureIO,
+	&CgroupPressureMemory, &AgentCPUSeconds, &AgentResident,
 	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo,
 	&ProbeSuccess,
 }

@@ -36,7 +36,7 @@ func TestFamiliesListsEveryDescription(t *testing.T) {
 }
 
 func TestDescriptionsAreWellFormed(t *testing.T) {
-	name := regexp.MustCompile(`^(node|atalaya_agent)_[a-zA-Z0-9_]+$`)
+	name := regexp.MustCompile(`^(node|atalaya)_[a-zA-Z0-9_]+$`)
 	seen := make(map[string]bool)
 	for _, d := range Families() {
 		switch {

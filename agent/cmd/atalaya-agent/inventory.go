@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"atalaya/agent"
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
+	"atalaya/shared/metric"
 )
 
 func newInventory() *cobra.Command {
@@ -121,13 +123,18 @@ func newMetrics() *cobra.Command {
 			}
 			probes := agent.MetricProbes(agent.DefaultConfig(), version)
 			if compat == "node" {
-				probes = agent.NodeProbes()
+				probes = agent.NodeProbes(agent.DefaultConfig())
 			}
 			host, err := hostAt(root)
 			if err != nil {
 				return err
 			}
 			res := probe.RunOnce(cmd.Context(), host, probes...)
+			if compat == "node" {
+				res.Frame.Samples = slices.DeleteFunc(res.Frame.Samples, func(s metric.Sample) bool {
+					return !strings.HasPrefix(res.Series[s.Series].Name, "node_")
+				})
+			}
 			if len(res.Frame.Samples) == 0 {
 				return fmt.Errorf("no metric could be read: %w", errors.ErrUnsupported)
 			}

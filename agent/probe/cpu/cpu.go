@@ -139,13 +139,6 @@ func parseLoad(r *probe.Report, b []byte) error {
 		}
 		r.Sample(desc, v)
 	}
-	field, _ := probe.NextField(rest)
-	_, total, _ := bytes.Cut(field, []byte{'/'})
-	n, ok := probe.ParseUint(total)
-	if !ok {
-		return probe.NotUnderstood(line)
-	}
-	r.Sample(&metric.Threads, float64(n))
 	return nil
 }
 

@@ -41,9 +41,9 @@ func TestProcessorTimesDoNotStepBackALittle(t *testing.T) {
 
 func TestParseLoad(t *testing.T) {
 	f := probetest.Gives(t, parseLoad)
-	f("0.46 0.64 10.57 1/94 28073\n", "load1 0.46\nload5 0.64\nload15 10.57\nprocesses_threads 94\n", true)
+	f("0.46 0.64 10.57 1/94 28073\n", "load1 0.46\nload5 0.64\nload15 10.57\n", true)
 	f("0.46 0.64", "load1 0.46\nload5 0.64\n", false)
-	f("0.46 0.64 1 94", "load1 0.46\nload5 0.64\nload15 1\n", false)
+	f("0.46 0.64 1 94", "load1 0.46\nload5 0.64\nload15 1\n", true)
 	f("", "", false)
 }
 
