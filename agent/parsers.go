@@ -12,6 +12,7 @@ import (
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/schedule"
+	"atalaya/agent/probe/storage"
 )
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
@@ -25,5 +26,6 @@ func Parsers() []probe.Parser {
 		names.Parsers(),
 		packages.Parsers(),
 		schedule.Parsers(),
+		storage.Parsers(),
 	)
 }

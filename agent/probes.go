@@ -66,5 +66,9 @@ func MetricProbes(c Config, version string) []probe.Probe {
 
 // HelperTasks is what the agent's helper process does: readings that may never return.
 func HelperTasks() map[string]probe.Task {
-	return map[string]probe.Task{probe.StatFSTask: probe.StatFSAnswer}
+	return map[string]probe.Task{
+		probe.StatFSTask:       probe.StatFSAnswer,
+		storage.HealthTask:     storage.HealthAnswer,
+		storage.SuperblockTask: storage.SuperblockAnswer,
+	}
 }

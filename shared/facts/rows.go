@@ -177,6 +177,21 @@ type BlockDeviceRow struct {
 	PartUUID    string `json:"part_uuid,omitempty" cbor:"19,keyasint,omitempty"`
 	Holders     string `json:"holders,omitempty" cbor:"20,keyasint,omitempty"`      // devices stacked on it, sorted, comma separated
 	SectorBytes int64  `json:"sector_bytes,omitempty" cbor:"21,keyasint,omitempty"` // logical sector
+	// Of a partition.
+	PartNumber int    `json:"part_number,omitempty" cbor:"22,keyasint,omitempty"`
+	PartType   string `json:"part_type,omitempty" cbor:"23,keyasint,omitempty"` // GUID, or 0x83 in the older table
+	PartName   string `json:"part_name,omitempty" cbor:"24,keyasint,omitempty"`
+	StartBytes int64  `json:"start_bytes,omitempty" cbor:"25,keyasint,omitempty"`
+	// Of a whole device.
+	Table               string `json:"table,omitempty" cbor:"26,keyasint,omitempty"` // of partitions: gpt, dos
+	TableUUID           string `json:"table_uuid,omitempty" cbor:"27,keyasint,omitempty"`
+	Slaves              string `json:"slaves,omitempty" cbor:"28,keyasint,omitempty"` // devices it is stacked on, sorted, comma separated
+	PhysicalSectorBytes int64  `json:"physical_sector_bytes,omitempty" cbor:"29,keyasint,omitempty"`
+	State               string `json:"state,omitempty" cbor:"30,keyasint,omitempty"`        // of a SCSI, NVMe or mapped device: running, live, offline, suspended ...
+	Address             string `json:"address,omitempty" cbor:"31,keyasint,omitempty"`      // SCSI host:channel:target:lun
+	Zoned               string `json:"zoned,omitempty" cbor:"32,keyasint,omitempty"`        // host-aware, host-managed
+	FSVersion           string `json:"fs_version,omitempty" cbor:"33,keyasint,omitempty"`   // of what is on it
+	BackingFile         string `json:"backing_file,omitempty" cbor:"34,keyasint,omitempty"` // of a loop device
 }
 
 // Key implements Row.

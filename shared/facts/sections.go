@@ -62,6 +62,14 @@ const (
 	VirtualMachines  ID = 67
 	HostsFile        ID = 68
 	Processes        ID = 69
+	LVMVolumes       ID = 34
+	RAIDArrays       ID = 35
+	Multipath        ID = 36
+	DiskHealth       ID = 37
+	EncryptedVolumes ID = 38
+	Mounts           ID = 39
+	Swaps            ID = 40
+	Pools            ID = 41
 )
 
 // Section describes one kind of facts.
@@ -129,6 +137,14 @@ var sections = []Section{
 	{ID: VirtualMachines, Name: "virtual_machines", Doc: "virtual machines on this host", New: func() Row { return new(VirtualMachineRow) }},
 	{ID: HostsFile, Name: "hosts_file", Doc: "names and addresses in the hosts file", New: func() Row { return new(HostsFileRow) }},
 	{ID: Processes, Name: "processes", Doc: "programs that have been running for ten minutes or more", New: func() Row { return new(ProcessRow) }, Personal: true},
+	{ID: LVMVolumes, Name: "lvm_volumes", Doc: "physical volumes, volume groups and logical volumes of LVM", New: func() Row { return new(LVMVolumeRow) }},
+	{ID: RAIDArrays, Name: "raid_arrays", Doc: "arrays of the kernel's software RAID, with their members", New: func() Row { return new(RAIDArrayRow) }},
+	{ID: Multipath, Name: "multipath", Doc: "paths to disks that several lead to", New: func() Row { return new(MultipathRow) }},
+	{ID: DiskHealth, Name: "disk_health", Doc: "what disks say of their own health", New: func() Row { return new(DiskHealthRow) }},
+	{ID: EncryptedVolumes, Name: "encrypted_volumes", Doc: "encrypted volumes, open or configured", New: func() Row { return new(EncryptedVolumeRow) }},
+	{ID: Mounts, Name: "mounts", Doc: "mount points of the kernel and of fstab", New: func() Row { return new(MountRow) }},
+	{ID: Swaps, Name: "swaps", Doc: "swap areas", New: func() Row { return new(SwapRow) }},
+	{ID: Pools, Name: "pools", Doc: "pools of disks that hold file systems", New: func() Row { return new(PoolRow) }},
 }
 
 // Sections returns all sections in order of their number.

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"path"
@@ -21,31 +20,6 @@ const sectorBytes = 512
 // ramMajor is the major number of RAM disks, which lsblk does not list either.
 const ramMajor = "1:"
 
-// collectDevices adds a row for each disk and partition.
-func collectDevices(ctx context.Context, h *probe.Host, r *probe.Report, t mountTable) {
-	entries, err := h.ReadDir(blockFolder)
-	if err != nil {
-		r.Problem(facts.BlockDevices, absent(err, "no /sys/block on this machine"))
-	}
-	content := readContent(h, t)
-	for _, e := range entries {
-		if ctx.Err() != nil {
-			return
-		}
-		d := openDevice(h, path.Join(blockFolder, e.Name()))
-		if d.gone() || d.hidden() {
-			continue
-		}
-		disk := d.row()
-		content.fill(disk)
-		r.Add(facts.BlockDevices, disk)
-		for _, part := range d.partitions(disk) {
-			content.fill(part)
-			r.Add(facts.BlockDevices, part)
-		}
-	}
-}
-
 // device is one folder of /sys/block, or of a partition in it.
 type device struct {
 	host   *probe.Host
@@ -54,6 +28,8 @@ type device struct {
 	number string // major:minor
 	size   int64  // bytes
 	known  bool   // it has a size, be it 0
+
+	mapperName, mapperUUID string // of the device mapper
 }
 
 func openDevice(h *probe.Host, dir string) device {
@@ -66,6 +42,9 @@ func openDevice(h *probe.Host, dir string) device {
 	if d.size > 0 || !strings.HasPrefix(d.name, "loop") { // a host may have hundreds of empty loop devices
 		d.number = d.text("dev")
 	}
+	if strings.HasPrefix(d.name, "dm-") {
+		d.mapperName, d.mapperUUID = d.text("dm/name"), d.text("dm/uuid")
+	}
 	return d
 }
 
@@ -76,12 +55,10 @@ func (d device) flag(file string) bool { return d.text(file) == "1" }
 // gone tells a device that vanished after its folder was listed.
 func (d device) gone() bool { return !d.known && d.number == "" }
 
-// hidden tells what lsblk leaves out: RAM disks, loop devices without a file, paths
-// of a multipath NVMe disk.
+// hidden tells what lsblk leaves out: RAM disks, loop devices without a file.
 func (d device) hidden() bool {
 	return strings.HasPrefix(d.number, ramMajor) ||
-		strings.HasPrefix(d.name, "loop") && d.size == 0 ||
-		strings.HasPrefix(d.name, "nvme") && d.flag("hidden")
+		strings.HasPrefix(d.name, "loop") && d.size == 0
 }
 
 // virtual are prefixes of devices that are made of software: they have no model.
@@ -94,16 +71,26 @@ func (d device) row() *facts.BlockDeviceRow {
 		Name: strings.ReplaceAll(d.name, "!", "/"), // sysfs' way to write cciss/c0d0
 		Type: d.kind(), SizeBytes: d.size, MajorMinor: d.number,
 		Rotational: d.flag("queue/rotational"), Removable: d.flag("removable"), ReadOnly: d.flag("ro"),
-		Holders: d.holders(), SectorBytes: sector,
+		Holders: d.names("holders"), Slaves: d.names("slaves"), SectorBytes: sector,
+	}
+	row.PhysicalSectorBytes, _ = strconv.ParseInt(d.text("queue/physical_block_size"), 10, 64)
+	if zoned := d.text("queue/zoned"); zoned != "none" {
+		row.Zoned = zoned
 	}
 	switch {
 	case strings.HasPrefix(d.name, "dm-"):
-		row.MapperName = d.text("dm/name")
+		row.MapperName = d.mapperName
+		if d.flag("dm/suspended") {
+			row.State = "suspended"
+		}
+	case strings.HasPrefix(d.name, "loop"):
+		row.BackingFile = d.text("loop/backing_file")
 	case !hasPrefix(d.name, virtual):
 		link, _ := d.host.Readlink(d.dir) // a plain folder on kernels before 2.6.27 and in copies
 		row.Transport = transport(d.name, link)
 		row.Model, row.Vendor, row.Serial = d.model(), d.vendor(), d.serial()
 		row.WWN, row.Firmware = d.wwn(), d.firmware()
+		row.State, row.Address = d.text("device/state"), scsiAddress(link)
 	}
 	return row
 }
@@ -112,7 +99,7 @@ func (d device) row() *facts.BlockDeviceRow {
 func (d device) kind() string {
 	switch {
 	case strings.HasPrefix(d.name, "dm-"):
-		return mapperKind(d.text("dm/uuid"))
+		return mapperKind(d.mapperUUID)
 	case strings.HasPrefix(d.name, "loop"):
 		return "loop"
 	case strings.HasPrefix(d.name, "md"):
@@ -233,13 +220,14 @@ func (d device) firmware() string {
 	return ""
 }
 
-func (d device) holders() string {
-	entries, _ := d.host.ReadDir(d.dir + "/holders") // absent in copies
+// names lists the folder holders or slaves.
+func (d device) names(folder string) string {
+	entries, _ := d.host.ReadDir(d.dir + "/" + folder) // absent in copies
 	names := make([]string, len(entries))
 	for i, e := range entries {
-		names[i] = e.Name()
+		names[i] = strings.ReplaceAll(e.Name(), "!", "/")
 	}
-	return strings.Join(names, ",")
+	return list(names)
 }
 
 // transports are buses by a part of the device's path in sysfs; the first match decides.
@@ -274,11 +262,18 @@ func (d device) partitions(disk *facts.BlockDeviceRow) []*facts.BlockDeviceRow {
 		if p.gone() {
 			continue
 		}
-		rows = append(rows, &facts.BlockDeviceRow{
+		row := &facts.BlockDeviceRow{
 			Name: strings.ReplaceAll(e.Name(), "!", "/"), Parent: disk.Name, Type: "part", SizeBytes: p.size,
 			MajorMinor: p.number, Rotational: disk.Rotational, Removable: disk.Removable, ReadOnly: p.flag("ro"),
-			Holders: p.holders(), SectorBytes: disk.SectorBytes,
-		})
+			Holders: p.names("holders"), SectorBytes: disk.SectorBytes,
+		}
+		row.PartNumber, _ = strconv.Atoi(p.text("partition"))
+		if start, err := strconv.ParseInt(p.text("start"), 10, 64); err == nil && start > 0 && start < 1<<53 {
+			row.StartBytes = start * sectorBytes
+		}
+		v := parseUevent(p.text("uevent"))
+		row.PartName, row.PartUUID = v["PARTNAME"], v["PARTUUID"]
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -315,17 +310,7 @@ func readContent(h *probe.Host, t mountTable) *content {
 // fill completes a row from udev's database, which is best, then the links of
 // /dev/disk, then the table of mounts.
 func (c *content) fill(row *facts.BlockDeviceRow) {
-	v := parseUdev(c.host.ReadString("/run/udev/data/b" + row.MajorMinor)) // none in containers and small systems
-	set(&row.FSType, v["ID_FS_TYPE"])
-	set(&row.UUID, v["ID_FS_UUID"])
-	set(&row.Label, unhex(v["ID_FS_LABEL_ENC"]))
-	set(&row.PartUUID, v["ID_PART_ENTRY_UUID"])
-	if row.Type != "part" {
-		set(&row.Model, strings.TrimSpace(unhex(v["ID_MODEL_ENC"])))
-		set(&row.Serial, v["ID_SERIAL_SHORT"])
-		set(&row.WWN, v["ID_WWN_WITH_EXTENSION"])
-		set(&row.Firmware, v["ID_REVISION"])
-	}
+	fillProperties(row, c.udev(row.MajorMinor))
 	base := path.Base(row.Name)
 	set(&row.UUID, c.link("by-uuid", base))
 	set(&row.Label, c.link("by-label", base))
@@ -333,6 +318,32 @@ func (c *content) fill(row *facts.BlockDeviceRow) {
 	for _, key := range []string{row.MajorMinor, "/dev/" + row.Name, "/dev/mapper/" + row.MapperName} {
 		set(&row.FSType, c.mounted[key].kind)
 	}
+}
+
+// fillProperties completes a row from udev's properties, or what has their form.
+func fillProperties(row *facts.BlockDeviceRow, v map[string]string) {
+	set(&row.FSType, v["ID_FS_TYPE"])
+	set(&row.FSVersion, v["ID_FS_VERSION"])
+	set(&row.UUID, v["ID_FS_UUID"])
+	set(&row.Label, unhex(v["ID_FS_LABEL_ENC"]))
+	if row.Type == "part" {
+		set(&row.PartUUID, v["ID_PART_ENTRY_UUID"])
+		set(&row.PartType, v["ID_PART_ENTRY_TYPE"])
+		set(&row.PartName, unhex(v["ID_PART_ENTRY_NAME"]))
+		return
+	}
+	set(&row.Table, v["ID_PART_TABLE_TYPE"])
+	set(&row.TableUUID, v["ID_PART_TABLE_UUID"])
+	set(&row.Model, strings.TrimSpace(unhex(v["ID_MODEL_ENC"])))
+	set(&row.Serial, v["ID_SERIAL_SHORT"])
+	set(&row.WWN, v["ID_WWN_WITH_EXTENSION"])
+	set(&row.Firmware, v["ID_REVISION"])
+}
+
+// udev returns the properties of a device number in udev's database, which containers
+// and small systems have not.
+func (c *content) udev(majorMinor string) map[string]string {
+	return parseUdev(c.host.ReadString("/run/udev/data/b" + majorMinor))
 }
 
 // set fills a field that is not known yet.
@@ -363,6 +374,16 @@ func parseUdev(text string) map[string]string {
 			name, value, _ := strings.Cut(strings.TrimRight(entry, "\n"), "=")
 			m[name] = value
 		}
+	}
+	return m
+}
+
+// parseUevent reads a file uevent of sysfs: lines NAME=value.
+func parseUevent(text string) map[string]string {
+	m := make(map[string]string)
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+		m[name] = strings.ToValidUTF8(value, "\uFFFD")
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -10,6 +11,7 @@ import (
 // mount is one line of mountinfo.
 type mount struct {
 	majorMinor string // "" when the source is mounts(5), which does not tell
+	root       string // folder of the file system that is mounted
 	point      string
 	options    string
 	kind       string // file system type, with its subtype: fuse.sshfs
@@ -27,14 +29,15 @@ type mountTable struct {
 // a private one that hides or remounts things. Where the rights do not suffice, or
 // below a root that holds no process 1, our own are taken.
 func readMounts(h *probe.Host) (mountTable, error) {
-	own, err := h.ReadFile("/proc/self/mountinfo")
 	if b, err := h.ReadFile("/proc/1/mountinfo"); err == nil {
 		t := mountTable{mounts: parseMountInfo(string(b)), view: "/proc/1/root"}
 		if _, err := h.Stat(t.view + "/"); err != nil {
+			own, _ := h.ReadFile("/proc/self/mountinfo") // without it none is at its place
 			t.view, t.own = "", byPoint(parseMountInfo(string(own)))
 		}
 		return t, nil
 	}
+	own, err := h.ReadFile("/proc/self/mountinfo")
 	if err == nil {
 		mounts := parseMountInfo(string(own))
 		return mountTable{mounts: mounts, own: byPoint(mounts)}, nil
@@ -77,7 +80,7 @@ func parseMountInfo(text string) []mount {
 			super = f[dash+3]
 		}
 		out = append(out, mount{
-			majorMinor: f[2], point: unescape(f[4]), options: joinOptions(f[5], super),
+			majorMinor: f[2], root: unescape(f[3]), point: unescape(f[4]), options: joinOptions(f[5], super),
 			kind: f[dash+1], source: unescape(f[dash+2]),
 		})
 	}
@@ -101,17 +104,28 @@ func parseMounts(text string) []mount {
 		if len(f) < 4 {
 			continue
 		}
-		out = append(out, mount{point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: unescape(f[0])})
+		out = append(out, mount{root: "/", point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: unescape(f[0])})
 	}
 	return out
 }
 
-// unescape undoes the octal escapes for blank, tab, newline and backslash.
+// unescape undoes the octal escapes of blanks and other characters: \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
 	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(s)
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				out = append(out, byte(n))
+				i += 3
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
 // dropped are options without meaning for an inventory, or too long for one: the
@@ -119,7 +133,7 @@ func unescape(s string) string {
 var dropped = []string{"lowerdir=", "upperdir=", "workdir=", "seclabel"}
 
 // secret are options whose value is never reported.
-var secret = []string{"password=", "pass=", "secret=", "passwd=", "key="}
+var secret = []string{"password=", "password2=", "pass=", "passwd=", "passphrase=", "secret=", "secretfile=", "key=", "credentials=", "cred="}
 
 // joinOptions joins the options of the mount and those of the file system as
 // /proc/mounts does: read-only if one of them is.

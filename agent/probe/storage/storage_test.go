@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,12 +20,46 @@ func TestRecordedHost(t *testing.T) {
 	probetest.Golden(t, "debian-12-storage", New())
 }
 
+func TestStorageServer(t *testing.T) {
+	probetest.Golden(t, "linux-storage", New())
+}
+
+// TestADamagedFileSpoilsOnlyItself damages one file of the server after another: no row
+// is invented, and what cannot be told from a source that is there is no clean absence.
+func TestADamagedFileSpoilsOnlyItself(t *testing.T) {
+	files := probetest.Files(t, "linux-storage")
+	root := probetest.Tree(t, files)
+	for kind, damage := range probetest.Damages() {
+		t.Run(kind, func(t *testing.T) {
+			for name, content := range files {
+				if strings.HasPrefix(content, "-> ") || strings.HasPrefix(name, "sys/") && !strings.Contains(name, "sda/sda2/") {
+					continue // one device stands for all
+				}
+				probetest.Write(t, root, name, damage([]byte(content)))
+				for id, s := range probetest.Sections(probe.RootHost(root), New()) {
+					source := map[string]string{"etc/lvm/backup/data": "lvm_volumes", "proc/mdstat": "raid_arrays", "proc/swaps": "swaps"}[name]
+					if source == id && kind == "garbage" && s.Status.Complete() {
+						t.Errorf("%s: %s is %v with %d rows", name, id, s.Status, len(s.Rows))
+					}
+					if len(s.Rows) > 60 {
+						t.Errorf("%s: %s has %d rows", name, id, len(s.Rows))
+					}
+				}
+				probetest.Write(t, root, name, []byte(content))
+			}
+		})
+	}
+}
+
 // lsblkDevice is what lsblk -J says of a device. Old versions write all as strings.
 type lsblkDevice struct {
 	KName, Type string
 	Parent      string        `json:"pkname"`
 	MajMin      string        `json:"maj:min"`
 	Size        any           `json:"size"`
+	Log         any           `json:"log-sec"`
+	Phy         any           `json:"phy-sec"`
+	Rota        any           `json:"rota"`
 	RM, RO      any           // bool, or "0" and "1"
 	Children    []lsblkDevice `json:"children"`
 }
@@ -35,7 +70,7 @@ func (d lsblkDevice) flatten(out map[string]string) {
 	if n, ok := d.Size.(json.Number); ok {
 		size = n.String()
 	}
-	out[d.KName] = fmt.Sprintln(d.Type, d.MajMin, size, flag(d.RM), flag(d.RO))
+	out[d.KName] = fmt.Sprintln(d.Type, d.MajMin, size, flag(d.RM), flag(d.RO), d.Log, d.Phy, flag(d.Rota))
 	for _, c := range d.Children {
 		c.flatten(out)
 	}
@@ -47,7 +82,7 @@ func TestSameAsLsblk(t *testing.T) {
 	if err != nil || runtime.GOOS != "linux" {
 		t.Skip("lsblk(8) is not installed")
 	}
-	out, err := exec.Command(lsblk, "-J", "-b", "-o", "KNAME,MAJ:MIN,RM,SIZE,RO,TYPE").Output()
+	out, err := exec.Command(lsblk, "-J", "-b", "-o", "KNAME,MAJ:MIN,RM,SIZE,RO,TYPE,LOG-SEC,PHY-SEC,ROTA").Output()
 	if err != nil {
 		t.Skipf("lsblk: %v", err)
 	}
@@ -65,7 +100,7 @@ func TestSameAsLsblk(t *testing.T) {
 	}
 	for _, row := range probetest.Sections(probe.LiveHost(), New())["block_devices"].Rows {
 		r := row.(*facts.BlockDeviceRow)
-		got[r.Name] = fmt.Sprintln(r.Type, r.MajorMinor, r.SizeBytes, r.Removable, r.ReadOnly)
+		got[r.Name] = fmt.Sprintln(r.Type, r.MajorMinor, r.SizeBytes, r.Removable, r.ReadOnly, r.SectorBytes, r.PhysicalSectorBytes, r.Rotational)
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("lsblk (-) and we (+) differ:\n%s", d)
@@ -189,7 +224,7 @@ func TestStackedDevices(t *testing.T) {
 		&facts.BlockDeviceRow{Name: "sda", Type: "disk", SizeBytes: 1 << 20, MajorMinor: "8:0", Model: "EXAMPLE DISK 1", Transport: "sata",
 			Firmware: "0A01", WWN: "0x5000c500a0b1c2d3", Rotational: true, SectorBytes: 512},
 		&facts.BlockDeviceRow{Name: "sda1", Parent: "sda", Type: "part", SizeBytes: 512 << 10, MajorMinor: "8:1", FSType: "crypto_LUKS",
-			UUID: "00112233-4455", PartUUID: "aaaa-01", Holders: "dm-0", Rotational: true, SectorBytes: 512},
+			UUID: "00112233-4455", PartUUID: "aaaa-01", Holders: "dm-0", Rotational: true, SectorBytes: 512, PartNumber: 1},
 		&facts.BlockDeviceRow{Name: "sr0", Type: "rom", SizeBytes: 2097151 * 512, MajorMinor: "11:0", Transport: "sata", Removable: true},
 	}
 	if d := cmp.Diff(want, s.Rows); d != "" {
@@ -267,9 +302,9 @@ damaged line - x
 36 35 98:0 /mnt1 /mnt2 rw -
 `
 	want := []mount{
-		{"98:0", "/mnt 2", "ro,noatime,errors=continue", "ext3", "/dev/sda1"},
-		{"0:50", "/srv", "rw,username=u,password=***,vers=3", "cifs", "//nas/share"},
-		{"0:51", "/", "rw", "overlay", "overlay"},
+		{"98:0", "/mnt1", "/mnt 2", "ro,noatime,errors=continue", "ext3", "/dev/sda1"},
+		{"0:50", "/", "/srv", "rw,username=u,password=***,vers=3", "cifs", "//nas/share"},
+		{"0:51", "/", "/", "rw", "overlay", "overlay"},
 	}
 	if d := cmp.Diff(want, parseMountInfo(in), cmp.AllowUnexported(mount{})); d != "" {
 		t.Errorf("-want +got:\n%s", d)

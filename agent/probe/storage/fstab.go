@@ -1,0 +1,150 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// FstabEntry is a line of fstab(5).
+type FstabEntry struct {
+	Source  string `json:"source"`
+	Target  string `json:"target"` // "none" for swap
+	Type    string `json:"type"`
+	Options string `json:"options"` // secrets masked
+	Dump    int    `json:"dump"`
+	Pass    int    `json:"pass"`
+}
+
+// ParseFstab reads fstab(5). The last three fields may be missing.
+func ParseFstab(b []byte) ([]FstabEntry, error) {
+	entries := []FstabEntry{}
+	var bad []byte
+	for line, rest := probe.NextLine(b); line != nil; line, rest = probe.NextLine(rest) {
+		f := strings.Fields(strings.ToValidUTF8(string(line), "\uFFFD"))
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) < 3 {
+			bad = line
+			continue
+		}
+		e := FstabEntry{Source: unescape(f[0]), Target: unescape(f[1]), Type: f[2], Options: "defaults"}
+		if len(f) > 3 {
+			e.Options = mask(f[3])
+		}
+		for i, field := range []*int{&e.Dump, &e.Pass} {
+			if len(f) > 4+i {
+				*field, _ = strconv.Atoi(f[4+i]) // a word means 0 there
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries, probe.BadLine(bad)
+}
+
+// mask keeps options but for the values of secrets.
+func mask(options string) string {
+	list := strings.Split(options, ",")
+	for i, o := range list {
+		if hasPrefix(strings.ToLower(o), secret) {
+			name, _, _ := strings.Cut(o, "=")
+			list[i] = name + "=***"
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// ParseSwaps reads /proc/swaps (proc_swaps(5)).
+//
+//	Filename    Type       Size     Used  Priority
+//	/dev/sda2   partition  1046524  0     -2
+func ParseSwaps(b []byte) ([]facts.Row, error) {
+	var rows []facts.Row
+	var bad []byte
+	for line, rest := probe.NextLine(b); line != nil; line, rest = probe.NextLine(rest) {
+		f := strings.Fields(strings.ToValidUTF8(string(line), "\uFFFD"))
+		if len(f) == 0 || f[0] == "Filename" {
+			continue
+		}
+		if len(f) < 5 {
+			bad = line
+			continue
+		}
+		n := len(f) // a deleted file is followed by a word: "/swap\040(deleted)" is one, on old kernels two
+		size, err := strconv.ParseInt(f[n-3], 10, 64)
+		priority, err2 := strconv.Atoi(f[n-1])
+		if err != nil || err2 != nil || size < 0 || size > 1<<50 {
+			bad = line
+			continue
+		}
+		row := &facts.SwapRow{Name: unescape(f[0]), Type: f[n-4], SizeBytes: size * 1024, Priority: priority}
+		if strings.HasPrefix(row.Name, "/dev/zram") {
+			row.Type = "zram"
+		}
+		rows = append(rows, row)
+	}
+	return rows, probe.BadLine(bad)
+}
+
+func (s *survey) swaps() {
+	b, err := s.host.ReadFile("/proc/swaps")
+	var rows []facts.Row
+	if err == nil {
+		rows, err = ParseSwaps(b)
+	}
+	if err != nil {
+		s.report.Problem(facts.Swaps, absent(err, "no /proc/swaps on this machine"))
+	}
+	s.report.Add(facts.Swaps, rows...)
+}
+
+// readFstab reads what is to be mounted; none is no problem.
+func (s *survey) readFstab() {
+	b, err := s.host.ReadFile("/etc/fstab")
+	if err == nil {
+		s.fstab, err = ParseFstab(b)
+	}
+	if err != nil && !gone(err) {
+		s.report.Problem(facts.Mounts, fmt.Errorf("/etc/fstab: %w", err))
+	}
+}
+
+// mounts adds the mount points of the kernel and those of fstab that are not mounted.
+func (s *survey) mounts(problem error) {
+	if problem != nil {
+		s.report.Problem(facts.Mounts, problem)
+		if errors.Is(problem, errors.ErrUnsupported) {
+			return // without the kernel's table, fstab is a wish
+		}
+	}
+	listed := make(map[string]bool, len(s.fstab))
+	for _, e := range s.fstab {
+		listed[path.Clean(e.Target)] = true
+	}
+	mounted := make(map[string]bool, len(s.table.mounts))
+	for _, m := range s.table.mounts {
+		mounted[m.point] = mounted[m.point] || m.kind != "autofs"
+		if hasPrefix(m.point+"/", fleeting[2:]) || strings.HasPrefix(m.point, "/proc/sys/fs/binfmt_misc") {
+			continue
+		}
+		row := &facts.MountRow{Target: m.point, Source: deviceName(s.host, m), Type: m.kind, Options: m.options, Mounted: true, InFstab: listed[m.point]}
+		if m.root != "/" {
+			row.Root = m.root
+		}
+		s.report.Add(facts.Mounts, row)
+	}
+	if problem != nil {
+		return // what is mounted is not known
+	}
+	for _, e := range s.fstab {
+		if point := path.Clean(e.Target); strings.HasPrefix(point, "/") && !mounted[point] {
+			s.report.Add(facts.Mounts, &facts.MountRow{Target: point, Source: e.Source, Type: e.Type, Options: e.Options, InFstab: true})
+		}
+	}
+}

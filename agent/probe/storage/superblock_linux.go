@@ -1,0 +1,18 @@
+package storage
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// SuperblockAnswer reads the beginning of a block device. It may hang for as long as the
+// device does.
+func SuperblockAnswer(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return describe(f)
+}
