@@ -38,6 +38,7 @@ var doors = map[string][]string{
 	"github.com/fxamacker/cbor/v2":        {"shared/wire"},
 	"github.com/klauspost/compress":       {"shared/wire", "agent/probe/patches", "collector/store"},
 	"github.com/shirou/gopsutil/v3":       {"agent/probe"},
+	"github.com/therootcompany/xz":        {"agent/probe/patches"},
 	"go.etcd.io/bbolt":                    {"agent/spool", "collector/store"},
 	"github.com/RoaringBitmap/roaring/v2": {"collector/store"},
 	"github.com/quic-go/quic-go":          {"agent/uplink", "collector/ingest"},

@@ -11,6 +11,7 @@ import (
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
+	"atalaya/agent/probe/patches"
 	"atalaya/agent/probe/schedule"
 	"atalaya/agent/probe/storage"
 )
@@ -27,5 +28,6 @@ func Parsers() []probe.Parser {
 		packages.Parsers(),
 		schedule.Parsers(),
 		storage.Parsers(),
+		patches.Parsers(),
 	)
 }

@@ -39,7 +39,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		certificates.New(),
 		containers.New(),
 		packages.New(),
-		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge}),
+		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge, InstalledRPMs: installedRPMs()}),
 		restart.New(),
 		services.New(),
 		accounts.New(),

@@ -2,8 +2,6 @@ package patches
 
 import (
 	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
 
 	"atalaya/agent/probe"
 	order "atalaya/shared/version"
@@ -126,7 +122,7 @@ func (x *index) covers(name, installed string) bool {
 // scan streams the file and keeps the offers of the names, and with virtual also those
 // of packages that provide one of them.
 func (x *index) scan(ctx context.Context, h *probe.Host, names want, virtual bool, size int64) error {
-	r, err := openIndex(h, x.file)
+	r, err := openInflated(h, x.file)
 	if err != nil {
 		return err
 	}
@@ -199,44 +195,6 @@ func (x *index) keepProvider(name string, kept bool, names want, stanza []byte) 
 		x.keep(name, "", stanza)
 	}
 }
-
-// openIndex opens the file and inflates it as its name says.
-func openIndex(h *probe.Host, name string) (io.ReadCloser, error) {
-	f, err := h.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	var r io.Reader
-	switch ext := name[strings.LastIndex(name, "Packages")+len("Packages"):]; ext {
-	case "":
-		r = f
-	case ".lz4":
-		r = newLZ4Reader(f)
-	case ".gz":
-		r, err = gzip.NewReader(f)
-	case ".bz2":
-		r = bzip2.NewReader(f)
-	case ".zst":
-		var z *zstd.Decoder
-		if z, err = zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderLowmem(true)); err == nil {
-			return closer{z, func() error { z.Close(); return f.Close() }}, nil
-		}
-	default:
-		err = fmt.Errorf("compression %s is not supported: %w", ext, errors.ErrUnsupported)
-	}
-	if err != nil {
-		f.Close() // read only: nothing can be lost
-		return nil, err
-	}
-	return closer{r, f.Close}, nil
-}
-
-type closer struct {
-	io.Reader
-	close func() error
-}
-
-func (c closer) Close() error { return c.close() }
 
 // newer reports whether a is newer than b in Debian's order; what is no version is
 // older than anything.

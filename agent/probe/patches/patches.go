@@ -40,6 +40,7 @@ func New(cfg Config) probe.Probe {
 	}
 	return &patches{cfg: cfg, managers: []*kept{
 		{manager: &apt{indexes: make(map[string]*index)}},
+		{manager: &rpmManager{installed: cfg.InstalledRPMs}},
 	}}
 }
 
@@ -69,8 +70,11 @@ func (*patches) Info() probe.Info {
 		Sections: []facts.ID{facts.Patches, facts.PatchState, facts.Repositories, facts.PackageIndexes},
 		Timeout:  time.Minute, // the first reading of a slow disk's indexes
 		Watch: []string{"/var/lib/dpkg", "/var/lib/apt/lists", "/var/lib/apt/lists/partial",
-			"/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/run/reboot-required", "/boot"},
-		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"},
+			"/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/run/reboot-required", "/boot",
+			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/etc/dnf", "/etc/yum.repos.d", "/var/cache/dnf", "/var/cache/libdnf5",
+			"/etc/zypp/repos.d", "/var/cache/zypp/raw"},
+		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/lib/rpm/.rpm.lock",
+			"/usr/lib/sysimage/rpm/.rpm.lock"},
 	}
 }
 

@@ -255,8 +255,8 @@ func TestVerdict(t *testing.T) {
 				return os.WriteFile(index0(root), []byte("Package: a\nVersion: 1\x00\n\n"), 0o644)
 			}},
 		"size_differs": {status: have("a 1"), release: "SHA256:\n 00 9999 main/binary-amd64/Packages", want: facts.VerdictUnknown, reason: "the Release file says 9999"},
-		"xz": {status: have("a 1"), want: facts.VerdictUnknown, reason: ".xz is not supported",
-			change: func(root string) error { return os.Rename(index0(root), index0(root)+".xz") }},
+		"lzma": {status: have("a 1"), want: facts.VerdictUnknown, reason: ".lzma files are not read",
+			change: func(root string) error { return os.Rename(index0(root), index0(root)+".lzma") }},
 		"bad_preferences": {status: have("a 1"), want: facts.VerdictUnknown, reason: "priority",
 			change: func(root string) error {
 				return os.WriteFile(filepath.Join(root, "etc/apt/preferences"), []byte("Package: a\nPin: version 1\nPin-Priority: much\n"), 0o644)
@@ -419,7 +419,7 @@ func TestCompressedIndexes(t *testing.T) {
 	}
 	for ext, data := range map[string][]byte{"": []byte(lz4Sample), ".lz4": lz4, ".zst": zst} {
 		root := probetest.Tree(t, map[string]string{"x_Packages" + ext: string(data)})
-		r, err := openIndex(probe.RootHost(root), "/x_Packages"+ext)
+		r, err := openInflated(probe.RootHost(root), "/x_Packages"+ext)
 		if err != nil {
 			t.Fatal(ext, err)
 		}

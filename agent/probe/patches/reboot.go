@@ -3,7 +3,9 @@ package patches
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
+	"time"
 
 	"atalaya/agent/probe"
 )
@@ -75,7 +77,7 @@ func kernelReleases(h *probe.Host) []string {
 }
 
 // kernelBehind compares the running release with the newest installed one of its
-// flavour (the last word: amd64, generic). ok is false where nothing of that flavour
+// flavour (the last word: amd64, generic), in rpm's order, which takes any string. ok is false where nothing of that flavour
 // is installed.
 func kernelBehind(running string, installed []string) (reason string, ok bool) {
 	if running == "" {
@@ -83,14 +85,14 @@ func kernelBehind(running string, installed []string) (reason string, ok bool) {
 	}
 	newest := ""
 	for _, release := range installed {
-		if flavour(release) == flavour(running) && (newest == "" || newer(release, newest)) {
+		if flavour(release) == flavour(running) && (newest == "" || rpmNewer(release, newest)) {
 			newest = release
 		}
 	}
 	switch {
 	case newest == "":
 		return "", false
-	case newer(newest, running):
+	case rpmNewer(newest, running):
 		return fmt.Sprintf("kernel %s is installed, %s runs", newest, running), true
 	}
 	return "", true
@@ -119,4 +121,15 @@ func kernelRebuilt(h *probe.Host, sys *system) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)}
+}
+
+// bootTime is when the system was started, zero where that is not told.
+func bootTime(h *probe.Host) time.Time {
+	_, rest, _ := strings.Cut(h.ReadString("/proc/stat"), "\nbtime ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseInt(line, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
 }

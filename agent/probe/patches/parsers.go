@@ -1,0 +1,171 @@
+package patches
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probe/patches/rpmmd"
+	"atalaya/shared/facts"
+)
+
+// Parsers returns the formats that this package reads. Indexes may be compressed.
+func Parsers() []probe.Parser {
+	return []probe.Parser{
+		{Kind: "apt-sources", Help: "/etc/apt/sources.list, *.list or *.sources: repositories", Parse: parseEach(parseAptSources)},
+		{Kind: "apt-release", Help: "InRelease or Release: origin, dates, sizes of the indexes", Parse: parseEach(parseAptRelease)},
+		{Kind: "apt-packages", Help: "Packages: versions offered", Parse: parseEach(parseAptPackages)},
+		{Kind: "apt-preferences", Help: "/etc/apt/preferences: pins", Parse: parseEach(parseAptPreferences)},
+		{Kind: "apt-conf", Help: "/etc/apt/apt.conf: settings", Parse: parseEach(func(in probe.Input) (any, error) {
+			conf := make(aptConf)
+			return conf, parseAptConf(conf, string(in.Data))
+		})},
+		{Kind: "rpm-repo", Help: "/etc/yum.repos.d/*.repo: repositories", Parse: parseEach(parseRPMRepos)},
+		{Kind: "repomd", Help: "repomd.xml: files of an rpm repository", Parse: parseEach(func(in probe.Input) (any, error) { return rpmmd.ParseRepomd(in.Data) })},
+		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parseEach(parsePrimary)},
+		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseEach(parseUpdateinfo)},
+		{Kind: "modules", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseEach(parseModules)},
+	}
+}
+
+// parseEach applies a parser to each file. Of one file its outcome stands alone.
+func parseEach(parse func(probe.Input) (any, error)) func([]probe.Input) (any, error) {
+	return func(files []probe.Input) (any, error) {
+		var all []any
+		var problem error
+		for _, f := range files {
+			got, err := parse(f)
+			all, problem = append(all, got), errors.Join(problem, err)
+		}
+		if len(all) == 1 {
+			return all[0], problem
+		}
+		return all, problem
+	}
+}
+
+func anyName([]byte) bool { return true }
+
+// goOn is for a person who waits and can interrupt.
+func goOn() error { return nil }
+
+// inflated reads what may be compressed, as the name of the file says.
+func inflated(in probe.Input, read func(rpmmd.Reader) error) error {
+	r, err := inflate(bytes.NewReader(in.Data), path.Ext(in.Name))
+	if err != nil {
+		return err
+	}
+	return read(rpmmd.Reader{Reader: r})
+}
+
+func parseAptSources(in probe.Input) (any, error) {
+	parse := func(b []byte) ([]source, error) { return parseSourcesList(string(b)) }
+	if strings.HasSuffix(in.Name, ".sources") {
+		parse = parseSources
+	}
+	list, err := parse(in.Data)
+	rows := []*facts.RepositoryRow{}
+	for _, s := range list {
+		rows = append(rows, s.row())
+	}
+	return rows, err
+}
+
+func parseAptRelease(in probe.Input) (any, error) {
+	r := &release{sizes: make(map[string]int64)}
+	err := r.parse(in.Data)
+	r.signed = bytes.HasPrefix(in.Data, []byte("-----BEGIN PGP"))
+	return struct {
+		Origin        string           `json:"origin"`
+		Security      bool             `json:"security"`
+		Signature     string           `json:"signature"`
+		Date          facts.Time       `json:"date,omitzero"`
+		ValidUntil    facts.Time       `json:"valid_until,omitzero"`
+		Architectures []string         `json:"architectures"`
+		Sizes         map[string]int64 `json:"sizes"`
+	}{r.describe(), r.security(), r.signature(), facts.TimeOf(r.date), facts.TimeOf(r.validUntil), r.architectures, r.sizes}, err
+}
+
+type offered struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"arch"`
+	Source  string `json:"source,omitempty"`
+	Percent *int   `json:"phased_percent,omitempty"`
+}
+
+func parseAptPackages(in probe.Input) (any, error) {
+	out := []offered{}
+	err := inflated(in, func(r rpmmd.Reader) error {
+		stanzas := newStanzas(r)
+		for {
+			stanza, err := stanzas.next()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			var o offer
+			eachField(stanza, o.field)
+			row := offered{Name: string(packageName(stanza)), Version: o.version, Arch: o.arch, Source: o.source}
+			if o.phased {
+				row.Percent = &o.percent
+			}
+			out = append(out, row)
+		}
+	})
+	return out, err
+}
+
+func parseAptPreferences(in probe.Input) (any, error) {
+	p := new(policy)
+	err := p.parse(in.Data)
+	type record struct {
+		Packages []string `json:"packages"`
+		Pin      string   `json:"pin"`
+		Priority int      `json:"priority"`
+	}
+	out := []record{}
+	for _, x := range append(p.specific, p.general...) {
+		out = append(out, record{x.names, strings.TrimSpace(x.kind + " " + x.data), x.priority})
+	}
+	return out, err
+}
+
+func parseRPMRepos(in probe.Input) (any, error) {
+	sections, err := parseINI(string(in.Data))
+	rows := []*facts.RepositoryRow{}
+	for _, s := range sections {
+		rows = append(rows, newRPMRepo(s, in.Name, strings.NewReplacer()).row("dnf", &section{}))
+	}
+	return rows, err
+}
+
+func parsePrimary(in probe.Input) (any, error) {
+	out := []rpmmd.Package{}
+	err := inflated(in, func(r rpmmd.Reader) error {
+		return rpmmd.Packages(goOn, r, anyName, func(p rpmmd.Package) { out = append(out, p) })
+	})
+	return out, err
+}
+
+func parseUpdateinfo(in probe.Input) (any, error) {
+	out := []rpmmd.Advisory{}
+	err := inflated(in, func(r rpmmd.Reader) error {
+		return rpmmd.Advisories(goOn, r, anyName, func(a rpmmd.Advisory) { out = append(out, a) })
+	})
+	return out, err
+}
+
+func parseModules(in probe.Input) (any, error) {
+	var m rpmmd.Modules
+	err := inflated(in, func(r rpmmd.Reader) (err error) {
+		m, err = rpmmd.ReadModules(goOn, r, anyName)
+		return err
+	})
+	return m, err
+}

@@ -1,0 +1,345 @@
+package patches
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// rpmManager judges systems of rpm packages by the metadata that dnf or zypper have
+// fetched. The order of versions, excludes, locks, priorities, modules and obsoletes are
+// as in dnf; dependencies are not solved, so that an update that lacks one is shown as
+// pending, and the new packages that updates need are not shown.
+type rpmManager struct {
+	installed func(context.Context, *probe.Host) ([]*facts.PackageRow, error)
+	indexes   map[string]*rpmIndex // by repomd.xml
+}
+
+// rpmDatabases change whenever a package does.
+var rpmDatabases = []string{
+	"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages.db", "/var/lib/rpm/Packages",
+	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/Packages.db",
+}
+
+func (m *rpmManager) found(h *probe.Host) bool {
+	return m.installed != nil && anyThere(h, rpmDatabases) && m.flavour(h) != nil
+}
+
+func anyThere(h *probe.Host, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { _, err := h.Stat(name); return err == nil })
+}
+
+// flavour is that of the manager the machine is run with.
+func (m *rpmManager) flavour(h *probe.Host) *rpmFlavour {
+	for _, f := range []struct {
+		sign    string
+		flavour *rpmFlavour
+	}{{"/etc/zypp/repos.d", &zyppFlavour}, {"/etc/dnf", &dnfFlavour}, {"/var/cache/yum/metadata", &dnfFlavour}, {"/etc/yum.conf", &yumFlavour}} {
+		if _, err := h.Stat(f.sign); err == nil {
+			return f.flavour
+		}
+	}
+	return nil
+}
+
+// rpmReading is one reading of the files.
+type rpmReading struct {
+	*finding
+	flavour   *rpmFlavour
+	main      *section
+	repos     []*rpmRepo
+	installed []*facts.PackageRow
+	names     want // with the lowest version installed
+	locks     []lock
+}
+
+func (m *rpmManager) read(ctx context.Context, h *probe.Host) *finding {
+	out := &rpmReading{finding: newFinding(), flavour: m.flavour(h)}
+	for _, name := range rpmDatabases {
+		out.in.note(h, name)
+	}
+	var err error
+	if out.main, out.repos, err = out.flavour.readRepos(h, out.in); err != nil {
+		out.problems, out.sourcesProblem = append(out.problems, err), err
+	}
+	for _, r := range out.repos {
+		out.repositories = append(out.repositories, r.row(out.flavour.name, out.main))
+	}
+	out.repos = slices.DeleteFunc(out.repos, func(r *rpmRepo) bool { return !r.enabled })
+	if len(out.repos) == 0 {
+		out.problem("no package repository is enabled")
+	}
+	if out.installed, err = m.installed(ctx, h); err != nil {
+		out.problem("installed packages: %w", err)
+	}
+	out.names = lowest(out.installed)
+	m.readIndexes(ctx, h, out)
+	out.locks = readLocks(h, out.in, out.main, out.flavour)
+	if len(out.installed) > 0 {
+		out.judge(h)
+	}
+	rows := out.installed
+	out.rebootReasons = func(h *probe.Host) []string { return rebootAfter(rows, bootTime(h)) }
+	return out.finding
+}
+
+// lowest gives each name the lowest version installed of it.
+func lowest(rows []*facts.PackageRow) want {
+	names := make(want, len(rows))
+	for _, p := range rows {
+		if old, ok := names[p.Name]; !ok || rpmNewer(old, p.Version) {
+			names[p.Name] = p.Version
+		}
+	}
+	return names
+}
+
+// readIndexes reads the metadata of each repository, noting what is missing.
+func (m *rpmManager) readIndexes(ctx context.Context, h *probe.Host, out *rpmReading) {
+	used := make(map[string]*rpmIndex)
+	for _, r := range out.repos {
+		r.root = out.flavour.metadata(h, out.in, r.id)
+		err := m.readIndex(ctx, h, out, r)
+		if err != nil {
+			r.problems = append(r.problems, err)
+		} else {
+			used[r.index.repomd] = r.index
+		}
+		out.problems = append(out.problems, r.problems...)
+		out.indexes = append(out.indexes, r.state(h, out.flavour.name, out.main))
+	}
+	m.indexes = used
+}
+
+func (m *rpmManager) readIndex(ctx context.Context, h *probe.Host, out *rpmReading, r *rpmRepo) error {
+	if r.root == "" {
+		if out.flavour.name == "yum" {
+			return fmt.Errorf("metadata of repository %q: those of yum 3 are databases, which are not read: %w", r.id, errors.ErrUnsupported)
+		}
+		return fmt.Errorf("no metadata of repository %q (run `%s`)", r.id, out.flavour.refresh)
+	}
+	repomd := r.root + "/repodata/repomd.xml"
+	out.in.note(h, repomd)
+	stamp := h.Stamp(repomd)
+	x := m.indexes[repomd]
+	if x == nil || x.stamp != stamp || !x.covers(out.names) {
+		x = &rpmIndex{repomd: repomd, stamp: stamp}
+		if err := x.read(ctx, h, r.root, out.names); err != nil {
+			return fmt.Errorf("repository %q: %w", r.id, err)
+		}
+	}
+	out.in.note(h, x.primary)
+	for _, p := range x.packages {
+		p.repo, p.kept = r, ""
+	}
+	r.index = x
+	return nil
+}
+
+// judge finds the update of each installed package.
+func (out *rpmReading) judge(h *probe.Host) {
+	offers := out.offers(h)
+	newest := make(map[packageID]*facts.PackageRow)
+	for _, p := range out.installed {
+		id := packageID{p.Name, p.Arch}
+		if old := newest[id]; old == nil || rpmNewer(p.Version, old.Version) {
+			newest[id] = p
+		}
+	}
+	rows := make(map[packageID]*facts.PatchRow)
+	for id, p := range newest {
+		if row := out.update(p, offers[id.name]); row != nil {
+			rows[id] = row
+		}
+	}
+	out.replace(newest, offers, rows)
+	for _, row := range rows {
+		out.rows = append(out.rows, row)
+	}
+	slices.SortFunc(out.rows, func(a, b facts.Row) int { return strings.Compare(a.Key(), b.Key()) })
+}
+
+// offers are all packages of the repositories by name, those that may not be installed
+// marked with the reason.
+func (out *rpmReading) offers(h *probe.Host) map[string][]*rpmOffer {
+	streams := readStreams(h, out.in, out.repos)
+	offers := make(map[string][]*rpmOffer)
+	for _, r := range out.repos {
+		if r.index == nil {
+			continue
+		}
+		exclude := append(r.words("exclude"), r.words("excludepkgs")...)
+		include := r.words("includepkgs")
+		for _, p := range r.index.packages {
+			if streams.hides(p) {
+				continue
+			}
+			switch {
+			case matchesAny(exclude, p):
+				p.kept = "excluded in " + r.file
+			case len(include) > 0 && !matchesAny(include, p):
+				p.kept = "not among the included in " + r.file
+			default:
+				p.kept = locked(out.locks, p)
+			}
+			offers[p.Name] = append(offers[p.Name], p)
+		}
+	}
+	return offers
+}
+
+// update chooses the candidate for an installed package: of the repositories with the
+// best priority the newest version.
+func (out *rpmReading) update(p *facts.PackageRow, offers []*rpmOffer) *facts.PatchRow {
+	best, kept := out.candidate(p, offers)
+	row := &facts.PatchRow{Name: p.Name, Arch: p.Arch, Installed: p.Version, Source: "rpm", State: statePending}
+	switch {
+	case best != nil && out.flavour.vendors && otherVendor(p.Vendor, best.Vendor):
+		row.State, row.Reason = stateHeld, fmt.Sprintf("from another vendor, %s", best.Vendor)
+	case best != nil:
+	case kept != nil:
+		best = kept
+		row.State, row.Reason = statePinned, kept.kept
+	default:
+		return nil
+	}
+	out.fill(row, best)
+	return row
+}
+
+func (out *rpmReading) fill(row *facts.PatchRow, o *rpmOffer) {
+	row.Candidate, row.Origin = o.Version, o.repo.id
+	a := adviceOn(out.repos, o.Name, o.Arch, row.Installed, o.Version)
+	row.Security, row.Severity, row.CVEs, row.Advisory = a.security, severities[a.severity], len(a.cves), strings.Join(a.ids, ", ")
+}
+
+// candidate returns the best offer, and the best of those that may not be installed if
+// there is no other.
+func (out *rpmReading) candidate(p *facts.PackageRow, offers []*rpmOffer) (best, kept *rpmOffer) {
+	priority := 0
+	for _, o := range offers {
+		if !sameArch(p.Arch, o.Arch) {
+			continue
+		}
+		switch {
+		case o.kept != "":
+			if rpmNewer(o.Version, p.Version) && (kept == nil || rpmNewer(o.Version, kept.Version)) {
+				kept = o
+			}
+		case best == nil || o.repo.priority < priority || o.repo.priority == priority && rpmNewer(o.Version, best.Version):
+			best, priority = o, o.repo.priority
+		}
+	}
+	if best != nil && !rpmNewer(best.Version, p.Version) {
+		best = nil
+	}
+	return best, kept
+}
+
+// sameArch reports whether a package may take the place of another: also where one of
+// them is for any architecture and the other for the machine's own, which the 32-bit
+// ones of multilib are not.
+func sameArch(a, b string) bool {
+	if a == b {
+		return true
+	}
+	other := a
+	if a == "noarch" {
+		other = b
+	} else if b != "noarch" {
+		return false
+	}
+	return !slices.Contains([]string{"i386", "i486", "i586", "i686", "src", "nosrc"}, other)
+}
+
+// otherVendor compares vendors as libzypp does, to which those of openSUSE are one.
+func otherVendor(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	if a == "" || b == "" || a == b {
+		return false
+	}
+	return !strings.HasPrefix(a, "opensuse") || !strings.HasPrefix(b, "opensuse")
+}
+
+// replace adds the packages that take the place of installed ones under another name.
+func (out *rpmReading) replace(newest map[packageID]*facts.PackageRow, offers map[string][]*rpmOffer, rows map[packageID]*facts.PatchRow) {
+	if !out.main.on("obsoletes", true) || out.flavour.name == "zypper" { // zypper up does not; zypper dup does
+		return
+	}
+	for id, p := range newest {
+		for _, list := range offers {
+			for _, o := range list {
+				if o.kept != "" || o.Name == p.Name || out.names[o.Name] != "" || !sameArch(p.Arch, o.Arch) || !obsoletes(o, p) {
+					continue
+				}
+				row := &facts.PatchRow{Name: o.Name, Arch: o.Arch, Source: "rpm", State: statePending, Reason: "replaces " + p.Name}
+				if old := rows[packageID{o.Name, o.Arch}]; old != nil && !rpmNewer(o.Version, old.Candidate) {
+					continue
+				}
+				out.fill(row, o)
+				rows[packageID{o.Name, o.Arch}] = row
+				delete(rows, id)
+			}
+		}
+	}
+}
+
+func obsoletes(o *rpmOffer, p *facts.PackageRow) bool {
+	for _, r := range o.Obsoletes {
+		if r.Name != p.Name {
+			continue
+		}
+		lt, gt := rpmNewer(r.Version, p.Version), rpmNewer(p.Version, r.Version)
+		switch r.Flags {
+		case "":
+			return true
+		case "LT":
+			return lt
+		case "LE":
+			return !gt
+		case "EQ":
+			return !lt && !gt
+		case "GE":
+			return !lt
+		case "GT":
+			return gt
+		}
+	}
+	return false
+}
+
+// matchesAny compares a package with patterns in the forms of dnf(8): name, name.arch,
+// name-version, name-version-release, the same with arch and with epoch.
+func matchesAny(patterns []string, p *rpmOffer) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matchesNEVRA(pattern, p) })
+}
+
+func matchesNEVRA(pattern string, p *rpmOffer) bool {
+	if pattern == p.Name {
+		return true
+	}
+	if !strings.ContainsAny(pattern, "*?[") && !strings.HasPrefix(pattern, p.Name) && !strings.Contains(pattern, ":"+p.Name) {
+		return false
+	}
+	epoch, evr, ok := strings.Cut(p.Version, ":")
+	if !ok {
+		epoch, evr = "0", p.Version
+	}
+	version, _, _ := strings.Cut(evr, "-")
+	for _, form := range []string{
+		p.Name, p.Name + "." + p.Arch, p.Name + "-" + version, p.Name + "-" + evr, p.Name + "-" + evr + "." + p.Arch,
+		p.Name + "-" + epoch + ":" + evr, p.Name + "-" + epoch + ":" + evr + "." + p.Arch,
+		epoch + ":" + p.Name + "-" + evr, epoch + ":" + p.Name + "-" + evr + "." + p.Arch,
+	} {
+		if ok, err := path.Match(pattern, form); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}
