@@ -18,8 +18,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: build
-build: ## build bin/atalaya-agent and bin/atalaya for this machine
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent/cmd/atalaya-agent ./collector/cmd/atalaya
+build: ## build bin/atalaya-agent and bin/atalaya, and bin/atalaya-sim, which is not installed
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent/cmd/atalaya-agent ./agent/cmd/atalaya-sim ./collector/cmd/atalaya
 
 .PHONY: run
 run: build ## run a collector and an agent here, in ./var; ONCE=1 ends after the first complete report

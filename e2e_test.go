@@ -68,7 +68,7 @@ func bin(t *testing.T, name string) string {
 		if programs.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", programs.dir+"/", "./agent/cmd/atalaya-agent", "./collector/cmd/atalaya")
+		cmd := exec.Command("go", "build", "-o", programs.dir+"/", "./agent/cmd/atalaya-agent", "./agent/cmd/atalaya-sim", "./collector/cmd/atalaya")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build: %w\n%s", err, out)

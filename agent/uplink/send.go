@@ -17,7 +17,8 @@ const (
 	maxInFlight      = 64
 	maxInFlightBytes = 4 << 20
 	// bulkFrom is the size from which an inventory batch goes by the bulk stream, so
-	// that metrics need not wait behind it.
+	// that metrics need not wait behind it. Inventory stays in order all the same: each
+	// batch says what became different since the one before.
 	bulkFrom = 16 << 10
 	// writeTimeout is for a message that the collector does not take, because it slows
 	// us down or hangs.
@@ -43,7 +44,7 @@ func (s *session) sendBatches() error {
 		if b == nil {
 			return nil
 		}
-		if err := s.sendBatch(b); err != nil {
+		if held, err := s.sendBatch(b); err != nil || held {
 			return err
 		}
 		s.high = b.Seq
@@ -60,32 +61,42 @@ func (s *session) spoolError(err error) error {
 	return &End{Result: Failed, Err: fmt.Errorf("read spool: %w", err)}
 }
 
-// sendBatch sends a batch, or gives it up when it can never be sent.
-func (s *session) sendBatch(b *wire.Batch) error {
+// sendBatch sends a batch, or gives it up when it can never be sent. One that must not
+// overtake others is held until those are acknowledged.
+func (s *session) sendBatch(b *wire.Batch) (held bool, err error) {
 	message, err := s.encode(b)
 	if err != nil {
-		s.u.cfg.Log.Error("batch cannot be sent and is given up", "seq", b.Seq, "err", err)
-		if err := s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable"); err != nil {
-			return &End{Result: Failed, Err: fmt.Errorf("give up a batch: %w", err)}
-		}
-		if len(b.Frames) > 0 && errors.Is(err, wire.ErrTooLarge) {
-			// The encoder has noted values that the collector will never have.
-			return endf(Failed, "a batch of metrics was too large to be sent: the next session begins without it")
-		}
-		return nil
+		return false, s.giveUp(b, err)
 	}
-	stream, bulk := s.batches, false
-	if b.Kind == wire.KindInventory && len(message) >= bulkFrom {
-		if stream, err = s.bulkStream(); err != nil {
-			return err
+	inventory := b.Kind == wire.KindInventory
+	bulk := inventory && (len(message) >= bulkFrom || s.bulk != nil)
+	stream := s.batches
+	if bulk {
+		if s.bulk == nil && slices.ContainsFunc(s.flight, func(f sent) bool { return f.inventory }) {
+			return true, nil
 		}
-		bulk = true
+		if stream, err = s.bulkStream(); err != nil {
+			return false, err
+		}
 	}
 	if err := s.writeMessage(stream, message); err != nil {
-		return err
+		return false, err
 	}
-	s.flight = append(s.flight, sent{seq: b.Seq, bytes: len(message), bulk: bulk})
+	s.flight = append(s.flight, sent{seq: b.Seq, bytes: len(message), bulk: bulk, inventory: inventory})
 	s.flightBytes += len(message)
+	return false, nil
+}
+
+// giveUp drops a batch that can never be sent.
+func (s *session) giveUp(b *wire.Batch, err error) error {
+	s.u.cfg.Log.Error("batch cannot be sent and is given up", "seq", b.Seq, "err", err)
+	if err := s.u.cfg.Spool.Drop(s.epoch, b.Seq, "not sendable"); err != nil {
+		return &End{Result: Failed, Err: fmt.Errorf("give up a batch: %w", err)}
+	}
+	if len(b.Frames) > 0 && errors.Is(err, wire.ErrTooLarge) {
+		// The encoder has noted values that the collector will never have.
+		return endf(Failed, "a batch of metrics was too large to be sent: the next session begins without it")
+	}
 	return nil
 }
 

@@ -58,9 +58,10 @@ type session struct {
 }
 
 type sent struct {
-	seq   uint64
-	bytes int
-	bulk  bool
+	seq       uint64
+	bytes     int
+	bulk      bool // by the bulk stream
+	inventory bool
 }
 
 // session dials, and holds the session until it ends. It returns the credentials for

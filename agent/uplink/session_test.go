@@ -65,6 +65,20 @@ func TestWindowHoldsFourMebibytes(t *testing.T) {
 	eventually(t, u, "the last ack", func(st Status) bool { return st.InFlight == 0 && !st.LastAck.IsZero() })
 }
 
+// TestInventoryStaysInOrder: a delta that overtook the whole section it builds on would
+// be refused, and what happened between the two forgotten.
+func TestInventoryStaysInOrder(t *testing.T) {
+	s := newScript(t)
+	u := s.agent(newMemory(small(), large(), small(), small()), nil)
+	p := s.accept()
+	p.welcome(wire.Welcome{Version: 1})
+	wantSeqs(t, p.take(wire.ClassBatches, 1, true), 1, 1)
+	p.ack(wire.ClassBatches, 7, 1)
+	wantSeqs(t, p.take(wire.ClassBulk, 3, true), 2, 4)
+	p.ack(wire.ClassBulk, 7, 2, 3, 4)
+	eventually(t, u, "the last ack", func(st Status) bool { return st.InFlight == 0 && !st.LastAck.IsZero() })
+}
+
 func TestWhatTheCollectorHasIsNotSentAgain(t *testing.T) {
 	s := newScript(t)
 	m := newMemory(many(9, small())...)

@@ -46,6 +46,8 @@ func (a *API) createToken(ctx context.Context, in *struct{ Body v1.TokenRequest 
 	switch {
 	case r.Kind == v1.TokenAPI && r.Role == "":
 		return nil, fmt.Errorf("%w: a token for the API needs a role", ErrInvalid)
+	case r.Kind == v1.TokenAPI && r.Count > 1:
+		return nil, fmt.Errorf("%w: tokens for the API are made one by one", ErrInvalid)
 	case r.Kind == v1.TokenAPI && r.Address != "":
 		return nil, fmt.Errorf("%w: only a token for enrolment carries an address", ErrInvalid)
 	case r.Kind == v1.TokenEnrol && r.Role != "":
@@ -53,7 +55,7 @@ func (a *API) createToken(ctx context.Context, in *struct{ Body v1.TokenRequest 
 	}
 	out, err := a.Operations.CreateToken(ctx, r)
 	if err == nil {
-		a.Log.Info("token created", "by", principal(ctx).Name, "token", out.ID, "kind", out.Kind, "role", out.Role)
+		a.Log.Info("token created", "by", principal(ctx).Name, "token", out.ID, "kind", out.Kind, "role", out.Role, "count", 1+len(out.More))
 	}
 	return answer(out, err)
 }

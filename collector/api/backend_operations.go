@@ -236,8 +236,16 @@ func (b operationsBackend) apiToken(t auth.Token) v1.Token {
 func (b operationsBackend) CreateToken(ctx context.Context, r v1.TokenRequest) (out v1.NewToken, err error) {
 	ttl := time.Duration(r.TTLSeconds) * time.Second
 	if r.Kind == v1.TokenEnrol {
-		text, t, err := b.Authority.CreateToken(ctx, enroll.TokenOptions{TTL: ttl, Address: r.Address, Note: r.Note})
-		return v1.NewToken{Token: enrolToken(t), Secret: text}, classify(err)
+		texts, tokens, err := b.Authority.CreateTokens(ctx, enroll.TokenOptions{TTL: ttl, Address: r.Address, Note: r.Note}, max(r.Count, 1))
+		for i, t := range tokens {
+			doc := v1.NewToken{Token: enrolToken(t), Secret: texts[i]}
+			if i == 0 {
+				out = doc
+			} else {
+				out.More = append(out.More, doc)
+			}
+		}
+		return out, classify(err)
 	}
 	text, t, err := b.Sources.Tokens.Create(auth.Role(r.Role), r.Note, ttl)
 	return v1.NewToken{Token: b.apiToken(t), Secret: text}, err

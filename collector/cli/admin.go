@@ -21,13 +21,14 @@ func (c *client) tokenCommands() *cobra.Command {
 func (c *client) tokenCreate() *cobra.Command {
 	var r v1.TokenRequest
 	var ttl string
+	count := 1
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a token; it is shown this once",
 		Long: "Create a token and write it to standard output, where it is shown this once. Without\n" +
 			"--role it lets one agent enrol, within a day. With --role it lets a program use the API\n" +
 			"for 90 days: reader sees all, operator may also revoke hosts, admin may do everything.",
-		Example: "  atalaya token create --note 'web servers' > token\n  atalaya token create --address collector.example.org:7443 --ttl 1h > token\n  atalaya token create --role reader --note grafana > grafana.token",
+		Example: "  atalaya token create --note 'web servers' > token\n  atalaya token create --address collector.example.org:7443 --ttl 1h > token\n  atalaya token create --role reader --note grafana > grafana.token\n  atalaya token create --count 500 --note 'roll-out in May' > tokens",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.Kind = v1.TokenEnrol
@@ -41,8 +42,11 @@ func (c *client) tokenCreate() *cobra.Command {
 				}
 				r.TTLSeconds = int64(d / time.Second)
 			}
+			if count < 1 {
+				return usagef("--count: want 1 or more")
+			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
-				doc, err := api.CreateToken(ctx, r)
+				doc, err := createTokens(ctx, api, r, count)
 				if err != nil {
 					return err
 				}
@@ -51,6 +55,7 @@ func (c *client) tokenCreate() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	f.IntVar(&count, "count", 1, "`number` of tokens for enrolment, one a line")
 	f.StringVar(&ttl, "ttl", "", "`duration` of its life (default 1d, with --role 90d)")
 	f.StringVar(&r.Note, "note", "", "`text` that says what it is for")
 	choice{&r.Role, v1.Roles()}.flag(cmd, "role", "`role` of a token for the API")
@@ -58,19 +63,46 @@ func (c *client) tokenCreate() *cobra.Command {
 	return cmd
 }
 
+// createTokens asks for as many tokens, in requests of what one may ask for.
+func createTokens(ctx context.Context, api *v1.Client, r v1.TokenRequest, count int) (doc v1.NewToken, err error) {
+	for have := 0; have < count; {
+		r.Count = min(count-have, v1.MaxTokens)
+		got, err := api.CreateToken(ctx, r)
+		if err != nil {
+			return doc, err
+		}
+		if have += 1 + len(got.More); doc.ID == "" {
+			doc = got
+			continue
+		}
+		more := got.More
+		got.More = nil
+		doc.More = append(append(doc.More, got), more...)
+	}
+	return doc, nil
+}
+
 // showNewToken writes the token alone to standard output, so that it can go to a
 // file, and what to do with it beside that.
 func (c *client) showNewToken(doc v1.NewToken) error {
 	if c.output != formatTable {
-		return c.show(doc, func() view { return list(tokenTable(c.env.Now(), []v1.Token{doc.Token}, doc.Secret), "") })
+		return c.show(doc, func() view { return list(newTokenTable(c.env.Now(), doc), "") })
 	}
-	c.say(fmt.Sprintf("token %s, valid until %s UTC, shown this once", doc.ID, moment(doc.ExpiresAt).text))
+	if n := 1 + len(doc.More); n > 1 {
+		c.say(fmt.Sprintf("%d tokens, valid until %s UTC, shown this once", n, moment(doc.ExpiresAt).text))
+	} else {
+		c.say(fmt.Sprintf("token %s, valid until %s UTC, shown this once", doc.ID, moment(doc.ExpiresAt).text))
+	}
 	if doc.Kind == v1.TokenEnrol {
 		c.say("on the host, with the token in a file: atalaya-agent enroll --token-file FILE")
 	} else {
 		c.say("with the token in a file: atalaya host list --server ADDRESS --token-file FILE")
 	}
-	_, err := fmt.Fprintln(c.env.Stdout, doc.Secret)
+	lines := []string{doc.Secret}
+	for _, m := range doc.More {
+		lines = append(lines, m.Secret)
+	}
+	_, err := fmt.Fprintln(c.env.Stdout, strings.Join(lines, "\n"))
 	return err
 }
 
@@ -83,28 +115,35 @@ func (c *client) tokenList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				doc, err := api.Tokens(ctx)
-				return c.answer(err, doc, func() view { return list(tokenTable(doc.Now, doc.Tokens, ""), "no tokens") })
+				return c.answer(err, doc, func() view { return list(tokenTable(doc.Now, doc.Tokens), "no tokens") })
 			})
 		},
 	}
 }
 
-// tokenTable lists tokens; secret belongs to the only one when it is not empty.
-func tokenTable(now time.Time, tokens []v1.Token, secret string) table {
+// tokenTable lists tokens.
+func tokenTable(now time.Time, tokens []v1.Token) table {
 	t := table{columns: []column{
 		{title: "ID", name: "id"}, {title: "KIND", name: "kind"}, {title: "ROLE", name: "role"}, {title: "STATE", name: "state"},
 		{title: "CREATED", name: "created_at"}, {title: "EXPIRES", name: "expires_at"}, {title: "USED", name: "last_used_at"}, {title: "NOTE", name: "note"},
 		{name: "host_id", exact: true},
 	}}
-	if secret != "" {
-		t.columns = append(t.columns, column{name: "secret", exact: true})
-	}
 	for _, k := range tokens {
-		cells := []cell{text(k.ID), text(k.Kind), orAbsent(k.Role), word(k.State), ago(now, k.CreatedAt), ago(now, k.ExpiresAt), ago(now, k.LastUsedAt), text(k.Note), text(k.HostID)}
-		if secret != "" {
-			cells = append(cells, text(secret))
-		}
-		t.add(cells...)
+		t.add(text(k.ID), text(k.Kind), orAbsent(k.Role), word(k.State), ago(now, k.CreatedAt), ago(now, k.ExpiresAt), ago(now, k.LastUsedAt), text(k.Note), text(k.HostID))
+	}
+	return t
+}
+
+// newTokenTable lists tokens with their secrets.
+func newTokenTable(now time.Time, doc v1.NewToken) table {
+	tokens, secrets := []v1.Token{doc.Token}, []string{doc.Secret}
+	for _, m := range doc.More {
+		tokens, secrets = append(tokens, m.Token), append(secrets, m.Secret)
+	}
+	t := tokenTable(now, tokens)
+	t.columns = append(t.columns, column{name: "secret", exact: true})
+	for i := range t.rows {
+		t.rows[i] = append(t.rows[i], text(secrets[i]))
 	}
 	return t
 }

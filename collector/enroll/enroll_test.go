@@ -435,3 +435,25 @@ func TestRevocationSurvivesAKillAtEveryStep(t *testing.T) {
 		}
 	}
 }
+
+func TestManyTokensAreMadeAtOnceAndEachEnrolsOneHost(t *testing.T) {
+	s := newSite(t)
+	texts, tokens, err := s.CreateTokens(context.Background(), TokenOptions{}, 3)
+	if err != nil || len(texts) != 3 || len(tokens) != 3 {
+		t.Fatalf("%d texts, %d tokens, %v", len(texts), len(tokens), err)
+	}
+	for i, text := range texts {
+		parsed, err := identity.ParseToken(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := newKey(t)
+		s.credentials(s.ask(parsed.Secret[:], key), key)
+		if s.hosts() != i+1 {
+			t.Errorf("token %d: %d hosts", i, s.hosts())
+		}
+	}
+	if _, _, err := s.CreateTokens(context.Background(), TokenOptions{}, maxTokens+1); !errors.Is(err, ErrInvalid) {
+		t.Errorf("more tokens than may wait: %v", err)
+	}
+}

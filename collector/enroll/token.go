@@ -109,38 +109,54 @@ func tokenID(hash []byte) string { return hex.EncodeToString(hash[:5]) }
 // CreateToken makes a token that enrols one host. The text is given out once; the
 // state keeps a hash of its secret.
 func (a *Authority) CreateToken(ctx context.Context, o TokenOptions) (text string, token Token, err error) {
-	o.TTL, o.Address = cmp.Or(o.TTL, defaultTTL), cmp.Or(o.Address, a.c.Address)
-	if o.TTL < 0 || o.TTL > maxTTL {
-		return "", Token{}, fmt.Errorf("%w: it may live up to %s", ErrInvalid, maxTTL)
-	}
-	if len(o.Note) > maxNote {
-		return "", Token{}, fmt.Errorf("%w: the note has %d bytes, limit %d", ErrInvalid, len(o.Note), maxNote)
-	}
-	if err := identity.CheckAddress(o.Address); err != nil {
-		return "", Token{}, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := ctx.Err(); err != nil {
+	texts, tokens, err := a.CreateTokens(ctx, o, 1)
+	if err != nil {
 		return "", Token{}, err
 	}
-	t := identity.Token{Address: o.Address, CAPin: a.pin}
-	rand.Read(t.Secret[:]) // never fails, see crypto/rand
-	hash := sha256.Sum256(t.Secret[:])
+	return texts[0], tokens[0], nil
+}
+
+// CreateTokens makes n tokens, for a roll-out to many hosts, in one transaction.
+func (a *Authority) CreateTokens(ctx context.Context, o TokenOptions, n int) (texts []string, tokens []Token, err error) {
+	o.TTL, o.Address = cmp.Or(o.TTL, defaultTTL), cmp.Or(o.Address, a.c.Address)
+	if o.TTL < 0 || o.TTL > maxTTL {
+		return nil, nil, fmt.Errorf("%w: it may live up to %s", ErrInvalid, maxTTL)
+	}
+	if len(o.Note) > maxNote {
+		return nil, nil, fmt.Errorf("%w: the note has %d bytes, limit %d", ErrInvalid, len(o.Note), maxNote)
+	}
+	if err := identity.CheckAddress(o.Address); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
 	now := a.c.Now()
 	rec := tokenRecord{Note: o.Note, Created: facts.TimeOf(now), Expires: facts.TimeOf(now.Add(o.TTL))}
 	err = a.c.Store.Update(func(tx *store.Tx) error {
-		if err := a.tidyTokens(tx, now); err != nil {
+		if err := a.tidyTokens(tx, now, n); err != nil {
 			return err
 		}
-		return putJSON(tx, tableTokens, hash[:], rec)
+		for range n {
+			t := identity.Token{Address: o.Address, CAPin: a.pin}
+			rand.Read(t.Secret[:]) // never fails, see crypto/rand
+			hash := sha256.Sum256(t.Secret[:])
+			if err := putJSON(tx, tableTokens, hash[:], rec); err != nil {
+				return err
+			}
+			texts, tokens = append(texts, t.String()), append(tokens, rec.token(hash[:], now))
+		}
+		return nil
 	})
 	if err != nil {
-		return "", Token{}, fmt.Errorf("create token: %w", err)
+		return nil, nil, fmt.Errorf("create token: %w", err)
 	}
-	return t.String(), rec.token(hash[:], now), nil
+	return texts, tokens, nil
 }
 
-// tidyTokens forgets tokens that ended long ago and refuses when too many wait.
-func (a *Authority) tidyTokens(tx *store.Tx, now time.Time) error {
+// tidyTokens forgets tokens that ended long ago and refuses when, with n more, too
+// many would wait.
+func (a *Authority) tidyTokens(tx *store.Tx, now time.Time, n int) error {
 	var old [][]byte
 	ready := 0
 	err := scanJSON(tx, tableTokens, func(hash []byte, rec tokenRecord) error {
@@ -155,7 +171,7 @@ func (a *Authority) tidyTokens(tx *store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if ready >= maxTokens {
+	if ready+n > maxTokens {
 		return fmt.Errorf("%w: %d tokens wait to be used: revoke some", ErrInvalid, ready)
 	}
 	for _, hash := range old {

@@ -404,12 +404,18 @@ func (f *Fleet) CreateToken(_ context.Context, r v1.TokenRequest) (v1.NewToken, 
 	if life == 0 {
 		life = 24 * time.Hour
 	}
-	t := v1.Token{
-		ID: fmt.Sprintf("tok%d", len(f.tokens)+1), Kind: r.Kind, Role: r.Role, Note: r.Note, State: "valid",
-		CreatedAt: f.Now, ExpiresAt: f.Now.Add(life),
+	var made []v1.NewToken
+	for range max(r.Count, 1) {
+		t := v1.Token{
+			ID: fmt.Sprintf("tok%d", len(f.tokens)+1), Kind: r.Kind, Role: r.Role, Note: r.Note, State: "valid",
+			CreatedAt: f.Now, ExpiresAt: f.Now.Add(life),
+		}
+		f.tokens = append(f.tokens, t)
+		made = append(made, v1.NewToken{Token: t, Secret: map[string]string{v1.TokenAPI: "atk_", v1.TokenEnrol: "at1_"}[r.Kind] + "secret-of-" + t.ID})
 	}
-	f.tokens = append(f.tokens, t)
-	return v1.NewToken{Token: t, Secret: map[string]string{v1.TokenAPI: "atk_", v1.TokenEnrol: "at1_"}[r.Kind] + "secret-of-" + t.ID}, nil
+	out := made[0]
+	out.More = made[1:]
+	return out, nil
 }
 
 // RevokeToken implements api.Operations.

@@ -445,13 +445,18 @@ type TokenRequest struct {
 	Role       string `json:"role,omitempty" enum:"reader,operator,admin" doc:"of an api token"`
 	Note       string `json:"note,omitempty" maxLength:"200"`
 	TTLSeconds int64  `json:"ttl_seconds,omitempty" minimum:"0" maximum:"31622400" doc:"0: a day for enrol, 90 days for api"`
+	Count      int    `json:"count,omitempty" minimum:"0" maximum:"1000" doc:"how many; 0: one; several only for enrol"`
 	Address    string `json:"address,omitempty" maxLength:"260" doc:"host:port at which agents reach the collector; only for enrol"`
 }
+
+// MaxTokens is how many tokens one request may ask for.
+const MaxTokens = 1000
 
 // NewToken is the only document that ever shows a token's secret.
 type NewToken struct {
 	Token
-	Secret string `json:"secret" doc:"shown this once"`
+	Secret string     `json:"secret" doc:"shown this once"`
+	More   []NewToken `json:"more,omitempty" doc:"the others, when several were asked for"`
 }
 
 // Revocation confirms that a host's certificate is refused from now on.

@@ -1,0 +1,203 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"atalaya/shared/facts"
+)
+
+// CheckConfig says what is compared with what.
+type CheckConfig struct {
+	Shape
+	StateDir string // of the run, which has ended
+	Server   string // path of the collector's socket, or URL of its API
+	Token    string // for a URL
+	Sample   int    // hosts that are looked at, picked by the seed; 0: all
+	Talk     io.Writer
+}
+
+// Finding is a difference between the ledger and the collector.
+type Finding struct {
+	Host string
+	What string
+}
+
+// Check compares the collector with the ledger: rows of every section after the last
+// acknowledged change, the number of changes in the history, and the number of
+// samples. It reads the collector's API as any other program would.
+func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding, err error) {
+	sum, err := ReadLedger(cfg.StateDir)
+	if err != nil {
+		return 0, nil, err
+	}
+	numbers := slices.Sorted(maps.Keys(sum))
+	if cfg.Sample > 0 && cfg.Sample < len(numbers) {
+		r := rand.New(rand.NewPCG(cfg.Seed, uint64(len(numbers))))
+		r.Shuffle(len(numbers), func(i, j int) { numbers[i], numbers[j] = numbers[j], numbers[i] })
+		numbers = numbers[:cfg.Sample]
+	}
+	c := checker{api: newAPI(cfg.Server, cfg.Token), fleet: NewFleet(cfg.Shape)}
+	for i, n := range numbers {
+		if err := c.host(ctx, n, sum[n]); err != nil {
+			return i, c.findings, fmt.Errorf("host %s: %w", hostName(n), err)
+		}
+		if (i+1)%100 == 0 {
+			fmt.Fprintf(cfg.Talk, "%d of %d hosts checked, %d differences\n", i+1, len(numbers), len(c.findings))
+		}
+	}
+	return len(numbers), c.findings, nil
+}
+
+type checker struct {
+	api      api
+	fleet    *Fleet
+	findings []Finding
+}
+
+func (c *checker) host(ctx context.Context, n int, t *Total) error {
+	h := c.fleet.NewHost(n)
+	for h.step < t.Step {
+		h.Change(0)
+	}
+	differs := func(format string, args ...any) {
+		c.findings = append(c.findings, Finding{h.Name(), fmt.Sprintf(format, args...)})
+	}
+	for _, id := range Sections() {
+		got, err := c.api.rows(ctx, t.ID, id)
+		if err != nil {
+			return err
+		}
+		want, err := plain(facts.Sort(h.rows(id)))
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(got, want) {
+			differs("%s: %d rows at the collector, %d acknowledged, or their content differs", id, len(got), len(want))
+		}
+	}
+	changes, err := c.api.changes(ctx, t.ID, time.UnixMilli(t.First))
+	if err != nil {
+		return err
+	}
+	if changes != t.Rows {
+		differs("history: %d changes at the collector, %d acknowledged", changes, t.Rows)
+	}
+	samples, err := c.api.samples(ctx, h.Name(), time.UnixMilli(t.First), time.UnixMilli(t.Last), c.fleet.families())
+	if err != nil {
+		return err
+	}
+	if samples != t.Samples {
+		differs("metrics: %d samples at the collector, %d acknowledged", samples, t.Samples)
+	}
+	return nil
+}
+
+// plain is rows as JSON shows them.
+func plain(rows []facts.Row) (list []any, err error) {
+	b, err := json.Marshal(rows)
+	if err != nil {
+		return nil, err
+	}
+	return list, json.Unmarshal(b, &list)
+}
+
+// api reads the collector's HTTP interface.
+type api struct {
+	base, token string
+	http        *http.Client
+}
+
+func newAPI(server, token string) api {
+	if strings.Contains(server, "://") {
+		return api{strings.TrimSuffix(server, "/"), token, http.DefaultClient}
+	}
+	var d net.Dialer
+	return api{"http://localhost", "", &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", server) },
+	}}}
+}
+
+func (a api) get(ctx context.Context, path string, query url.Values, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/api/v1/"+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	if a.token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		return fmt.Errorf("GET %s: %s %s (%v)", path, resp.Status, text, err)
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+func (a api) rows(ctx context.Context, host string, id facts.ID) ([]any, error) {
+	var doc struct{ Rows []any }
+	err := a.get(ctx, "hosts/"+host+"/sections/"+id.String(), nil, &doc)
+	return doc.Rows, err
+}
+
+// changes counts what became different on a host after its first inventory.
+func (a api) changes(ctx context.Context, host string, since time.Time) (int, error) {
+	n := 0
+	query := url.Values{"limit": {"1000"}}
+	for {
+		var doc struct {
+			Changes []struct {
+				Kind       string
+				ObservedAt time.Time `json:"observed_at"`
+			}
+			Next string
+		}
+		if err := a.get(ctx, "hosts/"+host+"/history", query, &doc); err != nil {
+			return 0, err
+		}
+		for _, c := range doc.Changes {
+			if c.ObservedAt.After(since) && slices.Contains([]string{"added", "removed", "changed"}, c.Kind) {
+				n++
+			}
+		}
+		if doc.Next == "" {
+			return n, nil
+		}
+		query.Set("cursor", doc.Next)
+	}
+}
+
+// samples counts the samples of a host's series between two moments. A selector of
+// several names cannot be counted: count_over_time drops the name.
+func (a api) samples(ctx context.Context, host string, from, to time.Time, families []string) (int, error) {
+	window := to.Sub(from)/time.Second + 2
+	var terms []string
+	for _, name := range families {
+		terms = append(terms, fmt.Sprintf(`sum(count_over_time(%s{host=%q}[%ds]))`, name, host, window))
+	}
+	query := url.Values{"query": {strings.Join(terms, " + ")}, "time": {strconv.FormatInt(to.Unix()+1, 10)}}
+	var doc struct {
+		Data struct{ Result []struct{ Value [2]any } }
+	}
+	if err := a.get(ctx, "query", query, &doc); err != nil || len(doc.Data.Result) == 0 {
+		return 0, err
+	}
+	text, _ := doc.Data.Result[0].Value[1].(string)
+	return strconv.Atoi(text)
+}

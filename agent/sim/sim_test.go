@@ -1,0 +1,220 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/wire"
+)
+
+var small = Shape{Seed: 7, Packages: 80, Series: 20}
+
+// apply is what a collector does with an update.
+func apply(t *testing.T, known map[facts.ID]map[string]string, u wire.SectionUpdate) {
+	t.Helper()
+	if known[u.Section] == nil || u.Full {
+		known[u.Section] = map[string]string{}
+	}
+	rows := known[u.Section]
+	for _, data := range u.Put {
+		row, err := wire.DecodeRow(u.Section, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[row.Key()] = string(data)
+	}
+	for _, key := range u.Removed {
+		if _, ok := rows[key]; !ok {
+			t.Fatalf("%s: removes %q, which is not there", u.Section, key)
+		}
+		delete(rows, key)
+	}
+	var digest facts.Digest
+	for key, data := range rows {
+		digest = digest.Plus(facts.Item{Key: key, Data: []byte(data)})
+	}
+	if digest != u.Digest {
+		t.Fatalf("%s: digest %x of what was reported, %x in the report", u.Section, digest, u.Digest)
+	}
+}
+
+func TestDeltasLeadToWhatTheHostHas(t *testing.T) {
+	f := NewFleet(small)
+	for n := range 6 {
+		h := f.NewHost(n)
+		known := map[facts.ID]map[string]string{}
+		for _, u := range h.Whole(1) {
+			apply(t, known, u)
+		}
+		changed := 0
+		for range 200 {
+			u, rows := h.Change(2)
+			if rows != len(u.Put)+len(u.Removed) {
+				t.Fatalf("host %d: %d rows counted, %d reported", n, rows, len(u.Put)+len(u.Removed))
+			}
+			apply(t, known, u)
+			changed += rows
+		}
+		for _, u := range slices.Concat(h.Unchanged(3), h.Whole(3)) {
+			apply(t, known, u)
+		}
+		if changed < 100 {
+			t.Errorf("host %d: %d rows changed in 200 changes", n, changed)
+		}
+	}
+}
+
+func TestAHostIsAFunctionOfSeedNumberAndStep(t *testing.T) {
+	at := func(seed uint64, n, step int) []wire.SectionUpdate {
+		s := small
+		s.Seed = seed
+		h := NewFleet(s).NewHost(n)
+		for range step {
+			h.Change(int64(rand.Int32())) // the time does not matter
+		}
+		return h.Whole(5)
+	}
+	if diff := cmp.Diff(at(1, 3, 50), at(1, 3, 50)); diff != "" {
+		t.Errorf("not the same again: %s", diff)
+	}
+	for _, other := range [][]wire.SectionUpdate{at(2, 3, 50), at(1, 4, 50), at(1, 3, 90)} {
+		if cmp.Equal(at(1, 3, 50), other) {
+			t.Error("another seed, host or step comes to the same rows")
+		}
+	}
+}
+
+func TestHostsOfAFleetShareMostPackages(t *testing.T) {
+	f := NewFleet(Shape{Seed: 1, Packages: 1000})
+	versions := map[string]bool{}
+	for n := range 200 {
+		h := f.NewHost(n)
+		if len(h.level) < 950 || len(h.level) > 1000 {
+			t.Fatalf("host %d has %d packages", n, len(h.level))
+		}
+		for p, l := range h.level {
+			versions[f.products[p].name+f.products[p].versions[l]] = true
+		}
+	}
+	if len(versions) > 20_000 {
+		t.Errorf("%d versions among 200 hosts: nothing is shared", len(versions))
+	}
+}
+
+func TestALedgerThatWasCutGoesOnAfterItsLastLine(t *testing.T) {
+	dir := t.TempDir()
+	l, err := OpenLedger(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := l.add(Entry{Number: 4, ID: "ab", Kind: wire.KindInventory, Step: i + 1, Rows: 2, At: int64(100 + i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "ledger.tsv")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, text[:len(text)-3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = OpenLedger(dir); err != nil {
+		t.Fatal(err)
+	}
+	if l.step(4) != 2 {
+		t.Errorf("step %d, want 2", l.step(4))
+	}
+	if err := l.add(Entry{Number: 4, ID: "ab", Kind: wire.KindMetrics, Step: 2, Samples: 7, At: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadLedger(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[int]*Total{4: {ID: "ab", Batches: 3, Step: 2, Samples: 7, Rows: 4, First: 100, Last: 200}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := ReadLedger(t.TempDir()); err == nil {
+		t.Error("a ledger that is not there reads as an empty one")
+	}
+}
+
+func TestBatchesAreKeptUntilAcknowledgedAndMadeInOrder(t *testing.T) {
+	l, err := OpenLedger(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := NewFleet(small)
+	a := newAgent(f, l, f.NewHost(1), "id", 50)
+	a.owe(owed{dutyChange, 100}, owed{dutyChange, 200}, owed{dutyMetrics, 300}, owed{dutyUnchanged, 400})
+	next := func(after uint64) *wire.Batch {
+		b, err := a.Next(a.epoch, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first := next(0)
+	if first.Seq != 1 || first.At != 50 || !first.Updates[0].Full || !first.Verify() {
+		t.Fatalf("first batch %d at %d", first.Seq, first.At)
+	}
+	for seq, at := uint64(2), int64(100); seq <= 5; seq, at = seq+1, at+100 {
+		if b := next(seq - 1); b == nil || b.Seq != seq || b.At != at || !b.Verify() {
+			t.Fatalf("batch %d: %+v", seq, b)
+		}
+	}
+	if next(5) != nil || next(0) != first {
+		t.Error("not acknowledged, and not given again")
+	}
+	if err := a.Ack(a.epoch, []uint64{1, 3}); err != nil || next(0).Seq != 2 {
+		t.Errorf("after an ack: %v", err)
+	}
+	old := a.epoch
+	if err := a.NewEpoch(); err != nil || a.Ack(old, []uint64{1}) != nil || next(0).Seq != 1 || next(0).At != 100 {
+		t.Errorf("after a new epoch: %v, first %+v", err, next(0))
+	}
+	if err := a.AckUpTo(a.epoch, 3); err != nil || !a.idle() {
+		t.Errorf("not idle after all is acknowledged: %v", err)
+	}
+	if hosts, all := l.totals(); hosts != 1 || all.Batches != 5 || all.Samples != small.Series {
+		t.Errorf("ledger: %d hosts, %+v", hosts, all)
+	}
+}
+
+func TestALossyNetworkLosesAboutItsShare(t *testing.T) {
+	lost := func(f Faults) float64 {
+		c := lossyConn{faults: f, random: rand.New(rand.NewPCG(1, 1))}
+		n := 0
+		now := time.Unix(0, 0)
+		for range 100_000 {
+			now = now.Add(10 * time.Millisecond)
+			if c.lost(now) {
+				n++
+			}
+		}
+		return float64(n) / 100_000
+	}
+	if got := lost(Faults{Loss: 0.2}); got < 0.19 || got > 0.21 {
+		t.Errorf("loss of 20 %%: %.3f", got)
+	}
+	if got := lost(Faults{Cut: 9 * time.Second, Down: time.Second}); got < 0.05 || got > 0.15 {
+		t.Errorf("a second down in ten: %.3f", got)
+	}
+}
