@@ -8,12 +8,14 @@ import (
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/containers"
 	"atalaya/agent/probe/devices"
+	"atalaya/agent/probe/firewall"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
 	"atalaya/agent/probe/schedule"
 	"atalaya/agent/probe/storage"
+	"atalaya/agent/probe/timesync"
 )
 
 // Parsers returns the formats that `atalaya-agent parse` knows, on every system.
@@ -23,9 +25,11 @@ func Parsers() []probe.Parser {
 		certificates.Parsers(),
 		containers.Parsers(),
 		devices.Parsers(),
+		firewall.Parsers(),
 		hardware.Parsers(),
 		names.Parsers(),
 		packages.Parsers(),
+		timesync.Parsers(),
 		schedule.Parsers(),
 		storage.Parsers(),
 		patches.Parsers(),

@@ -9,6 +9,7 @@ import (
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/containers"
 	"atalaya/agent/probe/devices"
+	"atalaya/agent/probe/firewall"
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/netinfo"
@@ -22,6 +23,7 @@ import (
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
+	"atalaya/agent/probe/timesync"
 	"atalaya/shared/facts"
 )
 
@@ -38,6 +40,8 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		sockets.New(os.Getpid()),
 		certificates.New(),
 		containers.New(),
+		firewall.New(),
+		timesync.New(),
 		packages.New(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge, InstalledRPMs: installedRPMs()}),
 		restart.New(),

@@ -89,3 +89,32 @@ type NeighbourRow struct {
 
 // Key implements Row.
 func (r *NeighbourRow) Key() string { return key(r.Interface, r.Address) }
+
+// FirewallRow is a packet filter, or a program that manages one.
+type FirewallRow struct {
+	Name     string   `json:"name" cbor:"1,keyasint"`                         // nftables, iptables, ip6tables (the older interface), ufw, firewalld, saved
+	Active   *bool    `json:"active,omitempty" cbor:"2,keyasint,omitempty"`   // rules are loaded, or the program is switched on; absent: not known
+	Tables   []string `json:"tables,omitempty" cbor:"3,keyasint,omitempty"`   // of nftables with their family: "inet filter"
+	Chains   int      `json:"chains,omitempty" cbor:"4,keyasint,omitempty"`   // without those of programs in Dynamic
+	Rules    int      `json:"rules,omitempty" cbor:"5,keyasint,omitempty"`    // without those of programs in Dynamic
+	Policies []string `json:"policies,omitempty" cbor:"6,keyasint,omitempty"` // what happens to packets that no rule matches: "inet filter input drop"
+	Dynamic  []string `json:"dynamic,omitempty" cbor:"7,keyasint,omitempty"`  // programs that change rules by themselves: docker, kube-proxy, fail2ban ...
+	Zone     string   `json:"zone,omitempty" cbor:"8,keyasint,omitempty"`     // firewalld's default zone
+	Path     string   `json:"path,omitempty" cbor:"9,keyasint,omitempty"`     // of the configuration
+}
+
+// Key implements Row.
+func (r *FirewallRow) Key() string { return key(r.Name, r.Path) }
+
+// TimeSyncRow is a program that sets the clock, or the kernel's view of the clock. The
+// offset is a metric.
+type TimeSyncRow struct {
+	Name         string   `json:"name" cbor:"1,keyasint"`                             // chrony, ntp, ntpsec, openntpd, systemd-timesyncd, ptp4l; kernel
+	Running      *bool    `json:"running,omitempty" cbor:"2,keyasint,omitempty"`      // of a program; absent: not known
+	Servers      []string `json:"servers,omitempty" cbor:"3,keyasint,omitempty"`      // configured servers, pools and clocks
+	Synchronised *bool    `json:"synchronised,omitempty" cbor:"4,keyasint,omitempty"` // of the kernel: some program keeps the clock right
+	Path         string   `json:"path,omitempty" cbor:"5,keyasint,omitempty"`         // of the configuration
+}
+
+// Key implements Row.
+func (r *TimeSyncRow) Key() string { return r.Name }

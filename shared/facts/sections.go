@@ -58,6 +58,8 @@ const (
 	SecurityModules  ID = 56
 	UnitSockets      ID = 57
 	Environment      ID = 58
+	Firewall         ID = 64
+	TimeSync         ID = 65
 	Containers       ID = 66
 	VirtualMachines  ID = 67
 	HostsFile        ID = 68
@@ -133,6 +135,8 @@ var sections = []Section{
 	{ID: SecurityModules, Name: "security_modules", Doc: "SELinux, AppArmor and other security mechanisms", New: func() Row { return new(SecurityModuleRow) }},
 	{ID: UnitSockets, Name: "unit_sockets", Doc: "addresses on which systemd listens for services", New: func() Row { return new(UnitSocketRow) }},
 	{ID: Environment, Name: "environment", Doc: "environment, locale, time zone and target of the init system", New: func() Row { return new(EnvironmentRow) }},
+	{ID: Firewall, Name: "firewall", Doc: "packet filters: whether they are active, their policies and number of rules", New: func() Row { return new(FirewallRow) }},
+	{ID: TimeSync, Name: "time_sync", Doc: "what keeps the clock right, its servers, and whether it does", New: func() Row { return new(TimeSyncRow) }},
 	{ID: Containers, Name: "containers", Doc: "containers on this host, with their image, ports and pod", New: func() Row { return new(ContainerRow) }},
 	{ID: VirtualMachines, Name: "virtual_machines", Doc: "virtual machines on this host", New: func() Row { return new(VirtualMachineRow) }},
 	{ID: HostsFile, Name: "hosts_file", Doc: "names and addresses in the hosts file", New: func() Row { return new(HostsFileRow) }},
