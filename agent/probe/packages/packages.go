@@ -29,10 +29,10 @@ func New() probe.Probe { return &packages{systems: systems()} }
 
 func systems() []*system {
 	return []*system{
-		{name: "dpkg", detect: dpkgFound, read: readDpkg},
+		{name: "dpkg", detect: dpkgFound, read: readDpkg, owned: dpkgOwned},
 		{name: "rpm", detect: rpmFound, read: readRPM},
 		{name: "apk", detect: apkFound, read: readAPK},
-		{name: "pacman", detect: pacmanFound, read: readPacman},
+		{name: "pacman", detect: pacmanFound, read: readPacman, owned: pacmanOwned},
 	}
 }
 
@@ -41,8 +41,9 @@ func systems() []*system {
 const searchEvery = 10 * time.Minute
 
 type packages struct {
-	systems  []*system
-	searched time.Time
+	systems   []*system
+	languages languages
+	searched  time.Time
 
 	rows     []facts.Row // of all systems, sorted; shared with reports, so never changed
 	revision uint64      // of rows
@@ -55,6 +56,8 @@ type system struct {
 	detect func(*probe.Host) bool
 	// read returns what could be read, with an error if that is not all.
 	read func(context.Context, *probe.Host) (found, error)
+	// owned tells which marks packages of the system own; nil: found.marks are all.
+	owned func(context.Context, *probe.Host, []facts.Row, owners) error
 
 	present  bool
 	found    found
@@ -147,11 +150,16 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		}
 		present = present || s.present
 	}
-	if search {
+	if search || changed {
 		p.searched = now
+		read, err := p.languages.search(ctx, h, p.systems, changed)
+		changed = changed || read
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("languages: %w", err))
+		}
 	}
 	switch {
-	case !present:
+	case !present && len(p.languages.rows) == 0:
 		p.rows, p.complete = nil, false
 		return fmt.Errorf("no package database was found: %w", errors.ErrUnsupported)
 	case changed || !p.complete:
@@ -175,6 +183,7 @@ func (p *packages) join() {
 	for _, s := range p.systems {
 		rows = append(rows, s.found.rows...)
 	}
+	rows = append(rows, p.languages.rows...)
 	p.rows = facts.Sort(rows)
 	p.revision++
 }

@@ -1,0 +1,238 @@
+package packages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// language is a way in which packages of a programming language lie in folders.
+type language struct {
+	source string
+	// places are patterns of folders that hold packages; ~ stands for each home.
+	places []string
+	// folder reports whether a folder met on a walk, by its name, is such a place.
+	folder func(name, parent string) bool
+	// list returns what stands for a package in a place: see isMark.
+	list func(h *probe.Host, place string) ([]string, error)
+	// read makes a row of what stands for a package; nil if it is none.
+	read func(h *probe.Host, mark string, t *texts) (*facts.PackageRow, error)
+}
+
+func languageList() []language {
+	return []language{python, ruby, node}
+}
+
+const (
+	// maxHomes, maxPlaces and maxWalked bound a search; a host that has more is told as
+	// partial. 5,000 folders take 50 ms.
+	maxHomes  = 500
+	maxPlaces = 1000
+	maxWalked = 5000
+	// maxWalkDepth reaches /opt/vendor/product/venv/lib/python3.11/site-packages and two more.
+	maxWalkDepth = 8
+	// maxMarks bounds the packages of all languages.
+	maxMarks = 20_000
+	// maxMetadata bounds the description of one package, in bytes.
+	maxMetadata = 1 << 20
+)
+
+// walkedPlaces are where products bring languages of their own.
+var walkedPlaces = []string{"/opt", "/srv"}
+
+// languages finds the packages of programming languages that no package system of the
+// operating system has installed. What a deb, rpm or apk brought is that package: its
+// maintainers patch it without a change of the upstream version, so that their
+// advisories hold for it and those of the language do not.
+type languages struct {
+	places   map[string]placed // by folder
+	rows     []facts.Row
+	complete bool // rows are all there is in the places
+}
+
+// placed is a folder with packages as it was when it was read.
+type placed struct {
+	stamp probe.Stamp
+	marks []string
+}
+
+// search lists all places again. If one is new, changed or gone, or if a system has
+// changed (owned), the packages are read again, of which the systems own some.
+func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system, owned bool) (changed bool, problem error) {
+	remote := remoteMounts(h)
+	homes := homesOf(h, remote)
+	before := l.places
+	l.places = make(map[string]placed)
+	s := scan{host: h, remote: remote, byStamp: make(map[probe.Stamp]bool)}
+	byPlace := make(map[string]*language)
+	all := languageList()
+	for i := range all {
+		for _, place := range s.find(all[i].places, homes) {
+			byPlace[place] = &all[i]
+		}
+	}
+	for _, top := range walkedPlaces {
+		s.walk(ctx, top, 0, all, byPlace)
+	}
+	problem = errors.Join(s.problem, ctx.Err())
+	changed = owned || !l.complete || len(byPlace) != len(before)
+	var marks []mark
+	for _, place := range sortedKeys(byPlace) {
+		now := placed{stamp: h.Stamp(place)}
+		if was, ok := before[place]; ok && was.stamp == now.stamp {
+			now.marks = was.marks
+		} else {
+			changed = true
+			list, err := byPlace[place].list(h, place)
+			if err != nil {
+				problem = errors.Join(problem, err)
+			}
+			now.marks = list
+		}
+		l.places[place] = now
+		for _, m := range now.marks {
+			marks = append(marks, mark{m, byPlace[place]})
+		}
+	}
+	if len(marks) > maxMarks {
+		problem = errors.Join(problem, fmt.Errorf("%d packages of languages left out: limit is %d", len(marks)-maxMarks, maxMarks))
+		marks = marks[:maxMarks]
+	}
+	if changed {
+		problem = errors.Join(problem, l.read(ctx, h, systems, marks))
+	}
+	l.complete = problem == nil
+	return changed, problem
+}
+
+// mark is a file or folder that stands for a package of a language.
+type mark struct {
+	path string
+	of   *language
+}
+
+// read makes rows of the marks that nobody owns, one for each version.
+func (l *languages) read(ctx context.Context, h *probe.Host, systems []*system, marks []mark) error {
+	wanted := make(owners, len(marks))
+	for _, m := range marks {
+		wanted[m.path] = false
+	}
+	problem := wanted.ask(ctx, h, systems)
+	byKey := make(map[string]*facts.PackageRow)
+	t := new(texts)
+	l.rows = nil
+	for _, m := range marks {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(problem, err)
+		}
+		if wanted[m.path] {
+			continue
+		}
+		row, err := m.of.read(h, m.path, t)
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("%s: %w", m.path, err))
+		}
+		if row == nil {
+			continue
+		}
+		row.Source = m.of.source
+		l.rows = addLocated(l.rows, byKey, row, path.Dir(m.path))
+	}
+	return problem
+}
+
+// maxLocations bounds the places of one version of a package.
+const maxLocations = 100
+
+// addLocated adds a row, or its place to that of the same version elsewhere.
+func addLocated(rows []facts.Row, byKey map[string]*facts.PackageRow, row *facts.PackageRow, location string) []facts.Row {
+	key := row.Key()
+	if same := byKey[key]; same != nil {
+		if i, ok := slices.BinarySearch(same.Locations, location); !ok && len(same.Locations) < maxLocations {
+			same.Locations = slices.Insert(same.Locations, i, location)
+		}
+		return rows
+	}
+	row.Locations = []string{location}
+	byKey[key] = row
+	return append(rows, row)
+}
+
+// owners are marks, and whether a package of the operating system owns each.
+type owners map[string]bool
+
+// ask finds the owners of all marks.
+func (o owners) ask(ctx context.Context, h *probe.Host, systems []*system) error {
+	var problem error
+	for _, s := range systems {
+		for _, m := range s.found.marks {
+			if _, ok := o[m]; ok {
+				o[m] = true
+			}
+		}
+		if s.owned != nil && s.present {
+			if err := s.owned(ctx, h, s.found.rows, o); err != nil {
+				problem = errors.Join(problem, fmt.Errorf("owners of files: %w", err))
+			}
+		}
+	}
+	return problem
+}
+
+// left are the marks without an owner that lie where systems install, and not inside of
+// a package that has one.
+func (o owners) left() []string {
+	var out []string
+	for _, m := range sortedKeys(o) {
+		if !o[m] && !strings.HasPrefix(m, "/usr/local/") && !strings.HasPrefix(m, "/home/") && !strings.HasPrefix(m, "/root/") && !o.insideOwned(m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func (o owners) insideOwned(m string) bool {
+	for rest := m; ; {
+		i := strings.LastIndex(rest, "/node_modules/")
+		if i < 0 {
+			return false
+		}
+		rest = rest[:i]
+		if o[rest+"/package.json"] {
+			return true
+		}
+	}
+}
+
+// own marks the files of a list, one a line.
+func (o owners) own(list []byte) {
+	for len(list) > 0 {
+		end := bytes.IndexByte(list, '\n')
+		if end < 0 {
+			end = len(list) - 1
+		}
+		line := bytes.TrimSuffix(list[:end], []byte{'/'})
+		list = list[end+1:]
+		if isMark(line) {
+			if _, ok := o[string(line)]; ok {
+				o[string(line)] = true
+			}
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,104 @@
+package packages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// languagePrefixes are how the names of packages with parts of a language mostly begin:
+// their lists of files are looked at first, and mostly answer all.
+var languagePrefixes = []string{"python", "ruby", "node", "npm", "libpython", "libruby"}
+
+func likely(name string) bool {
+	for _, p := range languagePrefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// dpkgOwned reads dpkg's lists of files: of the likely packages, and of all others if
+// something is left.
+func dpkgOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners) error {
+	return inRounds(ctx, rows, o, func(row *facts.PackageRow) error {
+		name := path.Join(dpkgInfo, row.Name)
+		data, err := h.ReadFile(name + ".list")
+		if errors.Is(err, fs.ErrNotExist) {
+			data, err = h.ReadFile(name + ":" + row.Arch + ".list")
+		}
+		if err == nil {
+			o.own(data)
+		}
+		return gone(err)
+	})
+}
+
+// pacmanOwned reads the lists of files of pacman, whose paths have no slash in front.
+func pacmanOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners) error {
+	return inRounds(ctx, rows, o, func(row *facts.PackageRow) error {
+		data, err := h.ReadFile(path.Join(pacmanLocal, row.Name+"-"+row.Version, "files"))
+		if err == nil {
+			o.own(bytes.ReplaceAll(data, []byte{'\n'}, []byte("\n/")))
+		}
+		return gone(err)
+	})
+}
+
+// inRounds reads the likely packages first, then those that are called like what has no
+// owner yet, then all others: each only if something is left.
+func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.PackageRow) error) error {
+	var problem error
+	done := make(map[*facts.PackageRow]bool)
+	for round := range 3 {
+		left := baseNames(o.left())
+		if len(left) == 0 {
+			break
+		}
+		for _, r := range rows {
+			row := r.(*facts.PackageRow)
+			if done[row] || round == 0 && !likely(row.Name) || round == 1 && !calledLike(row.Name, left) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			done[row] = true
+			problem = errors.Join(problem, read(row))
+		}
+	}
+	return problem
+}
+
+// calledLike reports whether the name of a package begins with one of the names: the
+// egg-info of Mercurial is in mercurial-common.
+func calledLike(name string, bases []string) bool {
+	for _, b := range bases {
+		if strings.HasPrefix(name, b) {
+			return true
+		}
+	}
+	return false
+}
+
+// baseNames are the names of the packages that marks stand for, in small letters.
+func baseNames(marks []string) []string {
+	var out []string
+	for _, m := range marks {
+		base, _, _ := strings.Cut(path.Base(m), "-")
+		if strings.HasSuffix(m, "/package.json") {
+			base = path.Base(path.Dir(m))
+		}
+		out = append(out, strings.ToLower(base))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,158 @@
+package packages
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// python reads the metadata of installed distributions, see
+// https://packaging.python.org/en/latest/specifications/core-metadata/.
+var python = language{
+	source: "pip",
+	places: []string{
+		"/usr/lib/python*/dist-packages", "/usr/lib/python*/site-packages", "/usr/lib64/python*/site-packages",
+		"/usr/local/lib/python*/dist-packages", "/usr/local/lib/python*/site-packages", "/usr/local/lib64/python*/site-packages",
+		"/usr/local/pyenv/versions/*/lib/python*/site-packages",
+		"~/.local/lib/python*/site-packages", "~/.pyenv/versions/*/lib/python*/site-packages",
+		"~/.local/share/pipx/venvs/*/lib/python*/site-packages", "~/.local/pipx/venvs/*/lib/python*/site-packages",
+	},
+	folder: func(name, _ string) bool { return name == "site-packages" || name == "dist-packages" },
+	list: func(h *probe.Host, place string) ([]string, error) {
+		return listMarks(h, place, ".dist-info", ".egg-info", ".egg")
+	},
+	read: readPython,
+}
+
+// listMarks returns the entries of a folder with one of the endings, sorted.
+func listMarks(h *probe.Host, place string, endings ...string) ([]string, error) {
+	entries, err := h.ReadDir(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var out []string
+	for _, e := range entries {
+		for _, ending := range endings {
+			if strings.HasSuffix(e.Name(), ending) && len(e.Name()) > len(ending) {
+				out = append(out, path.Join(place, e.Name()))
+			}
+		}
+	}
+	return out, err
+}
+
+// pythonFiles are where the metadata of a distribution may be, by the way it was installed.
+var pythonFiles = []string{"METADATA", "PKG-INFO", "EGG-INFO/PKG-INFO"}
+
+func readPython(h *probe.Host, mark string, t *texts) (*facts.PackageRow, error) {
+	info, err := h.Stat(mark)
+	if err != nil {
+		return nil, gone(err)
+	}
+	names := []string{mark} // an .egg-info may be the file itself
+	if info.IsDir() {
+		names = names[:0]
+		for _, f := range pythonFiles {
+			names = append(names, path.Join(mark, f))
+		}
+	}
+	for _, name := range names {
+		data, err := readHead(h, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		row, err := parsePython(data, t)
+		if row != nil {
+			row.InstalledAt = facts.TimeOf(info.ModTime())
+		}
+		return row, err
+	}
+	return nil, nil // left over: no metadata, no distribution
+}
+
+// gone makes no error of what vanished since its folder was listed.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// readHead reads the start of a file, up to maxMetadata.
+func readHead(h *probe.Host, name string) ([]byte, error) {
+	f, err := h.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxMetadata))
+}
+
+// ParsePython reads METADATA or PKG-INFO of a distribution.
+func ParsePython(data []byte) ([]facts.Row, error) {
+	row, err := parsePython(data, new(texts))
+	if row == nil {
+		return nil, err
+	}
+	row.Source = python.source
+	return []facts.Row{row}, err
+}
+
+// parsePython reads the fields before the first empty line; what follows is a text.
+func parsePython(data []byte, t *texts) (*facts.PackageRow, error) {
+	row := t.row()
+	for len(data) > 0 {
+		line, rest := probe.NextLine(data)
+		data = rest
+		line = bytes.TrimRight(line, "\r")
+		if len(line) == 0 {
+			break
+		}
+		name, value, ok := bytes.Cut(line, []byte(": "))
+		if !ok {
+			continue
+		}
+		value = bytes.TrimSpace(value)
+		switch string(name) {
+		case "Name":
+			row.Name = text(t, value)
+		case "Version":
+			row.Version = text(t, value)
+		case "Author", "Maintainer":
+			if row.Vendor == "" && string(value) != "UNKNOWN" {
+				row.Vendor = text(t, value)
+			}
+		case "Author-email", "Maintainer-email":
+			if row.Vendor == "" {
+				row.Vendor = text(t, value)
+			}
+		}
+	}
+	if row.Name == "" || row.Version == "" {
+		return nil, errors.New("no Name or Version")
+	}
+	return row, nil
+}
+
+// maxText bounds a value from a file that anybody may have written.
+const maxText = 200
+
+// text returns such a value as valid text without control characters.
+func text(t *texts, b []byte) string {
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(b[:min(len(b), maxText)]), ""))
+	return t.same([]byte(s))
+}
