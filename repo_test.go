@@ -50,6 +50,7 @@ var doors = map[string][]string{
 	"golang.org/x/sync":                   {"collector."},
 	"golang.org/x/sys":                    {"agent", "collector"},
 	"golang.org/x/term":                   {"collector/cli"},
+	"modernc.org/":                        {"collector/query"},
 	"github.com/google/go-cmp":            {"test"},
 	"github.com/rogpeppe/go-internal":     {"test"},
 	"pgregory.net/rapid":                  {"test"},

@@ -21,6 +21,7 @@ import (
 	"atalaya/collector/enroll"
 	"atalaya/collector/ingest"
 	"atalaya/collector/inventory"
+	"atalaya/collector/query"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/metric"
@@ -41,6 +42,7 @@ type collector struct {
 	started   time.Time
 	store     *store.Store
 	series    *series.DB
+	queries   *query.Engine
 	authority *enroll.Authority
 	inventory *inventory.View
 	cmdb      *cmdb.View
@@ -102,6 +104,9 @@ func (c *collector) open(ctx context.Context) error {
 		return err
 	}
 	if err := c.openViews(ctx); err != nil {
+		return err
+	}
+	if c.queries, err = query.New(query.Config{Store: c.store, Tables: c.tables()}); err != nil {
 		return err
 	}
 	return c.listen(ctx)
@@ -179,6 +184,7 @@ func (c *collector) listenAPI() error {
 		CMDB:        c.cmdb,
 		Alerts:      c.alerts,
 		Series:      c.series,
+		Queries:     c.queries,
 		Authority:   c.authority,
 		Tokens:      tokens,
 		Sessions:    func() int { return c.ingest.Stats().Connected },
@@ -225,6 +231,9 @@ func (c *collector) close() error {
 		}
 	}
 	var closers []io.Closer
+	if c.queries != nil {
+		closers = append(closers, c.queries)
+	}
 	if c.series != nil {
 		closers = append(closers, c.series)
 	}

@@ -106,6 +106,7 @@ type Config struct {
 	CMDB       CMDB
 	Alerts     Alerts
 	Metrics    Metrics
+	Queries    Queries
 	Operations Operations
 	Tokens     Verifier
 	Version    string // of the collector
@@ -131,6 +132,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a.alertRoutes(routes)
 	a.adminRoutes(routes)
 	a.metricRoutes(routes)
+	a.sqlRoutes(routes)
 	if err := a.publicRoutes(routes); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (roleTokens) Verify(text string) (auth.Principal, error) {
 
 func config(f *apitest.Fleet) api.Config {
 	return api.Config{
-		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Operations: f, Tokens: roleTokens{}, Version: "0.1.0",
+		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Queries: f, Operations: f, Tokens: roleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return f.Now }, Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -98,6 +98,11 @@ var routes = map[string]struct{ target, body string }{
 	"POST /api/v1/series":                         {target: "/api/v1/series?match[]=node_load1"},
 	"GET /api/v1/metadata":                        {target: "/api/v1/metadata"},
 	"GET /api/v1/status/buildinfo":                {target: "/api/v1/status/buildinfo"},
+	"POST /api/v1/sql":                            {target: "/api/v1/sql", body: `{"sql":"select name from hosts"}`},
+	"GET /api/v1/sql/schema":                      {target: "/api/v1/sql/schema"},
+	"GET /api/v1/sql/saved":                       {target: "/api/v1/sql/saved"},
+	"PUT /api/v1/sql/saved/{name}":                {target: "/api/v1/sql/saved/all", body: `{"sql":"select name from hosts"}`},
+	"DELETE /api/v1/sql/saved/{name}":             {target: "/api/v1/sql/saved/kept"},
 	"POST /api/v1/hosts/{host}/revoke":            {target: "/api/v1/hosts/web1/revoke"},
 	"GET /api/v1/tokens":                          {target: "/api/v1/tokens"},
 	"POST /api/v1/tokens":                         {target: "/api/v1/tokens", body: `{"kind":"enrol"}`},
@@ -117,6 +122,9 @@ func TestEveryRouteObeysThePermissionTable(t *testing.T) {
 		for _, role := range []auth.Role{"", "nonsense", auth.Reader, auth.Operator, auth.Admin} {
 			f := apitest.Sample()
 			if _, err := f.CreateToken(context.Background(), v1.TokenRequest{Kind: v1.TokenEnrol}); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.SaveQuery(context.Background(), v1.SavedQuery{Name: "kept", SQL: "select 1"}); err != nil {
 				t.Fatal(err)
 			}
 			w := do(newAPI(t, f), method, routes[pattern].target, string(role), routes[pattern].body)
@@ -230,7 +238,7 @@ func TestInnerErrorsStayInside(t *testing.T) {
 	fleet.Fail(errors.New("open /var/lib/atalaya/state.db: secret detail"))
 	for pattern, route := range routes {
 		method, _, _ := strings.Cut(pattern, " ")
-		if pattern == "GET /api/v1/backup" || pattern == "GET /api/v1/status/buildinfo" || !strings.Contains(pattern, "/v1/") {
+		if pattern == "GET /api/v1/backup" || pattern == "GET /api/v1/status/buildinfo" || pattern == "GET /api/v1/sql/schema" || !strings.Contains(pattern, "/v1/") {
 			continue // the backup has begun; the others ask nobody
 		}
 		w := do(a, method, route.target, "admin", route.body)

@@ -16,6 +16,7 @@ import (
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
 	"atalaya/collector/inventory"
+	"atalaya/collector/query"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/identity"
@@ -28,6 +29,7 @@ type Sources struct {
 	CMDB      *cmdb.View
 	Alerts    *alert.Engine
 	Series    *series.DB
+	Queries   *query.Engine
 	Authority *enroll.Authority
 	Tokens    *auth.Tokens
 	// Sessions counts the agents that are connected now.
@@ -44,7 +46,7 @@ type Sources struct {
 // Config gives the parts the form in which the interface asks them.
 func (s Sources) Config() Config {
 	return Config{
-		Inventory: inventoryBackend{s}, CMDB: cmdbBackend{s}, Alerts: alertBackend{s}, Metrics: metricsBackend{s},
+		Inventory: inventoryBackend{s}, CMDB: cmdbBackend{s}, Alerts: alertBackend{s}, Metrics: metricsBackend{s}, Queries: sqlBackend{s},
 		Operations: operationsBackend{s}, Tokens: s.Tokens, Version: s.Version, Now: s.Now, Log: s.Log,
 	}
 }
@@ -58,6 +60,10 @@ var kinds = []struct{ cause, kind error }{
 	{enroll.ErrNoToken, ErrNotFound},
 	{enroll.ErrNoHost, ErrNotFound},
 	{store.ErrUnknownHost, ErrNotFound},
+	{query.ErrNotSaved, ErrNotFound},
+	{query.ErrQuery, ErrInvalid},
+	{query.ErrLimit, ErrTooMuch},
+	{query.ErrBusy, ErrBusy},
 	{inventory.ErrHistory, ErrInvalid},
 	{enroll.ErrInvalid, ErrInvalid},
 	{path.ErrBadPattern, ErrInvalid},

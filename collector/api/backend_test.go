@@ -20,6 +20,7 @@ import (
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
 	"atalaya/collector/inventory"
+	"atalaya/collector/query"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
@@ -67,8 +68,11 @@ func newWhole(t *testing.T) *whole {
 	db := must[*series.DB](t)(series.Open(series.Config{Dir: metrics, Now: clock, Log: log, Catalogue: []metric.Desc{metric.Load1}}))
 	ca := must[*enroll.Authority](t)(enroll.OpenAuthority(context.Background(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock}))
 	alerts := must[*alert.Engine](t)(alert.Open(alert.Config{Store: st, Query: db, Record: db, Now: clock, Log: log}))
+	queries := must[*query.Engine](t)(query.New(query.Config{Store: st, Now: clock}))
+	t.Cleanup(func() { must[struct{}](t)(struct{}{}, queries.Close()) })
 	w.parts = api.Sources{
-		Store: st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
+		Queries: queries,
+		Store:   st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
 		Tokens: auth.NewTokens(tokenTable{st}, clock), Sessions: func() int { return 1 }, SilentAfter: 90 * time.Second,
 		SeriesDir: metrics, Version: "0.1.0", StartedAt: w.now, Now: clock, Log: log,
 	}

@@ -36,6 +36,12 @@ var permissions = map[string]auth.Permission{
 	"GET /api/v1/metadata":            auth.Read,
 	"GET /api/v1/status/buildinfo":    auth.Read,
 
+	"POST /api/v1/sql":                auth.Read, // a query changes nothing
+	"GET /api/v1/sql/schema":          auth.Read,
+	"GET /api/v1/sql/saved":           auth.Read,
+	"PUT /api/v1/sql/saved/{name}":    auth.SaveQueries,
+	"DELETE /api/v1/sql/saved/{name}": auth.SaveQueries,
+
 	"POST /api/v1/hosts/{host}/revoke": auth.RevokeHost,
 
 	"GET /api/v1/tokens":         auth.ManageTokens,

@@ -17,6 +17,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrInvalid  = errors.New("invalid request")
 	ErrConflict = errors.New("conflict")
+	ErrTooMuch  = errors.New("the request asks too much")
 	ErrBusy     = errors.New("the collector is busy: try again in a moment")
 )
 
@@ -47,6 +48,7 @@ var problemTable = []struct {
 	{ErrInvalid, http.StatusUnprocessableEntity, v1.CodeInvalid},
 	{auth.ErrInvalid, http.StatusUnprocessableEntity, v1.CodeInvalid},
 	{errPageCursor, http.StatusUnprocessableEntity, v1.CodeInvalid},
+	{ErrTooMuch, http.StatusUnprocessableEntity, v1.CodeLimit},
 	{ErrConflict, http.StatusConflict, v1.CodeConflict},
 	{ErrBusy, http.StatusServiceUnavailable, v1.CodeBusy},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, v1.CodeTimeout},

@@ -21,6 +21,8 @@ const (
 	Public Permission = "public"
 	// Read sees inventory, metrics, alerts and the collector's own state.
 	Read Permission = "read"
+	// SaveQueries keeps and takes away saved queries.
+	SaveQueries Permission = "save_queries"
 	// RevokeHost ends a host's right to report.
 	RevokeHost Permission = "revoke_host"
 	// ManageTokens creates, lists and revokes tokens; who has it can give any role.
@@ -46,8 +48,8 @@ var roles = []struct {
 	grant []Permission
 }{
 	{Reader, []Permission{Read}},
-	{Operator, []Permission{Read, RevokeHost}},
-	{Admin, []Permission{Read, RevokeHost, ManageTokens, Backup}},
+	{Operator, []Permission{Read, SaveQueries, RevokeHost}},
+	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageTokens, Backup}},
 }
 
 // Roles returns all roles, the weakest first.

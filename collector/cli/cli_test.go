@@ -61,7 +61,7 @@ func (roleTokens) Verify(text string) (auth.Principal, error) {
 // serve starts an API over the fleet on listeners; stop ends it.
 func serve(fleet *apitest.Fleet, listeners ...net.Listener) (stop func() error, err error) {
 	a, err := api.New(api.Config{
-		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Operations: fleet, Tokens: roleTokens{}, Version: "0.1.0",
+		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Tokens: roleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return fleet.Now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

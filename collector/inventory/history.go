@@ -271,8 +271,7 @@ func event(c store.Change) (Event, error) {
 
 // itemName makes a row's key readable: its parts (see package facts) with blanks between.
 func itemName(key string) string {
-	parts := strings.Split(strings.ReplaceAll(key, "\x00\x01", "\x01"), "\x00")
-	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), " ")
+	return strings.Join(slices.DeleteFunc(facts.KeyParts(key), func(p string) bool { return p == "" }), " ")
 }
 
 // columns returns the columns that differ between two rows, one of which may be nil,

@@ -206,6 +206,15 @@ func Diff(old, new []Item) Delta {
 	return d
 }
 
+// KeyParts returns the parts of a key, for people.
+func KeyParts(key string) []string {
+	parts := strings.Split(strings.ReplaceAll(key, "\x00\x01", "\x01"), "\x00")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(p, "\x01", "\x00")
+	}
+	return parts
+}
+
 // key joins the parts of a compound key. Parts cannot run into each other: NUL
 // separates them and is escaped inside them.
 func key(parts ...string) string {

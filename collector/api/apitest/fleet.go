@@ -44,6 +44,7 @@ type Fleet struct {
 
 	mu     sync.Mutex
 	tokens []v1.Token
+	saved  []v1.SavedQuery
 	fail   error
 }
 

@@ -1,0 +1,109 @@
+package v1
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// SQLRequest is a read-only query over the fleet, in SQLite's dialect.
+type SQLRequest struct {
+	SQL     string    `json:"sql,omitempty" maxLength:"65536" doc:"one SELECT; empty: the saved query"`
+	Saved   string    `json:"saved,omitempty" maxLength:"64" doc:"name of a saved query to run instead"`
+	AsOf    time.Time `json:"as_of,omitzero" doc:"moment of all tables that name none; absent: now"`
+	Explain bool      `json:"explain,omitempty" doc:"how it would be answered, instead of the answer"`
+	MaxRows int       `json:"max_rows,omitempty" minimum:"0" maximum:"100000" doc:"more rows are an error; 0: 100,000"`
+}
+
+// SQLColumn is a column of an answer.
+type SQLColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type,omitempty" doc:"TEXT, INTEGER or REAL, when it is a column of a table"`
+}
+
+// SQLAnswer is what a query gave.
+type SQLAnswer struct {
+	Now            time.Time   `json:"now"`
+	AsOf           time.Time   `json:"as_of,omitzero"`
+	Columns        []SQLColumn `json:"columns"`
+	Rows           [][]any     `json:"rows" doc:"null, number or string in the order of columns"`
+	Scanned        int64       `json:"scanned" doc:"rows that were looked at"`
+	ElapsedSeconds float64     `json:"elapsed_seconds"`
+}
+
+// SQLTable is a table that queries may name.
+type SQLTable struct {
+	Name     string           `json:"name"`
+	Doc      string           `json:"doc"`
+	Past     bool             `json:"past" doc:"takes a moment: TABLE('2026-11-20')"`
+	Personal bool             `json:"personal,omitempty" doc:"may hold personal data"`
+	Columns  []SQLTableColumn `json:"columns"`
+}
+
+// SQLTableColumn is a column of a table.
+type SQLTableColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Doc  string `json:"doc,omitempty"`
+	Key  bool   `json:"key,omitempty" doc:"rows are found by it without looking at all"`
+}
+
+// SQLFunction is a function beside SQLite's own.
+type SQLFunction struct {
+	Usage string `json:"usage"`
+	Doc   string `json:"doc"`
+}
+
+// SQLSchema is all that queries may name.
+type SQLSchema struct {
+	Tables    []SQLTable    `json:"tables"`
+	Functions []SQLFunction `json:"functions"`
+}
+
+// SavedQuery is a query that people keep under a name.
+type SavedQuery struct {
+	Name    string    `json:"name"`
+	SQL     string    `json:"sql"`
+	Note    string    `json:"note,omitempty"`
+	SavedBy string    `json:"saved_by,omitempty"`
+	SavedAt time.Time `json:"saved_at,omitzero"`
+}
+
+// SaveQuery is what is saved.
+type SaveQuery struct {
+	SQL  string `json:"sql" minLength:"1" maxLength:"65536"`
+	Note string `json:"note,omitempty" maxLength:"200"`
+}
+
+// SavedQueries is the list of them, by name.
+type SavedQueries struct {
+	Now     time.Time    `json:"now"`
+	Queries []SavedQuery `json:"queries"`
+}
+
+// SQL runs a query.
+func (c *Client) SQL(ctx context.Context, r SQLRequest) (SQLAnswer, error) {
+	var out SQLAnswer
+	err := c.call(ctx, http.MethodPost, "sql", nil, r, &out)
+	return out, err
+}
+
+// SQLSchema returns the tables and functions of queries.
+func (c *Client) SQLSchema(ctx context.Context) (SQLSchema, error) {
+	return fetch[SQLSchema](ctx, c, "sql/schema", nil)
+}
+
+// SavedQueries lists the saved queries.
+func (c *Client) SavedQueries(ctx context.Context) (SavedQueries, error) {
+	return fetch[SavedQueries](ctx, c, "sql/saved", nil)
+}
+
+// SaveQuery keeps a query under a name.
+func (c *Client) SaveQuery(ctx context.Context, name string, q SaveQuery) error {
+	return c.call(ctx, http.MethodPut, "sql/saved/"+segment(name), nil, q, nil)
+}
+
+// ForgetQuery takes a saved query away.
+func (c *Client) ForgetQuery(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "sql/saved/"+segment(name), nil, nil, nil)
+}

@@ -1,0 +1,119 @@
+package query
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"modernc.org/sqlite"
+
+	"atalaya/shared/version"
+)
+
+// Function describes a function that queries have beside SQLite's own.
+type Function struct {
+	Usage string
+	Doc   string
+}
+
+// function is one of them, with its number of arguments.
+type function struct {
+	name string
+	args int
+	Function
+	call func(s *session, args []string) (driver.Value, error)
+}
+
+var functions = []function{
+	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; scheme is the column source, or deb, rpm, apk, semver"}, vercmp},
+	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, -7d or +30d"}, momentText},
+	{"age", 1, Function{"age(time)", "seconds since a time; negative: it is still to come"}, age},
+	{"cidr_contains", 2, Function{"cidr_contains(prefix, address)", "1 when the address lies in the prefix"}, cidrContains},
+	{"regexp", 2, Function{"text REGEXP pattern", "1 when the pattern (RE2) matches somewhere in the text"}, matches},
+}
+
+// Functions lists what queries have beside SQLite's own functions.
+func Functions() []Function {
+	var list []Function
+	for _, f := range functions {
+		list = append(list, f.Function)
+	}
+	return list
+}
+
+func registerFunctions(d *sqlite.Driver, s *slot) {
+	for _, f := range functions {
+		d.MustRegisterScalarFunction(f.name, int32(f.args), func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+			texts := make([]string, len(args))
+			for i, a := range args {
+				if a == nil {
+					return nil, nil // as of all functions: not known in, not known out
+				}
+				texts[i] = fmt.Sprint(a)
+			}
+			v, err := f.call(s.session, texts)
+			if err != nil {
+				return nil, s.session.fail(fmt.Errorf("%w: %s: %w", ErrQuery, f.name, err))
+			}
+			return v, nil
+		})
+	}
+}
+
+// schemes maps package systems, as the column source names them, to version schemes.
+var schemes = map[string]string{"dpkg": "deb", "npm": "semver"}
+
+func vercmp(_ *session, args []string) (driver.Value, error) {
+	scheme := args[0]
+	if s, ok := schemes[scheme]; ok {
+		scheme = s
+	}
+	c, err := version.Compare(scheme, args[1], args[2])
+	return int64(c), err
+}
+
+func momentText(s *session, args []string) (driver.Value, error) {
+	t, err := moment(args[0], s.now)
+	return Time(t), err
+}
+
+func age(s *session, args []string) (driver.Value, error) {
+	t, err := moment(args[0], s.now)
+	if err != nil {
+		return nil, err
+	}
+	return int64(s.now.Sub(t).Seconds()), nil
+}
+
+func cidrContains(_ *session, args []string) (driver.Value, error) {
+	p, err := netip.ParsePrefix(args[0])
+	if err != nil {
+		return nil, err
+	}
+	a, err := netip.ParseAddr(strings.TrimSpace(args[1]))
+	if err != nil {
+		return nil, nil // tables hold names, too
+	}
+	return p.Contains(a.Unmap()), nil
+}
+
+// maxPatterns bounds the compiled patterns of one query.
+const maxPatterns = 64
+
+func matches(s *session, args []string) (driver.Value, error) {
+	re := s.patterns[args[0]]
+	if re == nil {
+		if len(s.patterns) == maxPatterns {
+			return nil, errors.New("too many different patterns")
+		}
+		var err error
+		if re, err = regexp.Compile(args[0]); err != nil {
+			return nil, err
+		}
+		s.patterns[args[0]] = re
+	}
+	return re.MatchString(args[1]), nil
+}

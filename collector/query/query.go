@@ -1,0 +1,199 @@
+// Package query answers read-only SQL over everything the collector keeps: the
+// dialect of SQLite, in which each section of facts, the hosts, the changes and what
+// else is registered are virtual tables.
+//
+// It hides SQLite. Nothing is copied: a table reads the store while the query runs, so
+// that an answer is one consistent state, and a question about a package by name
+// reads that package alone. Every table of facts takes a moment, for the whole query
+// (Request.AsOf) or for one table: packages('2026-11-20').
+//
+// Queries come from people and programs that may read everything, and are still not
+// trusted with the collector: only SELECT is compiled, and time, rows and memory have
+// limits. A query holds one of a few connections and one read transaction of the
+// store; nothing outlives it. Which tables there are is listed in docs/data-model.md.
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+)
+
+// Limits of one query. Zero fields take the defaults.
+type Limits struct {
+	Time    time.Duration // default 30 s
+	Rows    int           // of the answer; default 100,000
+	Scanned int64         // rows that tables may give to the query; default 50 million
+	Cells   int           // bytes of all values of the answer; default 64 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	def := Limits{30 * time.Second, 100_000, 50_000_000, 64 << 20}
+	if l.Time <= 0 || l.Time > def.Time {
+		l.Time = def.Time
+	}
+	if l.Rows <= 0 || l.Rows > def.Rows {
+		l.Rows = def.Rows
+	}
+	if l.Scanned <= 0 {
+		l.Scanned = def.Scanned
+	}
+	if l.Cells <= 0 {
+		l.Cells = def.Cells
+	}
+	return l
+}
+
+// maxSQL bounds the text of a query, in bytes.
+const maxSQL = 64 << 10
+
+// Errors that a caller tells apart; their texts say what to do.
+var (
+	// ErrQuery: the text is not a query that can be run.
+	ErrQuery = errors.New("not a valid query")
+	// ErrLimit: the query was stopped because it went over a limit.
+	ErrLimit = errors.New("query stopped")
+	// ErrBusy: too many queries run.
+	ErrBusy = errors.New("too many queries run at once")
+)
+
+// Request is one question.
+type Request struct {
+	SQL     string
+	AsOf    time.Time // of all tables that name no moment; zero: now
+	Explain bool      // how it would be answered, instead of the answer
+	Limits  Limits
+}
+
+// Column of an answer.
+type Column struct {
+	Name string
+	Type string // TEXT, INTEGER or REAL where it is a column of a table, else ""
+}
+
+// Answer is what a query gave. Values are nil, int64, float64 or string.
+type Answer struct {
+	Columns []Column
+	Rows    [][]any
+	Scanned int64 // rows that were looked at
+	Elapsed time.Duration
+}
+
+// Config of an Engine.
+type Config struct {
+	Store *store.Store
+	// Tables are those of other packages, beside the ones made here.
+	Tables []Table
+	// Connections is how many queries may run at once; default 4.
+	Connections int
+	Now         func() time.Time // default time.Now
+}
+
+// Engine runs queries. Its methods may be called from any goroutine.
+type Engine struct {
+	cfg    Config
+	tables []Table
+	slots  chan *slot
+	made   chan struct{} // room for the slots that are still to be made
+}
+
+// New returns an engine; it opens its connections when they are needed first.
+func New(c Config) (*Engine, error) {
+	if c.Connections <= 0 {
+		c.Connections = 4
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	e := &Engine{cfg: c, slots: make(chan *slot, c.Connections), made: make(chan struct{}, c.Connections)}
+	for _, s := range facts.Sections() {
+		e.tables = append(e.tables, sectionTable(s))
+	}
+	e.tables = append(e.tables, hostsTable(), sectionStatusTable(), softwareTable(), changesTable())
+	e.tables = append(e.tables, c.Tables...)
+	slices.SortFunc(e.tables, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
+	for i, t := range e.tables {
+		if i > 0 && e.tables[i-1].Name == t.Name {
+			return nil, fmt.Errorf("two tables are called %q", t.Name)
+		}
+	}
+	return e, nil
+}
+
+// Tables returns the schema, sorted by name.
+func (e *Engine) Tables() []Table { return slices.Clone(e.tables) }
+
+// Close waits for the queries that run and closes the connections. No query may be
+// started after it.
+func (e *Engine) Close() error {
+	var err error
+	for range cap(e.made) {
+		select {
+		case s := <-e.slots:
+			err = errors.Join(err, s.close())
+		case e.made <- struct{}{}: // never made
+		}
+	}
+	return err
+}
+
+// Run answers a query. An error wraps ErrQuery, ErrLimit or ErrBusy when it is the
+// caller's, store.ErrHistory when a moment lies too far back.
+func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
+	if len(r.SQL) > maxSQL {
+		return nil, fmt.Errorf("%w: its text has %d bytes, limit %d", ErrQuery, len(r.SQL), maxSQL)
+	}
+	r.Limits = r.Limits.withDefaults()
+	began := e.cfg.Now()
+	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
+	defer cancel()
+	s, err := e.slot(running)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { e.slots <- s }()
+	var answer *Answer
+	err = e.cfg.Store.View(func(tx *store.Tx) error {
+		s.session = newSession(running, tx, r, began)
+		defer func() { s.session = nil }()
+		answer, err = s.run(running, r)
+		return s.session.explain(err)
+	})
+	switch {
+	case err == nil:
+		answer.Elapsed = e.cfg.Now().Sub(began)
+		return answer, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case running.Err() != nil:
+		return nil, fmt.Errorf("%w: it took longer than %s; ask for fewer hosts, or by name", ErrLimit, r.Limits.Time)
+	}
+	return nil, err
+}
+
+// slot takes a connection, or makes one while there are fewer than allowed.
+func (e *Engine) slot(ctx context.Context) (*slot, error) {
+	select {
+	case s := <-e.slots:
+		return s, nil
+	default:
+	}
+	select {
+	case s := <-e.slots:
+		return s, nil
+	case e.made <- struct{}{}:
+		s, err := newSlot(ctx, e.tables)
+		if err != nil {
+			<-e.made
+		}
+		return s, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %d; try again", ErrBusy, cap(e.made))
+	}
+}

@@ -1,0 +1,289 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+var t0 = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+
+// fleet is a store with hosts that report whole sections, and an engine over it.
+type fleet struct {
+	t      testing.TB
+	store  *store.Store
+	engine *Engine
+	now    time.Time
+	seq    uint64
+}
+
+func newFleet(t testing.TB) *fleet {
+	t.Helper()
+	f := &fleet{t: t, now: t0}
+	clock := func() time.Time { return f.now }
+	s, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Config{Store: s, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(e.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	f.store, f.engine = s, e
+	return f
+}
+
+func (f *fleet) host(n byte, name string) identity.HostID {
+	f.t.Helper()
+	id := identity.HostID{n}
+	if err := f.store.Update(func(tx *store.Tx) error { return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: f.now}) }); err != nil {
+		f.t.Fatal(err)
+	}
+	return id
+}
+
+// report tells the whole of a section and moves the clock a second on.
+func (f *fleet) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
+	f.t.Helper()
+	items, err := wire.Items(facts.Sort(rows))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: f.now.UnixMilli(), Digest: facts.DigestOf(items)}
+	for _, it := range items {
+		u.Put = append(u.Put, it.Data)
+	}
+	f.seq++
+	out, err := f.store.Apply([]store.Delivery{{Host: id, Received: f.now,
+		Batch: wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
+	if err != nil || out[0].Err != nil {
+		f.t.Fatalf("apply: %+v, %v", out, err)
+	}
+	f.now = f.now.Add(time.Second)
+}
+
+func deb(name, version string) *facts.PackageRow {
+	return &facts.PackageRow{Name: name, Version: version, Arch: "amd64", Source: "dpkg", SizeBytes: 1000, InstalledAt: facts.TimeOf(t0)}
+}
+
+// three hosts; db1 lacks openssl, web2 gets a newer one a day later.
+func newSmallFleet(t testing.TB) *fleet {
+	f := newFleet(t)
+	web1, web2, db1 := f.host(1, "web1"), f.host(2, "web2"), f.host(3, "db1")
+	f.report(web1, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
+	f.report(web2, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
+	f.report(db1, facts.Packages, deb("bash", "5.2-1"))
+	f.report(web1, facts.ListeningSockets, &facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 443, Process: "nginx"})
+	f.report(web1, facts.Users, &facts.UserRow{Name: "root"}, &facts.UserRow{Name: "amy", UID: 1000, Shell: "/bin/bash"})
+	f.report(web1, facts.Groups, &facts.GroupRow{Name: "sudo", GID: 27, Members: []string{"amy", "bob"}})
+	f.now = t0.Add(24 * time.Hour)
+	f.report(web2, facts.Packages, deb("openssl", "3.0.11-1"), deb("bash", "5.2-1"))
+	return f
+}
+
+// ask returns the answer as lines with "|" between values.
+func (f *fleet) ask(r Request) string {
+	f.t.Helper()
+	a, err := f.engine.Run(context.Background(), r)
+	if err != nil {
+		f.t.Fatalf("%s: %v", r.SQL, err)
+	}
+	return lines(a)
+}
+
+func lines(a *Answer) string {
+	var out []string
+	for _, row := range a.Rows {
+		var cells []string
+		for _, v := range row {
+			if v == nil {
+				v = "NULL"
+			}
+			cells = append(cells, fmt.Sprint(v))
+		}
+		out = append(out, strings.Join(cells, "|"))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestQuestionsOfAdministrators(t *testing.T) {
+	f := newSmallFleet(t)
+	for _, c := range []struct{ sql, want string }{
+		{"select name from hosts order by name", "db1\nweb1\nweb2"},
+		{"select host, version from packages where name = 'openssl' order by host", "web1|3.0.9-1\nweb2|3.0.11-1"},
+		{"select name from hosts where host_id not in (select host_id from packages where name = 'openssl')", "db1"},
+		{"select host from packages where name = 'openssl' and vercmp(source, version, '3.0.11') < 0", "web1"},
+		{"select count(*) from packages", "5"},
+		{"select name, count(*) from packages group by name order by 2 desc, 1", "bash|3\nopenssl|2"},
+		{"select name, version, hosts from software order by hosts desc, version", "bash|5.2-1|3\nopenssl|3.0.11-1|1\nopenssl|3.0.9-1|1"},
+		{"select s.host, s.process, p.version from listening_sockets s join packages p on p.host_id = s.host_id and p.name = 'openssl' where s.port = 443", "web1|nginx|3.0.9-1"},
+		{"select g.host, m.value from groups g, json_each(g.members) m where g.name = 'sudo' order by 2", "web1|amy\nweb1|bob"},
+		{"select installed_at, size_bytes from packages where name='bash' and host='db1'", "2026-11-20T08:00:00Z|1000"},
+		{"select shell, gecos from users where host = 'web1' and name = 'amy'", "/bin/bash|NULL"},
+		{"select count(*) from packages where host = 'nobody' or host_id = 'x'", "0"},
+		{"select section, status, row_count, stale from section_status where host = 'db1'", "packages|ok|1|0"},
+		{"select host, item, json_extract(old, '$.version'), json_extract(new, '$.version') from changes where section = 'packages' and kind = 'changed'", "web2|dpkg openssl amd64|3.0.9-1|3.0.11-1"},
+		{"select count(*) from changes where at > '2026-11-21'", "1"},
+		{"select count(*) from changes where at > moment('-2h') and host = 'web1'", "0"},
+		{"select cidr_contains('10.0.0.0/8', '10.1.2.3'), cidr_contains('10.0.0.0/8', 'web1'), 'openssl' regexp '^open', age('2026-11-21') > 0, vercmp('deb', '1:1', null)", "1|NULL|1|1|NULL"},
+	} {
+		if got := f.ask(Request{SQL: c.sql}); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+}
+
+func TestThePastOfAllTablesOrOfOne(t *testing.T) {
+	f := newSmallFleet(t)
+	const versions = "select host, version from packages where name = 'openssl' order by host"
+	if got := f.ask(Request{SQL: versions, AsOf: t0.Add(time.Hour)}); got != "web1|3.0.9-1\nweb2|3.0.9-1" {
+		t.Errorf("as of an hour later: %s", got)
+	}
+	if got := f.ask(Request{SQL: "select count(*) from packages", AsOf: t0.Add(1500 * time.Millisecond)}); got != "4" {
+		t.Errorf("before the third report: %s rows", got)
+	}
+	const joined = "select n.host, b.version, n.version from packages n join packages('2026-11-20 12:00') b using (host_id, name, arch) where n.version <> b.version"
+	if got := f.ask(Request{SQL: joined}); got != "web2|3.0.9-1|3.0.11-1" {
+		t.Errorf("two moments: %s", got)
+	}
+	if got := f.ask(Request{SQL: "select count(*) from packages where as_of = '-12h' and name = 'openssl' and vercmp(source, version, '3.0.11') < 0"}); got != "2" {
+		t.Errorf("as_of as a condition: %s", got)
+	}
+	// A moment from another table.
+	if got := f.ask(Request{SQL: "with m(t) as (values ('2026-11-20 12:00'), ('now')) select t, version from m, packages(m.t) where name = 'openssl' and host = 'web2' order by t"}); got != "2026-11-20 12:00|3.0.9-1\nnow|3.0.11-1" {
+		t.Errorf("a moment from a table: %s", got)
+	}
+	for _, sql := range []string{"select * from packages('yesterday')", "select * from packages where as_of > 5 and as_of = 'x'"} {
+		if _, err := f.engine.Run(context.Background(), Request{SQL: sql}); !errors.Is(err, ErrQuery) {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
+func TestOnlyReadingIsPossible(t *testing.T) {
+	f := newSmallFleet(t)
+	for _, sql := range []string{
+		"", "selec", "select * from nowhere", "select nothing from hosts", "delete from hosts", "insert into hosts(name) values ('x')",
+		"create table x(a)", "create temp table x(a)", "drop table hosts", "attach '/tmp/x' as y", "pragma query_only=off", "pragma hard_heap_limit=0",
+		"vacuum into '/tmp/x'", "begin", "select load_extension('x')", "select 1; delete from hosts", "select * from hosts; drop table hosts", "explain delete from hosts",
+		"select vercmp('none', 'a', 'b')", "select moment('whenever')", "select 'a' regexp '('",
+	} {
+		a, err := f.engine.Run(context.Background(), Request{SQL: sql})
+		if !errors.Is(err, ErrQuery) {
+			t.Errorf("%q: %v, %v; want %v", sql, a, err, ErrQuery)
+		}
+	}
+	if got := f.ask(Request{SQL: "select count(*) from hosts"}); got != "3" {
+		t.Errorf("hosts afterwards: %s", got)
+	}
+}
+
+func TestAQueryThatAsksTooMuchIsStopped(t *testing.T) {
+	f := newSmallFleet(t)
+	endless := "with recursive n(i) as (select 1 union all select i+1 from n) select "
+	for _, c := range []struct {
+		sql  string
+		l    Limits
+		word string
+	}{
+		{endless + "count(*) from n", Limits{Time: 200 * time.Millisecond}, "longer than"},
+		{endless + "i from n", Limits{Rows: 1000}, "more than 1000 rows"},
+		{endless + "hex(zeroblob(100000)) from n", Limits{Cells: 1 << 20}, "larger than"},
+		{"select count(*) from packages a, packages b, packages c, packages d, packages e, packages g, packages h", Limits{Scanned: 10_000}, "had to be looked at"},
+		{endless + "i, zeroblob(1000000) x from n order by x, -i", Limits{}, "more memory"},
+		{"select length(zeroblob(1000000000))", Limits{}, "too big"},
+	} {
+		began := time.Now()
+		_, err := f.engine.Run(context.Background(), Request{SQL: c.sql, Limits: c.l})
+		if c.word != "" && (err == nil || !strings.Contains(err.Error(), c.word)) {
+			t.Errorf("%s: %v, want %q", c.sql, err, c.word)
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("%s: took %s", c.sql, took)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := f.engine.Run(ctx, Request{SQL: endless + "count(*) from n"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that went away: %v", err)
+	}
+	if got := f.ask(Request{SQL: "select count(*) from hosts"}); got != "3" {
+		t.Errorf("hosts afterwards: %s", got)
+	}
+}
+
+func TestQueriesRunBesideEachOther(t *testing.T) {
+	f := newSmallFleet(t)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 5 {
+				a, err := f.engine.Run(context.Background(), Request{SQL: "select count(*) from packages"})
+				if err != nil || lines(a) != "5" {
+					t.Errorf("%v, %v", a, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestExplainSaysHowRowsAreFound(t *testing.T) {
+	f := newSmallFleet(t)
+	for sql, want := range map[string]string{
+		"select host from packages where name = 'openssl'":                        "by name",
+		"select name from packages where host = 'web1'":                           "by host",
+		"select name from packages('-1d') where host_id = '0100000000000000'":     "by host_id, as_of",
+		"select count(*) from users":                                              "all rows",
+		"select item from changes where at > moment('-1d') and section = 'users'": "section",
+	} {
+		if got := f.ask(Request{SQL: sql, Explain: true}); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %q", sql, got, want)
+		}
+	}
+}
+
+func TestEverySectionIsATable(t *testing.T) {
+	f := newSmallFleet(t)
+	known := map[string]Table{}
+	for _, table := range f.engine.Tables() {
+		known[table.Name] = table
+		if _, err := f.engine.Run(context.Background(), Request{SQL: "select * from " + quote(table.Name)}); err != nil {
+			t.Errorf("%s: %v", table.Name, err)
+		}
+	}
+	for _, s := range facts.Sections() {
+		if table, ok := known[s.Name]; !ok || len(table.Columns) != len(s.Columns())+2 || table.Doc == "" {
+			t.Errorf("section %s: %+v", s.Name, table)
+		}
+	}
+}
+
+func FuzzQueriesHarmNothing(f *testing.F) {
+	for _, s := range []string{"select * from hosts", "select name from packages('-1d') where name like 'o%' group by 1 order by 1 limit 3", "select vercmp('deb', name, '1') from software"} {
+		f.Add(s)
+	}
+	fl := newSmallFleet(f)
+	f.Fuzz(func(t *testing.T, sql string) {
+		fl.engine.Run(context.Background(), Request{SQL: sql, Limits: Limits{Time: time.Second, Rows: 100}}) // errors are fine
+		a, err := fl.engine.Run(context.Background(), Request{SQL: "select count(*) from packages"})
+		if err != nil || lines(a) != "5" {
+			t.Fatalf("after %q: %v, %v", sql, a, err)
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"atalaya/collector/store"
+)
+
+// session is the data that one query sees.
+type session struct {
+	ctx     context.Context
+	tx      *store.Tx
+	asOf    time.Time
+	now     time.Time
+	limit   int64
+	scanned int64
+	failed  error // of a table or function; SQLite keeps only its text
+	states  map[time.Time]*store.State
+	hosts   map[uint32]*hostName
+	byName  map[string][]uint32 // nil until it is needed
+	// patterns are the regular expressions that were compiled.
+	patterns map[string]*regexp.Regexp
+}
+
+// hostName is what every row of facts says of its host.
+type hostName struct{ id, name string }
+
+func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
+	return &session{
+		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned,
+		states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, patterns: map[string]*regexp.Regexp{},
+	}
+}
+
+// state returns the fleet at a moment; zero: that of the query.
+func (s *session) state(at time.Time) (*store.State, error) {
+	if at.IsZero() {
+		at = s.asOf
+	}
+	if st := s.states[at]; st != nil {
+		return st, nil
+	}
+	st := s.tx.Now()
+	if !at.IsZero() {
+		var err error
+		if st, err = s.tx.AsOf(at); err != nil {
+			return nil, err
+		}
+	}
+	s.states[at] = st
+	return st, nil
+}
+
+// count counts a row against the limit and looks whether the query is to stop.
+func (s *session) count() error {
+	if s.scanned++; s.scanned > s.limit {
+		return fmt.Errorf("%w: more than %d rows had to be looked at; ask by host or by name", ErrLimit, s.limit)
+	}
+	if s.scanned&0x3ff == 0 {
+		return s.ctx.Err()
+	}
+	return nil
+}
+
+// host returns the name of a host.
+func (s *session) host(index uint32) (*hostName, error) {
+	if h := s.hosts[index]; h != nil {
+		return h, nil
+	}
+	id, ok, err := s.tx.HostByIndex(index)
+	if err != nil || !ok {
+		return nil, errors.Join(err, fmt.Errorf("host number %d is not known", index))
+	}
+	h, ok, err := s.tx.Host(id)
+	if err != nil || !ok {
+		return nil, errors.Join(err, fmt.Errorf("host %s is not known", id))
+	}
+	n := &hostName{id.String(), h.Name}
+	s.hosts[index] = n
+	return n, nil
+}
+
+// named returns the hosts of a name, removed ones too: the past has them still.
+func (s *session) named(name string) ([]uint32, error) {
+	if s.byName == nil {
+		s.byName = map[string][]uint32{}
+		err := s.tx.AllHosts([8]byte{}, func(h store.Host) error {
+			s.byName[h.Name] = append(s.byName[h.Name], h.Index)
+			s.hosts[h.Index] = &hostName{h.ID.String(), h.Name}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.byName[name], nil
+}
+
+// fail keeps an error that SQLite would turn into text.
+func (s *session) fail(err error) error {
+	if s.failed == nil {
+		s.failed = err
+	}
+	return err
+}
+
+// explain prefers our own error to SQLite's, and says of SQLite's what they are.
+func (s *session) explain(err error) error {
+	var lite *sqlite.Error
+	switch {
+	case err == nil:
+		return nil
+	case s.failed != nil:
+		return s.failed
+	case !errors.As(err, &lite):
+		return err
+	}
+	text := strings.TrimPrefix(lite.Error(), "SQL logic error: ")
+	if i := strings.LastIndex(text, " ("); i > 0 { // the number of the error
+		text = text[:i]
+	}
+	if strings.Contains(text, "out of memory") {
+		return fmt.Errorf("%w: it needs more memory than %d MiB; sort or group fewer rows", ErrLimit, maxMemory>>20)
+	}
+	if strings.Contains(text, "not authorized") {
+		return fmt.Errorf("%w: only SELECT is allowed", ErrQuery)
+	}
+	if strings.Contains(text, "no such table") || strings.Contains(text, "no such column") {
+		text += " (`atalaya query --schema` lists them)"
+	}
+	return fmt.Errorf("%w: %s", ErrQuery, text)
+}
+
+// moment reads a time as people and queries give it: RFC 3339, a date with or without
+// time (UTC), seconds since 1970, or a duration before or after now, as -7d or +30d.
+func moment(text string, now time.Time) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, text, time.UTC); err == nil {
+			return t, nil
+		}
+	}
+	if text == "now" {
+		return now, nil
+	}
+	if d, ok := offset(text); ok {
+		return now.Add(d), nil
+	}
+	var seconds int64
+	if n, err := fmt.Sscanf(text, "%d", &seconds); err == nil && n == 1 && fmt.Sprint(seconds) == text {
+		return time.Unix(seconds, 0).UTC(), nil
+	}
+	return time.Time{}, fmt.Errorf("%w: %q is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", ErrQuery, text)
+}
+
+// offset reads a duration with its sign; beside Go's units there are d and w.
+func offset(text string) (time.Duration, bool) {
+	if len(text) < 3 || text[0] != '-' && text[0] != '+' {
+		return 0, false
+	}
+	unit := map[byte]time.Duration{'d': 24 * time.Hour, 'w': 7 * 24 * time.Hour}[text[len(text)-1]]
+	if unit != 0 {
+		d, err := time.ParseDuration(text[:len(text)-1] + "h")
+		days := float64(d) / float64(time.Hour)
+		if err != nil || days > 36500 || days < -36500 {
+			return 0, false
+		}
+		return time.Duration(days * float64(unit)), true
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil
+}
+
+// timeLayout is how tables give a moment: to the second, in UTC, so that text compares
+// as time.
+const timeLayout = "2006-01-02T15:04:05Z"
+
+// Time is a moment as tables give it; nil for none.
+func Time(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format(timeLayout)
+}

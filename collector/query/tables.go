@@ -1,0 +1,283 @@
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+	"atalaya/shared/wire"
+)
+
+// Rows makes a Scan of a function that fills the row and calls yield for each; yield
+// returns store.ErrStop when the query has enough.
+func Rows(width int, fill func(s Scan, row []any, yield func() error) error) func(Scan) iter.Seq2[[]any, error] {
+	return func(s Scan) iter.Seq2[[]any, error] {
+		return func(yield func([]any, error) bool) {
+			row := make([]any, width)
+			err := fill(s, row, func() error {
+				if !yield(row, nil) {
+					return store.ErrStop
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, store.ErrStop) {
+				yield(nil, err)
+			}
+		}
+	}
+}
+
+func hostsTable() Table {
+	t := Table{
+		Name: "hosts", Doc: "machines with an agent", Past: true, Rows: 10_000,
+		Columns: []TableColumn{
+			{Name: "host_id", Type: "TEXT", Doc: "number given at enrolment", Key: true},
+			{Name: "name", Type: "TEXT", Doc: "as the host reports it", Key: true},
+			{Name: "platform", Type: "TEXT", Doc: "linux, windows, darwin, freebsd"},
+			{Name: "arch", Type: "TEXT", Doc: "of the agent: amd64, arm64"},
+			{Name: "agent_version", Type: "TEXT"},
+			{Name: "enrolled_at", Type: "TEXT"},
+			{Name: "last_seen", Type: "TEXT", Doc: "last message of any kind"},
+			{Name: "clock_offset_seconds", Type: "REAL", Doc: "the host's clock minus the collector's"},
+			{Name: "interval_seconds", Type: "REAL", Doc: "between readings of its metrics"},
+			{Name: "lost_batches", Type: "INTEGER", Doc: "that the agent had to drop"},
+			{Name: "tags", Type: "TEXT", Doc: "JSON list"},
+			{Name: "removed_at", Type: "TEXT", Doc: "set for hosts of the past that are removed now"},
+		},
+	}
+	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
+		give := func(h store.Host) error {
+			tags := []byte("[]")
+			if len(h.Tags) > 0 {
+				var err error
+				if tags, err = json.Marshal(h.Tags); err != nil {
+					return err
+				}
+			}
+			copy(row, []any{
+				h.ID.String(), h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
+				h.ClockOffset.Seconds(), h.Interval.Seconds(), int64(h.LossBatches), string(tags), Time(h.RemovedAt),
+			})
+			return yield()
+		}
+		st, err := s.session.state(s.AsOf)
+		if err != nil {
+			return err
+		}
+		indexes, only, err := s.hosts()
+		if err != nil {
+			return err
+		}
+		return st.Hosts(func(h store.Host) error {
+			if only && !slices.Contains(indexes, h.Index) {
+				return nil
+			}
+			return give(h)
+		})
+	})
+	return t
+}
+
+// text is a value that is not known when it is empty.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func sectionStatusTable() Table {
+	t := Table{
+		Name: "section_status", Doc: "how the last reading of each section went", Past: true, Rows: 500_000,
+		Columns: append(slices.Clone(hostColumns),
+			TableColumn{Name: "section", Type: "TEXT"},
+			TableColumn{Name: "status", Type: "TEXT", Doc: "ok, partial, empty, unsupported, denied, failed"},
+			TableColumn{Name: "reason", Type: "TEXT"},
+			TableColumn{Name: "observed_at", Type: "TEXT", Doc: "last reading, whatever its outcome; the host's clock"},
+			TableColumn{Name: "known_at", Type: "TEXT", Doc: "last reading that gave the rows; the host's clock"},
+			TableColumn{Name: "row_count", Type: "INTEGER"},
+			TableColumn{Name: "stale", Type: "INTEGER", Doc: "1: the rows are from an earlier reading"}),
+	}
+	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
+		return s.eachHost(func(st *store.State, index uint32, h *hostName) error {
+			list, err := st.Sections(index)
+			if err != nil {
+				return err
+			}
+			for _, sec := range list {
+				copy(row, []any{
+					h.id, h.name, sec.Section.String(), sec.Status.String(), text(sec.Reason),
+					Time(sec.ObservedAt), Time(sec.KnownAt), int64(sec.Rows), sec.Stale(),
+				})
+				if err := yield(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return t
+}
+
+// eachHost calls fn for the hosts that the query names, or for all.
+func (q *Scan) eachHost(fn func(st *store.State, index uint32, h *hostName) error) error {
+	st, err := q.session.state(q.AsOf)
+	if err != nil {
+		return err
+	}
+	indexes, only, err := q.hosts()
+	if err != nil {
+		return err
+	}
+	return st.Hosts(func(h store.Host) error {
+		if only && !slices.Contains(indexes, h.Index) {
+			return nil
+		}
+		name, err := q.session.host(h.Index)
+		if err != nil {
+			return err
+		}
+		return fn(st, h.Index, name)
+	})
+}
+
+func softwareTable() Table {
+	const name = 0
+	t := Table{
+		Name: "software", Doc: "versions of packages in the fleet, with the number of hosts that have each", Past: true, Rows: 100_000,
+		Columns: []TableColumn{
+			{Name: "name", Type: "TEXT", Key: true}, {Name: "version", Type: "TEXT"}, {Name: "arch", Type: "TEXT"},
+			{Name: "source", Type: "TEXT", Doc: "package system"}, {Name: "hosts", Type: "INTEGER", Doc: "that have it"},
+		},
+	}
+	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
+		st, err := s.session.state(s.AsOf)
+		if err != nil {
+			return err
+		}
+		give := func(it store.Item) error {
+			n, err := st.Count(it)
+			if err != nil || n == 0 {
+				return err
+			}
+			r, err := wire.DecodeRow(it.Section, it.Data)
+			if err != nil {
+				return err
+			}
+			if p, ok := r.(*facts.PackageRow); ok {
+				copy(row, []any{p.Name, p.Version, text(p.Arch), p.Source, int64(n)})
+			}
+			return yield()
+		}
+		if want, ok := s.Filter[name]; ok {
+			return st.ItemsNamed(facts.Packages, want, give)
+		}
+		return st.Items(facts.Packages, "", give)
+	})
+	return t
+}
+
+func changesTable() Table {
+	const section, came = 3, 8
+	t := Table{
+		Name: "changes", Doc: "what became different on hosts, for as long as history is kept",
+		Columns: []TableColumn{
+			{Name: "seq", Type: "INTEGER", Doc: "number in the log"},
+			hostColumns[0], hostColumns[1],
+			{Name: "section", Type: "TEXT", Key: true},
+			{Name: "kind", Type: "TEXT", Doc: "added, changed, removed, status, baseline (the first reading), cleared"},
+			{Name: "item", Type: "TEXT", Doc: "key of the row; its parts with spaces between"},
+			{Name: "old", Type: "TEXT", Doc: "the row before, JSON"},
+			{Name: "new", Type: "TEXT", Doc: "the row after, JSON"},
+			{Name: "at", Type: "TEXT", Doc: "when it came about, by the collector's clock", Range: true},
+			{Name: "observed_at", Type: "TEXT", Doc: "by the host's clock"},
+			{Name: "received_at", Type: "TEXT", Doc: "by the collector's clock"},
+			{Name: "row_count", Type: "INTEGER", Doc: "of a baseline or a clearing"},
+		},
+	}
+	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
+		q := store.FleetQuery{}
+		if name, ok := s.Filter[section]; ok {
+			sec, ok := facts.ByName(name)
+			if !ok {
+				return nil
+			}
+			q.Section = sec.ID
+		}
+		if above, ok := s.Above[came]; ok { // what was received before did not come about after
+			if at, err := moment(above, s.session.now); err == nil {
+				q.From = at.Add(-time.Second)
+			}
+		}
+		// The columns of the host stand behind the number here.
+		shifted := s
+		shifted.Filter = map[int]string{}
+		for c := range hostColumns {
+			if v, ok := s.Filter[c+1]; ok {
+				shifted.Filter[c] = v
+			}
+		}
+		indexes, only, err := shifted.hosts()
+		if err != nil {
+			return err
+		}
+		if only {
+			set := store.HostSetOf(indexes...)
+			q.Hosts = &set
+		}
+		return s.session.tx.ChangesBetween(q, func(c store.Change) error {
+			if err := fillChange(&s, row, c); err != nil {
+				return err
+			}
+			return yield()
+		})
+	})
+	return t
+}
+
+func fillChange(s *Scan, row []any, c store.Change) error {
+	h, ok, err := s.session.tx.Host(c.Host)
+	if err != nil || !ok {
+		return err
+	}
+	copy(row, []any{
+		int64(c.Seq), c.Host.String(), h.Name, c.Section.String(), c.Kind.String(), text(strings.Join(facts.KeyParts(c.Key), " ")), nil, nil,
+		Time(c.At), Time(c.Observed), Time(c.Received), nil,
+	})
+	const old, current, count = 6, 7, 11
+	if c.Rows > 0 {
+		row[count] = int64(c.Rows)
+	}
+	if s.Wants(old) {
+		row[old], err = changeText(c, c.Old)
+	}
+	if err == nil && s.Wants(current) {
+		row[current], err = changeText(c, c.New)
+	}
+	return err
+}
+
+// changeText is one side of a change, as JSON.
+func changeText(c store.Change, data []byte) (any, error) {
+	if data == nil {
+		return nil, nil
+	}
+	var doc any
+	switch c.Kind {
+	case store.StatusChanged, store.Baseline, store.Cleared:
+		status, reason := store.DecodeStatus(data)
+		doc = map[string]string{"status": status.String(), "reason": reason}
+	default:
+		var err error
+		if doc, err = wire.DecodeRow(c.Section, data); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.Marshal(doc)
+	return string(b), err
+}
