@@ -61,8 +61,8 @@ func RemoteFS(fstype string) bool {
 // Suspects tells which mount points must not be touched: those of file systems that may
 // never answer, and all that is reached through them.
 type Suspects struct {
-	below []string
-	root  bool
+	points map[string]bool
+	root   bool
 }
 
 // Add notes a mount.
@@ -72,7 +72,10 @@ func (s *Suspects) Add(point, fstype string) {
 	case point == "/":
 		s.root = true // what is below is reached in memory: without it no program would run
 	default:
-		s.below = append(s.below, strings.TrimSuffix(point, "/")+"/")
+		if s.points == nil {
+			s.points = make(map[string]bool)
+		}
+		s.points[point] = true
 	}
 }
 
@@ -81,11 +84,11 @@ func (s *Suspects) Has(path string) bool {
 	if path == "/" {
 		return s.root
 	}
-	path += "/"
-	for _, dir := range s.below {
-		if strings.HasPrefix(path, dir) {
+	for len(s.points) > 0 && path != "" {
+		if s.points[path] {
 			return true
 		}
+		path = path[:max(strings.LastIndexByte(path, '/'), 0)]
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,12 +28,16 @@ func newParse() *cobra.Command {
 		Short: "Show what the agent makes of a file of some other machine",
 		Long: "Read files with one of the agent's parsers and print JSON; - is the standard input.\n" +
 			"What could be read is printed even when a file is damaged; the exit status is then 1.\n" +
-			"A path may stand before the kind: linux/proc/cpuinfo is cpuinfo. The kinds are:\n\n" + kindTable(parsers),
+			"A path may stand before the kind: linux/proc/cpuinfo is cpuinfo. The kind\n" +
+			"proc is that of a file of /proc by its name. The kinds are:\n\n" + kindTable(parsers),
 		Example: "  atalaya-agent parse dpkg /var/lib/dpkg/status\n" +
 			"  atalaya-agent parse edid /sys/class/drm/card0-HDMI-A-1/edid",
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind := path.Base(args[0])
+			if kind == "proc" {
+				kind = filepath.Base(args[1])
+			}
 			i := slices.IndexFunc(parsers, func(p probe.Parser) bool { return p.Kind == kind })
 			if i < 0 {
 				return usageError{fmt.Errorf("unknown kind %q", args[0])}

@@ -60,12 +60,21 @@ func mask(options string) string {
 	return strings.Join(list, ",")
 }
 
+// SwapEntry is a line of /proc/swaps.
+type SwapEntry struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"` // partition, file
+	SizeBytes int64  `json:"size_bytes"`
+	UsedBytes int64  `json:"used_bytes"`
+	Priority  int    `json:"priority"`
+}
+
 // ParseSwaps reads /proc/swaps (proc_swaps(5)).
 //
 //	Filename    Type       Size     Used  Priority
 //	/dev/sda2   partition  1046524  0     -2
-func ParseSwaps(b []byte) ([]facts.Row, error) {
-	var rows []facts.Row
+func ParseSwaps(b []byte) ([]SwapEntry, error) {
+	entries := []SwapEntry{}
 	var bad []byte
 	for line, rest := probe.NextLine(b); line != nil; line, rest = probe.NextLine(rest) {
 		f := strings.Fields(strings.ToValidUTF8(string(line), "\uFFFD"))
@@ -76,32 +85,34 @@ func ParseSwaps(b []byte) ([]facts.Row, error) {
 			bad = line
 			continue
 		}
-		n := len(f) // a deleted file is followed by a word: "/swap\040(deleted)" is one, on old kernels two
-		size, err := strconv.ParseInt(f[n-3], 10, 64)
-		priority, err2 := strconv.Atoi(f[n-1])
-		if err != nil || err2 != nil || size < 0 || size > 1<<50 {
+		f = append(f[:1], f[len(f)-4:]...) // old kernels write "(deleted)" as a word of its own
+		size, used := kilobytes(f[2]), kilobytes(f[3])
+		priority, err := strconv.Atoi(f[4])
+		if size <= 0 || err != nil {
 			bad = line
 			continue
 		}
-		row := &facts.SwapRow{Name: unescape(f[0]), Type: f[n-4], SizeBytes: size * 1024, Priority: priority}
-		if strings.HasPrefix(row.Name, "/dev/zram") {
-			row.Type = "zram"
-		}
-		rows = append(rows, row)
+		entries = append(entries, SwapEntry{Name: unescape(f[0]), Type: f[1], SizeBytes: size, UsedBytes: used, Priority: priority})
 	}
-	return rows, probe.BadLine(bad)
+	return entries, probe.BadLine(bad)
 }
 
 func (s *survey) swaps() {
 	b, err := s.host.ReadFile("/proc/swaps")
-	var rows []facts.Row
+	var entries []SwapEntry
 	if err == nil {
-		rows, err = ParseSwaps(b)
+		entries, err = ParseSwaps(b)
 	}
 	if err != nil {
 		s.report.Problem(facts.Swaps, absent(err, "no /proc/swaps on this machine"))
 	}
-	s.report.Add(facts.Swaps, rows...)
+	for _, e := range entries {
+		row := &facts.SwapRow{Name: e.Name, Type: e.Type, SizeBytes: e.SizeBytes, Priority: e.Priority}
+		if strings.HasPrefix(e.Name, "/dev/zram") {
+			row.Type = "zram"
+		}
+		s.report.Add(facts.Swaps, row)
+	}
 }
 
 // readFstab reads what is to be mounted; none is no problem.

@@ -35,6 +35,9 @@ func TestADamagedFileSpoilsOnlyItself(t *testing.T) {
 				if strings.HasPrefix(content, "-> ") || strings.HasPrefix(name, "sys/") && !strings.Contains(name, "sda/sda2/") {
 					continue // one device stands for all
 				}
+				if kind == "huge" && !strings.HasPrefix(name, "proc/") && !strings.HasPrefix(name, "etc/") {
+					continue // files of sysfs have a page
+				}
 				probetest.Write(t, root, name, damage([]byte(content)))
 				for id, s := range probetest.Sections(probe.RootHost(root), New()) {
 					source := map[string]string{"etc/lvm/backup/data": "lvm_volumes", "proc/mdstat": "raid_arrays", "proc/swaps": "swaps"}[name]
