@@ -244,7 +244,8 @@ func TestApplyKeepsRowsAndHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"1 baseline  batch 1", "2 removed ann batch 2", "3 changed bob batch 2", "4 added cyd batch 2"}
+	want := []string{"1 status  batch 1", "2 added ann batch 1", "3 added bob batch 1",
+		"4 removed ann batch 2", "5 changed bob batch 2", "6 added cyd batch 2"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("change log (-want +got):\n%s", d)
 	}
@@ -714,8 +715,8 @@ func TestChangesOfAHostCanBeCutOut(t *testing.T) {
 	f(ChangeQuery{From: at(3), To: at(5)}, "u4 u5")
 	f(ChangeQuery{From: at(7), NewestFirst: true}, "u9 u8")
 	f(ChangeQuery{Limit: 3, NewestFirst: true}, "u9 u8 u7")
-	f(ChangeQuery{Before: 5, After: 1}, "u1 u2")
-	f(ChangeQuery{Limit: 2, After: 1}, "u1 u2")
+	f(ChangeQuery{Before: 6, After: 2}, "u1 u2")
+	f(ChangeQuery{Limit: 2, After: 1}, "u0 u1")
 }
 
 func TestLossesAreKept(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 )
 
 // Follower is a view over the change log: tables that are brought up to date by
@@ -165,6 +168,42 @@ func (f Follower) begin(tx *Tx, after uint64) error {
 	return errors.Join(tx.putMeta(place, 0), tx.SetCursor(f.Name, after))
 }
 
+// HostHistory calls fn for all that happened to a section of a host, oldest first and
+// row by row, as a Follower sees it: it begins with an addition for each row that there
+// was where the log begins. ErrStop ends it early.
+func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) error) error {
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return err
+	}
+	first, err := tx.firstKept()
+	if err != nil {
+		return err
+	}
+	history, err := tx.HistoryFrom()
+	if err != nil {
+		return err
+	}
+	began := tx.asOfChange(first - 1)
+	base := Change{Seq: first - 1, Host: id, Section: section, Kind: Added, Observed: history, At: history, Received: history}
+	changes, err := tx.addRows(nil, began, rec.Index, base)
+	if err != nil {
+		return err
+	}
+	want := func(h blockHead) bool { return h.sections&sectionBit(section) != 0 }
+	err = tx.hostGroups(rec.Index, false, want, func(g group) error {
+		changes, err = tx.expand(changes, id, g, section, 0)
+		return err
+	})
+	for i := 0; i < len(changes) && err == nil; i++ {
+		err = fn(changes[i])
+	}
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
+}
+
 // addRows appends a change like base for each row that a host has of a section.
 func (tx *Tx) addRows(changes []Change, state *State, index uint32, base Change) ([]Change, error) {
 	err := state.Rows(index, base.Section, func(key string, data []byte) error {
@@ -195,34 +234,40 @@ func (tx *Tx) folded(after uint64) (changes []Change, read uint64, err error) {
 		if err != nil {
 			return err
 		}
-		// A batch holds a section once: after it each is as after its own entries.
-		then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
-		before := tx.asOfChange(g.first - 1)
-		for i, e := range g.entries {
-			if g.first+uint64(i) <= after {
-				continue
-			}
-			c, err := tx.change(id, g, i)
-			if err != nil {
-				return err
-			}
-			switch {
-			case e.kind == Baseline && !e.lost:
-				c.Kind = Added
-				changes, err = tx.addRows(changes, then, g.host, c)
-			case e.kind == Cleared:
-				c.Kind = Removed
-				changes, err = tx.addRows(changes, before, g.host, c)
-			default:
-				changes = append(changes, c)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		changes, err = tx.expand(changes, id, g, 0, after)
+		return err
 	})
 	return changes, read, err
+}
+
+// expand appends the changes of a group above that number; section 0 is all.
+func (tx *Tx) expand(changes []Change, id identity.HostID, g group, section facts.ID, above uint64) ([]Change, error) {
+	// A batch holds a section once: after it each is as after its own entries.
+	then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
+	before := tx.asOfChange(g.first - 1)
+	for i, e := range g.entries {
+		if g.first+uint64(i) <= above || section != 0 && e.section != section {
+			continue
+		}
+		c, err := tx.change(id, g, i)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case e.kind == Baseline && !e.lost:
+			c.Kind = Added
+			changes, err = tx.addRows(changes, then, g.host, c)
+		case e.kind == Cleared:
+			c.Kind = Removed
+			changes, err = tx.addRows(changes, before, g.host, c)
+		default:
+			changes = append(changes, c)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
 }
 
 func (f Follower) reset(tx *Tx) error {

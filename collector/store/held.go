@@ -87,7 +87,7 @@ func (h *held) fill(entries []entry) {
 
 // The forms of a column of the host's own values.
 const (
-	columnUints = 0 // unit, then for each item: 0 absent, else 1 and the signed distance to the value before, in units
+	columnUints = 0 // unit, number of low bytes; for each item 0 absent, else 1; the distances of the high parts in units; the low bytes
 	columnBytes = 1 // for each item: 0 absent, else length and one, and the encoded value
 )
 
@@ -149,20 +149,38 @@ func appendColumn(p []byte, values [][]byte) []byte {
 		}
 		numbers[i] = n
 	}
-	p = binary.AppendUvarint(append(p, columnUints), unit)
-	last := uint64(0)
-	for i, v := range values {
-		if v == nil {
-			p = append(p, 0)
-			continue
+	// Moments of one host lie close together in no order: their low bytes do not
+	// compress, and stand apart from the rest, which does.
+	low := 0
+	if len(values) >= manyValues {
+		if low = 1; unit == 1 {
+			low = 2
 		}
-		n := numbers[i] / unit
-		p = append(p, 1)
-		p = binary.AppendVarint(p, int64(n-last))
-		last = n
+	}
+	p = append(binary.AppendUvarint(append(p, columnUints), unit), byte(low))
+	last := uint64(0)
+	for _, v := range values {
+		p = append(p, boolByte(v != nil))
+	}
+	for i, v := range values {
+		if v != nil {
+			n := numbers[i] / unit >> (8 * low)
+			p = binary.AppendVarint(p, int64(n-last))
+			last = n
+		}
+	}
+	for i := range low {
+		for j, v := range values {
+			if v != nil {
+				p = append(p, byte(numbers[j]/unit>>(8*i)))
+			}
+		}
 	}
 	return p
 }
+
+// manyValues is from how many values on low bytes are kept apart.
+const manyValues = 32
 
 func appendByteColumn(p []byte, values [][]byte) []byte {
 	p = append(p, columnBytes)
@@ -202,13 +220,7 @@ func (h *held) readColumn(d *decoder) {
 	column := d.uvarint()
 	switch d.byte() {
 	case columnUints:
-		unit, n := d.uvarint(), uint64(0)
-		for i := range h.items {
-			if d.byte() != 0 {
-				n += uint64(d.varint())
-				h.items[i].pairs = wire.AppendUint(h.items[i].pairs, column, n*unit)
-			}
-		}
+		h.readUints(d, column)
 	case columnBytes:
 		for i := range h.items {
 			if v := d.optional(); v != nil {
@@ -217,6 +229,33 @@ func (h *held) readColumn(d *decoder) {
 		}
 	default:
 		d.bad = true
+	}
+}
+
+func (h *held) readUints(d *decoder, column uint64) {
+	unit, low := d.uvarint(), int(d.byte())
+	if low > 7 {
+		d.bad = true
+		return
+	}
+	var at []int // of the items that have a value
+	for i := range h.items {
+		if d.byte() != 0 {
+			at = append(at, i)
+		}
+	}
+	numbers, high := make([]uint64, len(at)), uint64(0)
+	for j := range at {
+		high += uint64(d.varint())
+		numbers[j] = high << (8 * low)
+	}
+	for i := range low {
+		for j := range at {
+			numbers[j] |= uint64(d.byte()) << (8 * i)
+		}
+	}
+	for j, i := range at {
+		h.items[i].pairs = wire.AppendUint(h.items[i].pairs, column, numbers[j]*unit)
 	}
 }
 

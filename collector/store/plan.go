@@ -352,7 +352,7 @@ func (a *applier) accept(h *applying, d *Delivery, p sectionPlan) ([]entry, erro
 	if err != nil {
 		return nil, err
 	}
-	if u.Full && first && held.rows() == 0 && len(p.rows) > 0 {
+	if u.Full && first && held.rows() == 0 && len(p.rows) > fewRows {
 		e := base
 		e.kind, e.is, e.rows = Baseline, EncodeStatus(u.Status, u.Reason), len(p.rows)
 		if len(entries) > 0 {
@@ -370,6 +370,10 @@ func (a *applier) accept(h *applying, d *Delivery, p sectionPlan) ([]entry, erro
 	}
 	return append(entries, changed...), err
 }
+
+// fewRows is up to how many rows a first reading is told row by row: a line of its own
+// for each is then as short and says more.
+const fewRows = 2
 
 // carryOut changes the rows of a section and returns an entry for each.
 func (a *applier) carryOut(h *applying, held *holding, base entry, rows []rowChange) ([]entry, error) {

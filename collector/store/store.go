@@ -315,6 +315,27 @@ func (s *Store) Backup(w io.Writer) (err error) {
 	})
 }
 
+// TableSize is what a table takes in the state file.
+type TableSize struct {
+	Name    string
+	Records uint64
+	Bytes   uint64 // of keys and values with their frame, without free space in pages
+	Pages   uint64 // bytes of the pages in use
+}
+
+// Tables returns the sizes of all tables by name. It reads the whole file.
+func (s *Store) Tables() (out []TableSize, err error) {
+	err = s.View(func(tx *Tx) (err error) {
+		defer guard(&err, "", nil)()
+		return tx.b.ForEach(func(name []byte, b *bolt.Bucket) error {
+			st := b.Stats()
+			out = append(out, TableSize{string(name), uint64(st.KeyN), uint64(st.LeafInuse + st.BranchInuse), uint64(st.LeafAlloc + st.BranchAlloc)})
+			return nil
+		})
+	})
+	return out, err
+}
+
 // Size returns the length of the state file in bytes.
 func (s *Store) Size() (int64, error) {
 	info, err := os.Stat(s.path)
