@@ -120,7 +120,7 @@ type CPURow struct {
 	CacheBytes     int64  `json:"cache_bytes,omitempty" cbor:"11,keyasint,omitempty"`      // the largest level of one core complex
 	Flags          string `json:"flags,omitempty" cbor:"12,keyasint,omitempty"`            // as the kernel lists them, sorted
 	Offline        int    `json:"offline,omitempty" cbor:"13,keyasint,omitempty"`          // logical processors of the machine that are switched off; told on the first row, as they do not tell their socket
-	ThreadsPerCore int    `json:"threads_per_core,omitempty" cbor:"14,keyasint,omitempty"` // where there is more than one
+	ThreadsPerCore int    `json:"threads_per_core,omitempty" cbor:"14,keyasint,omitempty"` // where there is more than one, and equally many on all
 	L1dBytes       int64  `json:"l1d_bytes,omitempty" cbor:"15,keyasint,omitempty"`        // all of the socket's together
 	L1iBytes       int64  `json:"l1i_bytes,omitempty" cbor:"16,keyasint,omitempty"`
 	L2Bytes        int64  `json:"l2_bytes,omitempty" cbor:"17,keyasint,omitempty"`

@@ -21,6 +21,9 @@ type socket struct {
 	first   int // the processor that describes it
 	cores   int
 	threads int
+	cpus    []int // its processors
+	mixed   bool  // its cores are of several designs
+	part    string
 	details map[string]string
 }
 
@@ -54,7 +57,7 @@ func (k *keptCPUs) read(h *probe.Host) {
 	for i, s := range countSockets(processors) {
 		row := s.row()
 		row.MaxHz = maxHz(h, s)
-		addCaches(h, row, s.first)
+		addCaches(h, row, s)
 		if i == 0 {
 			row.Offline = len(parseCPUList(h.ReadString(cpuFolder + "offline")))
 		}
@@ -145,7 +148,7 @@ func countSockets(list []processor) []*socket {
 	for _, p := range list {
 		s := bySocket[p.socket]
 		if s == nil {
-			s = &socket{id: p.socket, first: p.number}
+			s = &socket{id: p.socket, first: p.number, part: p.part}
 			bySocket[p.socket] = s
 			order = append(order, s)
 		}
@@ -153,6 +156,8 @@ func countSockets(list []processor) []*socket {
 			s.details = p.details
 		}
 		s.threads++
+		s.cpus = append(s.cpus, p.number)
+		s.mixed = s.mixed || p.part != "" && p.part != s.part
 		if c := [2]int{p.socket, p.core}; !cores[c] {
 			cores[c] = true
 			s.cores++
@@ -176,7 +181,7 @@ func (s *socket) row() *facts.CPURow {
 		Family: d["family"], ModelID: d["model id"], Stepping: d["stepping"], Microcode: d["microcode"],
 		CacheBytes: parseSize(d["cache size"]),
 	}
-	if s.threads > s.cores {
+	if s.threads > s.cores && s.threads%s.cores == 0 { // else its cores are of two designs
 		row.ThreadsPerCore = s.threads / s.cores
 	}
 	if implementer := d["CPU implementer"]; implementer != "" {
@@ -248,36 +253,73 @@ func maxHz(h *probe.Host, s *socket) int64 {
 // maxCaches bounds the caches of a processor; it has one to five.
 const maxCaches = 10
 
-// addCaches fills the sizes of the caches of a socket, from those of the processor
-// that describes it: a cache that n processors share is there threads/n times. Sockets
-// whose cores differ are told by their first core.
-func addCaches(h *probe.Host, row *facts.CPURow, cpu int) {
-	top := 0
+// cache is one that a processor uses.
+type cache struct {
+	level        int
+	kind, shared string // Data, Instruction or Unified; the list of processors that use it, "" if not told
+	size         int64
+}
+
+func caches(h *probe.Host, cpu int) []cache {
+	var list []cache
 	for i := range maxCaches {
 		dir := fmt.Sprintf("%scpu%d/cache/index%d/", cpuFolder, cpu, i)
 		level := atoi(h.ReadString(dir + "level"))
 		if level < 0 {
 			break
 		}
-		size := parseSize(h.ReadString(dir + "size"))
-		if level > top {
-			top, row.CacheBytes = level, size
+		list = append(list, cache{level, h.ReadString(dir + "type"), h.ReadString(dir + "shared_cpu_list"), parseSize(h.ReadString(dir + "size"))})
+	}
+	return list
+}
+
+// addCaches fills the sizes of the caches of a socket. Where all cores are of one design
+// the first tells for all: a cache that n processors share is there threads/n times.
+// Else every cache is counted.
+func addCaches(h *probe.Host, row *facts.CPURow, s *socket) {
+	first := caches(h, s.first)
+	top := 0
+	for _, c := range first {
+		if c.level > top {
+			top, row.CacheBytes = c.level, c.size
 		}
-		sharing := len(parseCPUList(h.ReadString(dir + "shared_cpu_list")))
-		if sharing == 0 {
-			continue // then it is not known how many there are
+	}
+	if s.threads%s.cores == 0 && !s.mixed && !hybrid(h) {
+		for _, c := range first {
+			if sharing := len(parseCPUList(c.shared)); sharing > 0 {
+				addCache(row, c, int64(max(s.threads/sharing, 1)))
+			}
 		}
-		total := size * int64(max(row.Threads/sharing, 1))
-		switch kind := h.ReadString(dir + "type"); {
-		case level == 1 && kind == "Instruction":
-			row.L1iBytes = total
-		case level == 1:
-			row.L1dBytes = total
-		case level == 2:
-			row.L2Bytes = total
-		case level == 3:
-			row.L3Bytes = total
+		return
+	}
+	counted := make(map[cache]bool)
+	for _, cpu := range s.cpus {
+		for _, c := range caches(h, cpu) {
+			if c.shared != "" && !counted[c] {
+				counted[c] = true
+				addCache(row, c, 1)
+			}
 		}
+	}
+}
+
+// hybrid reports whether the machine has Intel's cores of two designs, each with a
+// counter unit of its own.
+func hybrid(h *probe.Host) bool {
+	_, err := h.Stat("/sys/devices/cpu_atom")
+	return err == nil
+}
+
+func addCache(row *facts.CPURow, c cache, count int64) {
+	switch {
+	case c.level == 1 && c.kind == "Instruction":
+		row.L1iBytes += c.size * count
+	case c.level == 1:
+		row.L1dBytes += c.size * count
+	case c.level == 2:
+		row.L2Bytes += c.size * count
+	case c.level == 3:
+		row.L3Bytes += c.size * count
 	}
 }
 

@@ -95,6 +95,44 @@ vendor_id       : IBM/S390
 processor 0: version = FF,  identification = 1,  machine = 8561
 processor 1: version = FF,  identification = 2,  machine = 8561
 `, []facts.CPURow{{Vendor: "IBM/S390", Model: "z15", ModelID: "8561", Cores: 2, Threads: 2}}},
+		{"cores_of_two_designs", `
+-- proc/cpuinfo --
+processor	: 0
+physical id	: 0
+core id		: 0
+
+processor	: 1
+physical id	: 0
+core id		: 0
+
+processor	: 2
+physical id	: 0
+core id		: 1
+-- sys/devices/system/cpu/cpu0/cache/index0/level --
+2
+-- sys/devices/system/cpu/cpu0/cache/index0/type --
+Unified
+-- sys/devices/system/cpu/cpu0/cache/index0/size --
+1280K
+-- sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list --
+0-1
+-- sys/devices/system/cpu/cpu1/cache/index0/level --
+2
+-- sys/devices/system/cpu/cpu1/cache/index0/type --
+Unified
+-- sys/devices/system/cpu/cpu1/cache/index0/size --
+1280K
+-- sys/devices/system/cpu/cpu1/cache/index0/shared_cpu_list --
+0-1
+-- sys/devices/system/cpu/cpu2/cache/index0/level --
+2
+-- sys/devices/system/cpu/cpu2/cache/index0/type --
+Unified
+-- sys/devices/system/cpu/cpu2/cache/index0/size --
+2048K
+-- sys/devices/system/cpu/cpu2/cache/index0/shared_cpu_list --
+2
+`, []facts.CPURow{{Cores: 2, Threads: 3, CacheBytes: 1280 << 10, L2Bytes: 3328 << 10}}},
 		{"s390_frequency_further_down", `
 -- proc/cpuinfo --
 vendor_id       : IBM/S390

@@ -9,8 +9,9 @@ import (
 // processor is what /proc/cpuinfo says of one logical processor: the fields that we read.
 type processor struct {
 	number  int
-	socket  int // -1: not told
-	core    int // -1: not told
+	socket  int    // -1: not told
+	core    int    // -1: not told
+	part    string // of arm: which design the core is
 	details map[string]string
 }
 
@@ -110,6 +111,9 @@ func (p *processor) set(name, value string) {
 		p.socket = atoi(value)
 	case name == "core id":
 		p.core = atoi(value)
+	case name == "CPU part" && p.part == "":
+		p.part = value
+		p.details[own] = value
 	case ok && p.details[own] == "":
 		p.details[own] = value
 	}
