@@ -130,6 +130,7 @@ type CPURow struct {
 	Part           string `json:"part,omitempty" cbor:"21,keyasint,omitempty"`
 	BusHz          int64  `json:"bus_hz,omitempty" cbor:"22,keyasint,omitempty"`    // external clock
 	Signature      string `json:"signature,omitempty" cbor:"23,keyasint,omitempty"` // ID of SMBIOS: eight bytes, the low ones last
+	Arch           string `json:"arch,omitempty" cbor:"24,keyasint,omitempty"`      // instruction set; that of the system may be an older one: x86_64, aarch64
 }
 
 // Key implements Row.

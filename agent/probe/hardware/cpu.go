@@ -179,7 +179,7 @@ func (s *socket) row() *facts.CPURow {
 		Socket: s.id, Cores: s.cores, Threads: s.threads,
 		Vendor: d["vendor"], Model: strings.Join(strings.Fields(d["model name"]), " "),
 		Family: d["family"], ModelID: d["model id"], Stepping: d["stepping"], Microcode: d["microcode"],
-		CacheBytes: parseSize(d["cache size"]),
+		CacheBytes: parseSize(d["cache size"]), Arch: cpuArch(d),
 	}
 	if s.threads > s.cores && s.threads%s.cores == 0 { // else its cores are of two designs
 		row.ThreadsPerCore = s.threads / s.cores

@@ -26,6 +26,7 @@ var cpuFields = map[string]string{
 	"CPU implementer": "CPU implementer", "CPU architecture": "CPU architecture", "CPU variant": "CPU variant",
 	"CPU part": "CPU part", "CPU revision": "CPU revision",
 	"clock": "clock", "cycle frequency [Hz]": "hertz", "cpu MHz static": "megahertz",
+	"fpu_exception": "x86", "arch": "arch", "VCED exceptions": "mips", "MMU Type": "sparc",
 }
 
 // cpuCounts are the fields in which systems without a block for each processor say how
@@ -197,4 +198,37 @@ func cpuMachine(text string) (product, version, serial string) {
 		}
 	}
 	return product, version, serial
+}
+
+// cpuArch is the instruction set of the processor, told by the fields that only its
+// kernel writes; that of the system may be an older one. "" if none tells.
+func cpuArch(d map[string]string) string {
+	has := func(name string) bool { _, ok := d[name]; return ok }
+	switch {
+	case has("CPU implementer") && (d["CPU architecture"] == "8" || d["CPU architecture"] == "AArch64"):
+		return "aarch64"
+	case has("CPU implementer"):
+		return "arm"
+	case has("x86") && strings.Contains(" "+d["flags"]+" ", " lm "):
+		return "x86_64"
+	case has("x86"):
+		return "i386"
+	case d["vendor"] == "IBM/S390":
+		return "s390x"
+	case strings.HasPrefix(d["flags"], "rv64"):
+		return "riscv64"
+	case strings.HasPrefix(d["flags"], "rv32"):
+		return "riscv32"
+	case d["model"] == "Alpha":
+		return "alpha"
+	case d["arch"] == "IA-64":
+		return "ia64"
+	case strings.Contains(d["revision"], "(pvr "):
+		return "powerpc"
+	case has("mips"):
+		return "mips"
+	case has("sparc"):
+		return "sparc"
+	}
+	return ""
 }
