@@ -10,6 +10,7 @@ import (
 	"atalaya/agent/probe/devices"
 	"atalaya/agent/probe/firewall"
 	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/kernelconf"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
@@ -28,6 +29,7 @@ func Parsers() []probe.Parser {
 		firewall.Parsers(),
 		hardware.Parsers(),
 		names.Parsers(),
+		kernelconf.Parsers(),
 		packages.Parsers(),
 		timesync.Parsers(),
 		schedule.Parsers(),

@@ -9,8 +9,10 @@ import (
 	"atalaya/agent/probe/certificates"
 	"atalaya/agent/probe/containers"
 	"atalaya/agent/probe/devices"
+	"atalaya/agent/probe/environment"
 	"atalaya/agent/probe/firewall"
 	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/kernelconf"
 	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/netinfo"
 	"atalaya/agent/probe/osinfo"
@@ -19,6 +21,7 @@ import (
 	"atalaya/agent/probe/patches/restart"
 	"atalaya/agent/probe/process"
 	"atalaya/agent/probe/schedule"
+	"atalaya/agent/probe/security"
 	"atalaya/agent/probe/self"
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
@@ -49,6 +52,9 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		accounts.New(),
 		schedule.New(),
 		process.NewInventory(),
+		kernelconf.New(),
+		security.New(),
+		environment.New(),
 	}
 	if len(sections) == 0 {
 		return all
