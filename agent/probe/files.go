@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Source is a kept file and what understands it.
@@ -22,15 +23,22 @@ func Files(name string, sources ...Source) Probe {
 	return &files{name: name, sources: sources, kept: make([]*File, len(sources))}
 }
 
+// Every returns a metric probe like that of Files which runs once in a period only, for
+// files that take the kernel long to write.
+func Every(period time.Duration, name string, sources ...Source) Probe {
+	return &files{name: name, sources: sources, period: period, kept: make([]*File, len(sources))}
+}
+
 type files struct {
 	name    string
+	period  time.Duration // 0: every tick
 	sources []Source
 	host    *Host   // that kept belongs to
 	kept    []*File // one for each source
 	buf     []byte
 }
 
-func (p *files) Info() Info { return Info{Name: p.name, Metrics: true} }
+func (p *files) Info() Info { return Info{Name: p.name, Metrics: true, Period: p.period} }
 
 // Collect implements Probe.
 func (p *files) Collect(_ context.Context, h *Host, r *Report) error {
@@ -38,10 +46,12 @@ func (p *files) Collect(_ context.Context, h *Host, r *Report) error {
 		p.open(h)
 	}
 	var problems error
+	read := false
 	for i, s := range p.sources {
 		b, err := p.kept[i].Read(p.buf)
 		p.buf = b // keeps the capacity reached
 		if err == nil {
+			read = true
 			err = s.Parse(r, b)
 		} else if s.Optional && Absent(err) {
 			continue
@@ -49,6 +59,9 @@ func (p *files) Collect(_ context.Context, h *Host, r *Report) error {
 		if err != nil {
 			problems = errors.Join(problems, fmt.Errorf("%s: %w", s.Path, err))
 		}
+	}
+	if !read && problems == nil {
+		return errors.ErrUnsupported // every source is optional, and none is there
 	}
 	return problems
 }

@@ -8,7 +8,7 @@ var (
 	CPUInfo            = Group{Prefix: "node_cpu_", Help: "Models, flags and bugs of the processors; the value is 1.", Source: "/proc/cpuinfo", Labels: []string{"bug", "cachesize", "core", "cpu", "family", "flag", "microcode", "model", "model_name", "package", "stepping", "vendor"}, Optional: true}
 	CPUScaling         = Group{Prefix: "node_cpu_", Help: "Frequencies of the processors and who governs them.", Source: "/sys/devices/system/cpu/cpu*/cpufreq", Labels: []string{"cpu", "governor"}}
 	CPUVulnerabilities = Group{Prefix: "node_cpu_vulnerabilities_", Help: "Weaknesses of the processors and what the kernel does about them; the value is 1.", Source: "/sys/devices/system/cpu/vulnerabilities", Labels: []string{"codename", "mitigation", "state"}, Optional: true}
-	Schedstat          = Group{Prefix: "node_schedstat_", Help: "Time that threads ran and waited on each processor.", Source: "/proc/schedstat", Labels: []string{"cpu"}}
+	Schedstat          = Group{Prefix: "node_schedstat_", Help: "Time that threads ran and waited on each processor.", Source: "/proc/schedstat", Labels: []string{"cpu"}, Optional: true}
 	Softirqs           = Group{Prefix: "node_softirqs_", Help: "Soft interrupts by kind.", Source: "/proc/softirqs, /proc/stat", Labels: []string{"cpu", "type", "vector"}, Optional: true}
 	InterruptLines     = Group{Prefix: "node_interrupts_", Help: "Interrupts by line and processor.", Source: "/proc/interrupts", Labels: []string{"cpu", "devices", "info", "type"}, Optional: true}
 	PressureIRQ        = Group{Prefix: "node_pressure_irq_", Help: "Time in which interrupts kept threads from running.", Source: "/proc/pressure/irq"}
@@ -27,18 +27,20 @@ var (
 
 // Network.
 var (
-	Netstat   = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true}
-	Sockstat  = Group{Prefix: "node_sockstat_", Help: "Sockets and fragments by protocol.", Source: "/proc/net/sockstat, sockstat6"}
-	Softnet   = Group{Prefix: "node_softnet_", Help: "Packets that processors took from the interfaces.", Source: "/proc/net/softnet_stat", Labels: []string{"cpu"}}
-	NetDev    = Group{Prefix: "node_network_", Help: "Rarer counters of the interfaces.", Source: "/proc/net/dev", Labels: []string{"device"}}
-	NetClass  = Group{Prefix: "node_network_", Help: "Settings and state of the interfaces.", Source: "/sys/class/net", Labels: []string{"address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"}}
-	Bonding   = Group{Prefix: "node_bonding_", Help: "Interfaces below a bond, and those that work.", Source: "/sys/class/net/*/bonding", Labels: []string{"master"}}
-	ARP       = Group{Prefix: "node_arp_", Help: "Neighbours known by ARP.", Source: "/proc/net/arp", Labels: []string{"device"}}
-	Lnstat    = Group{Prefix: "node_lnstat_", Help: "Counters of neighbour caches, routes and connection tracking, by processor.", Source: "/proc/net/stat", Labels: []string{"cpu", "subsystem"}, Optional: true}
-	Conntrack = Group{Prefix: "node_nf_conntrack_", Help: "Connections that netfilter tracks.", Source: "/proc/sys/net/netfilter, /proc/net/stat/nf_conntrack"}
-	Xfrm      = Group{Prefix: "node_xfrm_", Help: "Packets that IPsec could not handle.", Source: "/proc/net/xfrm_stat"}
-	UDPQueues = Group{Prefix: "node_udp_", Help: "Bytes that wait in the queues of UDP sockets.", Source: "/proc/net/udp, udp6", Labels: []string{"ip", "queue"}}
-	IPVS      = Group{Prefix: "node_ipvs_", Help: "The kernel's load balancer and its back ends.", Source: "/proc/net/ip_vs, ip_vs_stats", Labels: []string{"local_address", "local_mark", "local_port", "proto", "remote_address", "remote_port"}}
+	Netstat        = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true}
+	Sockstat       = Group{Prefix: "node_sockstat_", Help: "Sockets and fragments by protocol.", Source: "/proc/net/sockstat, sockstat6", Optional: true}
+	Softnet        = Group{Prefix: "node_softnet_", Help: "Packets that processors took from the interfaces.", Source: "/proc/net/softnet_stat", Labels: []string{"cpu"}}
+	NetDev         = Group{Prefix: "node_network_", Help: "Rarer counters of the interfaces.", Source: "/proc/net/dev", Labels: []string{"device"}, Optional: true}
+	NetClass       = Group{Prefix: "node_network_", Help: "State of the interfaces.", Source: "/sys/class/net", Labels: []string{"address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"}}
+	NetSettings    = Group{Prefix: "node_network_", Help: "Further settings of the interfaces.", Source: "/sys/class/net", Labels: []string{"address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"}, Optional: true}
+	Bonding        = Group{Prefix: "node_bonding_", Help: "Interfaces below a bond, and those that work.", Source: "/sys/class/net/*/bonding", Labels: []string{"master"}}
+	ARP            = Group{Prefix: "node_arp_", Help: "Neighbours known by ARP.", Source: "/proc/net/arp", Labels: []string{"device"}}
+	Lnstat         = Group{Prefix: "node_lnstat_", Help: "Counters of neighbour caches, routes and connection tracking, by processor.", Source: "/proc/net/stat", Labels: []string{"cpu", "subsystem"}, Optional: true}
+	Conntrack      = Group{Prefix: "node_nf_conntrack_", Help: "Connections that netfilter tracks.", Source: "/proc/sys/net/netfilter, /proc/net/stat/nf_conntrack"}
+	ConntrackStats = Group{Prefix: "node_nf_conntrack_", Help: "Counters of connection tracking, summed over the processors.", Source: "/proc/sys/net/netfilter, /proc/net/stat/nf_conntrack", Optional: true}
+	Xfrm           = Group{Prefix: "node_xfrm_", Help: "Packets that IPsec could not handle.", Source: "/proc/net/xfrm_stat", Optional: true}
+	UDPQueues      = Group{Prefix: "node_udp_", Help: "Bytes that wait in the queues of UDP sockets.", Source: "/proc/net/udp, udp6", Labels: []string{"ip", "queue"}, Optional: true}
+	IPVS           = Group{Prefix: "node_ipvs_", Help: "The kernel's load balancer and its back ends.", Source: "/proc/net/ip_vs, ip_vs_stats", Labels: []string{"local_address", "local_mark", "local_port", "proto", "remote_address", "remote_port"}}
 )
 
 // File systems, volumes and remote storage.
@@ -81,12 +83,13 @@ var (
 	Uname       = Group{Prefix: "node_uname_", Help: "Name and kernel of the host; the value is 1.", Source: "/proc/sys/kernel", Labels: []string{"domainname", "machine", "nodename", "release", "sysname", "version"}}
 	OSRelease   = Group{Prefix: "node_os_", Help: "Release of the operating system.", Source: "os-release", Labels: []string{"build_id", "id", "id_like", "image_id", "image_version", "name", "pretty_name", "variant", "variant_id", "version", "version_codename", "version_id"}}
 	DMI         = Group{Prefix: "node_dmi_", Help: "What the firmware says of the machine; the value is 1.", Source: "/sys/class/dmi/id", Labels: []string{"bios_date", "bios_release", "bios_vendor", "bios_version", "board_asset_tag", "board_name", "board_serial", "board_vendor", "board_version", "chassis_asset_tag", "chassis_serial", "chassis_vendor", "chassis_version", "product_family", "product_name", "product_serial", "product_sku", "product_uuid", "product_version", "system_vendor"}, Optional: true}
-	Cgroups     = Group{Prefix: "node_cgroups_", Help: "Control groups by controller.", Source: "/proc/cgroups", Labels: []string{"subsys_name"}}
+	Cgroups     = Group{Prefix: "node_cgroups_", Help: "Control groups by controller.", Source: "/proc/cgroups", Labels: []string{"subsys_name"}, Optional: true}
 	SELinux     = Group{Prefix: "node_selinux_", Help: "Whether SELinux is on and enforcing.", Source: "/sys/fs/selinux, /etc/selinux/config"}
 	EntropyPool = Group{Prefix: "node_entropy_", Help: "Size of the entropy pool.", Source: "/proc/sys/kernel/random"}
 	KernelHung  = Group{Prefix: "node_kernel_hung_", Help: "Tasks that the kernel found hung.", Source: "/proc/sys/kernel/hung_task_detect_count"}
 	Clocksource = Group{Prefix: "node_time_clocksource_", Help: "Sources of the kernel's clock; the value is 1.", Source: "/sys/devices/system/clocksource", Labels: []string{"clocksource", "device"}, Optional: true}
 	Timex       = Group{Prefix: "node_timex_", Help: "How the clock is kept.", Source: "adjtimex(2)"}
+	TimexPPS    = Group{Prefix: "node_timex_", Help: "Pulse per second signal and other details of the clock.", Source: "adjtimex(2)", Optional: true}
 	Sysctl      = Group{Prefix: "node_sysctl_", Help: "A few limits of the kernel.", Source: "/proc/sys", Labels: []string{"index", "name", "value"}, Optional: true}
 )
 
@@ -95,11 +98,11 @@ var groups = []*Group{
 	&CPUDetail, &CPUInfo, &CPUScaling, &CPUVulnerabilities, &Schedstat, &Softirqs,
 	&InterruptLines, &PressureIRQ, &Meminfo, &MeminfoNUMA, &Zoneinfo, &Buddyinfo,
 	&Slabinfo, &KSM, &SwapDevices, &Netstat, &Sockstat, &Softnet,
-	&NetDev, &NetClass, &Bonding, &ARP, &Lnstat, &Conntrack,
+	&NetDev, &NetClass, &NetSettings, &Bonding, &ARP, &Lnstat, &Conntrack, &ConntrackStats,
 	&Xfrm, &UDPQueues, &IPVS, &ZFS, &Btrfs, &XFS,
 	&Bcache, &Bcachefs, &NFS, &NFSD, &Mountstats, &MD,
 	&DRBD, &Multipath, &Tape, &NVMe, &Hwmon, &Thermal,
 	&Cooling, &PowerSupply, &Rapl, &Edac, &Watchdog, &InfiniBand,
 	&FibreChannel, &PCIDevice, &Uname, &OSRelease, &DMI, &Cgroups,
-	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &Timex, &Sysctl,
+	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &Timex, &TimexPPS, &Sysctl,
 }

@@ -5,6 +5,7 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probetest"
+	"atalaya/shared/metric"
 )
 
 func TestParseDiskstats(t *testing.T) {
@@ -53,4 +54,37 @@ func FuzzParse(f *testing.F) {
 		var s diskstats
 		probetest.Samples(t, s.parse, in)
 	})
+}
+
+func TestFewDevicesAreReadOneByOne(t *testing.T) {
+	const row = " 1 2 3 4 5 6 7 8 0 10 11"
+	files := map[string]string{"proc/diskstats": "   8 0 sda" + row + "\n   8 1 sda1" + row + "\n", "sys/block/sda/stat": row + "\n"}
+	root := probetest.Tree(t, files)
+	h, p := probe.RootHost(root), New()
+	reads := func() float64 {
+		t.Helper()
+		dict := metric.NewDictionary(100, nil)
+		r := probe.NewReport(dict, 0)
+		if err := p.Collect(t.Context(), h, r); err != nil {
+			t.Fatal(err)
+		}
+		id, ok := dict.ID(&metric.DiskReads, "sda")
+		if len(r.Samples()) != 11 || !ok {
+			t.Fatalf("%d samples", len(r.Samples()))
+		}
+		return r.Samples()[id].Value
+	}
+	if v := reads(); v != 1 {
+		t.Errorf("from the table: %v", v)
+	}
+	probetest.Write(t, root, "sys/block/sda/stat", []byte(" 9 2 3 4 5 6 7 8 0 10 11\n"))
+	if v := reads(); v != 9 {
+		t.Errorf("from the device: %v", v)
+	}
+	probetest.Write(t, root, "sys/block/sda/stat", nil)
+	for range tableEvery + 2 { // the file is still open, and empty or gone
+		if v := reads(); v != 9 && v != 1 {
+			t.Errorf("without its file: %v", v)
+		}
+	}
 }

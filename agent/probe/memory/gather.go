@@ -9,10 +9,11 @@ import (
 	"atalaya/shared/metric"
 )
 
-// Probes returns the metric probes of what is read once a minute, or only where it is
-// asked for.
+// Probes returns the metric probes of what is read less often than at every tick, or only
+// where it is asked for.
 func Probes() []probe.Probe {
 	return []probe.Probe{
+		probe.Every(pagingPeriod, "vmstat", probe.Source{Path: "/proc/vmstat", Optional: true, Parse: parseVmstat}),
 		probe.Gather(probe.Info{Name: "meminfo"}, &metric.Meminfo, collectMeminfo),
 		probe.Gather(probe.Info{Name: "meminfo_numa"}, &metric.MeminfoNUMA, collectNUMA),
 		probe.Gather(probe.Info{Name: "zoneinfo"}, &metric.Zoneinfo, collectZones),

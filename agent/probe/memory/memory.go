@@ -6,6 +6,7 @@ package memory
 
 import (
 	"bytes"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/metric"
@@ -15,9 +16,12 @@ import (
 func New() probe.Probe {
 	return probe.Files("memory",
 		probe.Source{Path: "/proc/meminfo", Parse: parseMeminfo},
-		probe.Source{Path: "/proc/vmstat", Optional: true, Parse: parseVmstat},
 	)
 }
+
+// pagingPeriod lies between two readings of vmstat: the kernel sums two hundred
+// counters over all processors each time, as long as for all of meminfo.
+const pagingPeriod = 30 * time.Second
 
 var meminfo = map[string]*metric.Desc{
 	"MemTotal": &metric.MemTotal, "MemFree": &metric.MemFree, "MemAvailable": &metric.MemAvailable,

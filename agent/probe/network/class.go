@@ -9,30 +9,44 @@ import (
 
 const classDir = "/sys/class/net"
 
-// classNumbers are the attributes of an interface that are numbers.
-var classNumbers = [...]struct{ file, key string }{
-	{"addr_assign_type", "address_assign_type"}, {"carrier", "carrier"}, {"carrier_changes", "carrier_changes_total"},
-	{"carrier_up_count", "carrier_up_changes_total"}, {"carrier_down_count", "carrier_down_changes_total"}, {"dev_id", "device_id"},
-	{"dormant", "dormant"}, {"flags", "flags"}, {"ifindex", "iface_id"}, {"iflink", "iface_link"}, {"link_mode", "iface_link_mode"},
-	{"mtu", "mtu_bytes"}, {"name_assign_type", "name_assign_type"}, {"netdev_group", "net_dev_group"}, {"type", "protocol_type"},
-	{"tx_queue_len", "transmit_queue_length"},
-}
+// attribute is one that is a number, with its family.
+type attribute struct{ file, key string }
 
-// up is IFF_UP (netdevice(7)).
-const up = 1
+// classNumbers are the attributes of an interface that tell its state, and
+// settingNumbers those that seldom change.
+var (
+	classNumbers = []attribute{
+		{"carrier", "carrier"}, {"carrier_changes", "carrier_changes_total"}, {"mtu", "mtu_bytes"},
+	}
+	settingNumbers = []attribute{
+		{"addr_assign_type", "address_assign_type"}, {"carrier_up_count", "carrier_up_changes_total"},
+		{"carrier_down_count", "carrier_down_changes_total"}, {"dev_id", "device_id"}, {"dormant", "dormant"}, {"flags", "flags"},
+		{"ifindex", "iface_id"}, {"iflink", "iface_link"}, {"link_mode", "iface_link_mode"}, {"name_assign_type", "name_assign_type"},
+		{"netdev_group", "net_dev_group"}, {"type", "protocol_type"}, {"tx_queue_len", "transmit_queue_length"},
+	}
+)
 
-// collectClass reads the settings of the interfaces. The virtual ones of containers,
-// which come and go, are left out but for their number.
-func collectClass(g *probe.Gathering) error {
+// eachInterface calls take for each interface, with its folder and state. The virtual
+// ones of containers, which come and go, are left out.
+func eachInterface(g *probe.Gathering, numbers []attribute, take func(device, dir, state string)) {
 	for _, device := range g.Entries(classDir) {
 		dir := path.Join(classDir, device)
 		state := g.Text(path.Join(dir, "operstate"))
 		if state == "" || strings.HasPrefix(device, "veth") { // a file such as bonding_masters
 			continue
 		}
-		for _, n := range classNumbers {
+		for _, n := range numbers {
 			g.AddFile(n.key, path.Join(dir, n.file), 1, "device", device)
 		}
+		take(device, dir, state)
+		if g.Done() {
+			return
+		}
+	}
+}
+
+func collectClass(g *probe.Gathering) error {
+	eachInterface(g, classNumbers, func(device, dir, state string) {
 		if v, ok := g.Number(path.Join(dir, "speed")); ok && v > 0 { // Mbit/s; -1 when there is no link
 			g.Add("speed_bytes", v*1e6/8, "device", device)
 		}
@@ -41,6 +55,15 @@ func collectClass(g *probe.Gathering) error {
 			running = 1
 		}
 		g.Add("up", running, "device", device)
+	})
+	return nil
+}
+
+// up is IFF_UP (netdevice(7)).
+const up = 1
+
+func collectSettings(g *probe.Gathering) error {
+	eachInterface(g, settingNumbers, func(device, dir, state string) {
 		admin := "down"
 		if flags, ok := g.Number(path.Join(dir, "flags")); ok && uint64(flags)&up != 0 {
 			admin = "up"
@@ -48,10 +71,7 @@ func collectClass(g *probe.Gathering) error {
 		text := func(file string) string { return g.Text(path.Join(dir, file)) }
 		g.Add("info", 1, "address", text("address"), "adminstate", admin, "broadcast", text("broadcast"), "device", device,
 			"duplex", text("duplex"), "ifalias", text("ifalias"), "operstate", state)
-		if g.Done() {
-			return nil
-		}
-	}
+	})
 	return nil
 }
 

@@ -12,18 +12,21 @@ import (
 	"atalaya/shared/metric"
 )
 
-// Probes returns the metric probes of what is read once a minute.
+// Probes returns the metric probes of what is read less often than at every tick.
 func Probes() []probe.Probe {
 	return []probe.Probe{
+		protocols(),
 		probe.Gather(probe.Info{Name: "netstat"}, &metric.Netstat, collectNetstat),
 		probe.Gather(probe.Info{Name: "sockstat"}, &metric.Sockstat, collectSockstat),
 		probe.Gather(probe.Info{Name: "softnet"}, &metric.Softnet, collectSoftnet),
 		probe.Gather(probe.Info{Name: "netdev"}, &metric.NetDev, collectDev),
 		probe.Gather(probe.Info{Name: "netclass"}, &metric.NetClass, collectClass),
+		probe.Gather(probe.Info{Name: "netclass_settings"}, &metric.NetSettings, collectSettings),
 		probe.Gather(probe.Info{Name: "bonding"}, &metric.Bonding, collectBonding),
 		probe.Gather(probe.Info{Name: "arp"}, &metric.ARP, collectARP),
 		probe.Gather(probe.Info{Name: "lnstat"}, &metric.Lnstat, collectLnstat),
 		probe.Gather(probe.Info{Name: "conntrack"}, &metric.Conntrack, collectConntrack),
+		probe.Gather(probe.Info{Name: "conntrack_stats"}, &metric.ConntrackStats, collectConntrackStats),
 		probe.Gather(probe.Info{Name: "xfrm"}, &metric.Xfrm, collectXfrm),
 		probe.Gather(probe.Info{Name: "udp_queues"}, &metric.UDPQueues, collectUDPQueues),
 		probe.Gather(probe.Info{Name: "ipvs"}, &metric.IPVS, collectIPVS),
@@ -35,8 +38,8 @@ func lines(b []byte) []string {
 }
 
 // netstatFields are the counters that node_exporter's dashboards use, by protocol; a
-// star at the end of one stands for any ending. Those read at every tick are not
-// among them.
+// star at the end of one stands for any ending. Those that protocols
+// reads are not among them.
 var netstatFields = map[string]string{
 	"Ip": "Forwarding", "Ip6": "InOctets OutOctets", "IpExt": "InOctets OutOctets",
 	"Icmp": "InMsgs OutMsgs InErrors", "Icmp6": "InMsgs OutMsgs InErrors",
@@ -89,7 +92,7 @@ func collectNetstat(g *probe.Gathering) error {
 	return nil
 }
 
-// collectSockstat reports what the tick leaves out.
+// collectSockstat reports what protocols leaves out.
 func collectSockstat(g *probe.Gathering) error {
 	for _, file := range []string{"/proc/net/sockstat", "/proc/net/sockstat6"} {
 		for _, line := range lines(g.Bytes(file)) {
@@ -205,6 +208,10 @@ func collectConntrack(g *probe.Gathering) error {
 	const dir = "/proc/sys/net/netfilter/nf_conntrack_"
 	g.AddFile("entries", dir+"count", 1)
 	g.AddFile("entries_limit", dir+"max", 1)
+	return nil
+}
+
+func collectConntrackStats(g *probe.Gathering) error {
 	sums := make(map[string]float64)
 	table(g.Bytes("/proc/net/stat/nf_conntrack"), func(_ int, title string, v float64) {
 		if strings.Contains(conntrackSums, " "+title+" ") {

@@ -9,6 +9,7 @@ package network
 import (
 	"bytes"
 	"os"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/metric"
@@ -19,6 +20,15 @@ func New() probe.Probe {
 	var d dev
 	return probe.Files("network",
 		probe.Source{Path: "/proc/net/dev", Parse: d.parse},
+	)
+}
+
+// protocolsPeriod lies between two readings of the protocols' counters, which take the
+// kernel as long as all that is read at every tick of this package.
+const protocolsPeriod = 30 * time.Second
+
+func protocols() probe.Probe {
+	return probe.Every(protocolsPeriod, "protocols",
 		probe.Source{Path: "/proc/net/sockstat", Optional: true, Parse: parseSockstat},
 		probe.Source{Path: "/proc/net/sockstat6", Optional: true, Parse: parseSockstat},
 		probe.Source{Path: "/proc/net/snmp", Optional: true, Parse: parseProtocols},

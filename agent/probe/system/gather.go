@@ -2,6 +2,7 @@ package system
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 // asked for.
 func Probes() []probe.Probe {
 	return []probe.Probe{
+		// Since Linux 5.18 the kernel gives the same number for ever.
+		probe.Every(time.Minute, "entropy", probe.Source{Path: "/proc/sys/kernel/random/entropy_avail", Optional: true, Parse: parseEntropy}),
 		probe.Gather(probe.Info{Name: "uname"}, &metric.Uname, collectUname),
 		probe.Gather(probe.Info{Name: "os"}, &metric.OSRelease, collectOS),
 		probe.Gather(probe.Info{Name: "dmi"}, &metric.DMI, collectDMI),
@@ -22,7 +25,8 @@ func Probes() []probe.Probe {
 		probe.Gather(probe.Info{Name: "entropy_pool"}, &metric.EntropyPool, collectEntropyPool),
 		probe.Gather(probe.Info{Name: "kernel_hung"}, &metric.KernelHung, collectKernelHung),
 		probe.Gather(probe.Info{Name: "clocksource"}, &metric.Clocksource, collectClocksource),
-		probe.Gather(probe.Info{Name: "timex"}, &metric.Timex, collectTimex),
+		probe.Gather(probe.Info{Name: "timex"}, &metric.Timex, collectTimex(timexMain)),
+		probe.Gather(probe.Info{Name: "timex_pps"}, &metric.TimexPPS, collectTimex(func(key string) bool { return !timexMain(key) })),
 		probe.Gather(probe.Info{Name: "sysctl"}, &metric.Sysctl, collectSysctl),
 	}
 }
@@ -209,17 +213,23 @@ func collectSysctl(g *probe.Gathering) error {
 	return nil
 }
 
+// timexMain reports whether a reading of the clock is one that rules and dashboards use.
+func timexMain(key string) bool {
+	return slices.Contains([]string{"offset_seconds", "sync_status", "maxerror_seconds", "estimated_error_seconds", "frequency_adjustment_ratio"}, key)
+}
+
 // collectTimex asks the kernel of the live machine how its clock is kept.
-func collectTimex(g *probe.Gathering) error {
-	if !g.Live() {
-		return nil
-	}
-	values, err := readTimex()
-	if err != nil {
+func collectTimex(wanted func(key string) bool) func(*probe.Gathering) error {
+	return func(g *probe.Gathering) error {
+		if !g.Live() {
+			return nil
+		}
+		values, err := readTimex()
+		for key, v := range values {
+			if wanted(key) {
+				g.Add(key, v)
+			}
+		}
 		return err
 	}
-	for key, v := range values {
-		g.Add(key, v)
-	}
-	return nil
 }

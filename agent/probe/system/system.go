@@ -17,7 +17,6 @@ import (
 func New() probe.Probe {
 	return &system{files: probe.Files("system",
 		probe.Source{Path: "/proc/sys/fs/file-nr", Optional: true, Parse: parseFileNr},
-		probe.Source{Path: "/proc/sys/kernel/random/entropy_avail", Optional: true, Parse: parseEntropy},
 	)}
 }
 
