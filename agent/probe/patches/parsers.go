@@ -28,6 +28,19 @@ func Parsers() []probe.Parser {
 		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parseEach(parsePrimary)},
 		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseEach(parseUpdateinfo)},
 		{Kind: "modules", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseEach(parseModules)},
+		{Kind: "apkindex", Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseEach(parseAPKFile)},
+		{Kind: "apk-repositories", Help: "/etc/apk/repositories: repositories", Parse: parseEach(func(in probe.Input) (any, error) {
+			list := []string{}
+			for _, r := range parseAPKRepos(string(in.Data), in.Name) {
+				list = append(list, r.id())
+			}
+			return list, nil
+		})},
+		{Kind: "pacman-db", Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parseEach(parsePacmanFile)},
+		{Kind: "snapd-state", Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: parseEach(func(in probe.Input) (any, error) {
+			rows, _, err := parseSnapState(in.Data)
+			return rows, err
+		})},
 	}
 }
 
@@ -168,4 +181,25 @@ func parseModules(in probe.Input) (any, error) {
 		return err
 	})
 	return m, err
+}
+
+func parseAPKFile(in probe.Input) (any, error) {
+	offers, signed, err := parseAPKIndex(goOn, bytes.NewReader(in.Data), nil)
+	return struct {
+		Signed   bool      `json:"signed"`
+		Packages []offered `json:"packages"`
+	}{signed, smallOffers(offers)}, err
+}
+
+func parsePacmanFile(in probe.Input) (any, error) {
+	offers, err := parsePacmanDB(goOn, bytes.NewReader(in.Data), nil)
+	return smallOffers(offers), err
+}
+
+func smallOffers(list []smallOffer) []offered {
+	out := []offered{}
+	for _, o := range list {
+		out = append(out, offered{Name: o.name, Version: o.version, Arch: o.arch})
+	}
+	return out
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"atalaya/agent/probe"
@@ -41,6 +42,10 @@ func New(cfg Config) probe.Probe {
 	return &patches{cfg: cfg, managers: []*kept{
 		{manager: &apt{indexes: make(map[string]*index)}},
 		{manager: &rpmManager{installed: cfg.InstalledRPMs}},
+		{manager: &apkManager{}},
+		{manager: &pacmanManager{}},
+		{manager: snapManager{}},
+		{manager: flatpakManager{}},
 	}}
 }
 
@@ -72,7 +77,8 @@ func (*patches) Info() probe.Info {
 		Watch: []string{"/var/lib/dpkg", "/var/lib/apt/lists", "/var/lib/apt/lists/partial",
 			"/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/run/reboot-required", "/boot",
 			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/etc/dnf", "/etc/yum.repos.d", "/var/cache/dnf", "/var/cache/libdnf5",
-			"/etc/zypp/repos.d", "/var/cache/zypp/raw"},
+			"/etc/zypp/repos.d", "/var/cache/zypp/raw",
+			"/lib/apk/db", "/etc/apk", "/var/cache/apk", "/var/lib/pacman/local", "/var/lib/pacman/sync"},
 		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/lib/rpm/.rpm.lock",
 			"/usr/lib/sysimage/rpm/.rpm.lock"},
 	}
@@ -95,7 +101,7 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		}
 		found = append(found, k.last)
 	}
-	if len(found) == 0 {
+	if !slices.ContainsFunc(found, func(f *finding) bool { return f.unjudged == "" }) {
 		return p.unsupported(h, r)
 	}
 	for _, f := range found {
@@ -106,6 +112,9 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		}
 		if err := errors.Join(f.problems...); err != nil {
 			r.Problem(facts.Patches, err)
+		}
+		if f.remark != "" {
+			r.Remark(facts.Patches, f.remark)
 		}
 		if f.sourcesProblem != nil {
 			r.Problem(facts.Repositories, f.sourcesProblem)

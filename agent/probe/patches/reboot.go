@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/patches/restart"
 )
 
 // reboot judges whether the machine runs older code than is installed. required is nil
@@ -28,6 +29,10 @@ func reboot(h *probe.Host, found []*finding) (required *bool, reasons []string) 
 		if reason != "" {
 			reasons = append(reasons, reason)
 		}
+	}
+	reasons = append(reasons, staleCore(h)...)
+	if reason := microcodeBehind(h); reason != "" {
+		reasons = append(reasons, reason)
 	}
 	for _, f := range found {
 		if f.rebootReasons != nil {
@@ -122,6 +127,34 @@ func kernelRebuilt(h *probe.Host, sys *system) []string {
 	}
 	return []string{fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)}
 }
+
+// staleCore names programs that are not started again while the system runs, if they
+// run on replaced files: systemd as process 1, and the message bus, whose restart ends
+// sessions.
+func staleCore(h *probe.Host) (reasons []string) {
+	const bus = "/sys/fs/cgroup/system.slice/"
+	for _, x := range []struct{ name, pids string }{
+		{"process 1", "1"},
+		{"dbus", h.ReadString(bus+"dbus.service/cgroup.procs") + " " + h.ReadString(bus+"dbus-broker.service/cgroup.procs")},
+	} {
+		var stale []string
+		for pid := range strings.FieldsSeq(x.pids) {
+			n, err := strconv.Atoi(pid)
+			if err != nil {
+				continue
+			}
+			files, _ := restart.Stale(h, n) // ended, or not ours to see
+			stale = append(stale, files...)
+		}
+		if stale = filter(stale, func(string) bool { return true }); len(stale) > 0 {
+			reasons = append(reasons, x.name+" runs on replaced files: "+strings.Join(stale[:min(len(stale), maxNamed)], ", "))
+		}
+	}
+	return reasons
+}
+
+// maxNamed bounds the files named in a reason.
+const maxNamed = 5
 
 // bootTime is when the system was started, zero where that is not told.
 func bootTime(h *probe.Host) time.Time {

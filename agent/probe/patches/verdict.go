@@ -16,6 +16,8 @@ type finding struct {
 	repositories   []facts.Row
 	indexes        []*indexState
 	problems       []error // what is missing for a verdict
+	unjudged       string  // what the verdict does not cover, "" in most
+	remark         string  // what is not known of complete rows
 	sourcesProblem error   // what is missing among the configured sources
 	// rebootReasons tells what the manager knows beyond the kernel and the programs
 	// that run; nil: nothing.
@@ -64,19 +66,30 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 		}
 	}
 	end := supportEnd(h, found)
+	row.Reason = unjudged(found)
 	switch {
 	case len(doubts) > 0:
-		row.Verdict, row.Reason = facts.VerdictUnknown, joined(doubts...)
+		row.Verdict, row.Reason = facts.VerdictUnknown, joined(append(doubts, row.Reason)...)
 	case row.Pending > 0:
-		row.Verdict, row.Reason = facts.VerdictPending, end
+		row.Verdict, row.Reason = facts.VerdictPending, joined(end, row.Reason)
 	case waiting > 0:
-		row.Verdict, row.Reason = facts.VerdictPending, joined(fmt.Sprintf("%d updates are held back or pinned", waiting), end)
+		row.Verdict, row.Reason = facts.VerdictPending, joined(fmt.Sprintf("%d updates are held back or pinned", waiting), end, row.Reason)
 	case end != "":
-		row.Verdict, row.Reason = facts.VerdictUnknown, end
+		row.Verdict, row.Reason = facts.VerdictUnknown, joined(end, row.Reason)
 	default:
 		row.Verdict = facts.VerdictCurrent
 	}
 	return row
+}
+
+// unjudged words what the verdict does not cover.
+func unjudged(found []*finding) string {
+	for _, f := range found {
+		if f.unjudged != "" {
+			return "without " + f.unjudged + ", whose updates files do not tell"
+		}
+	}
+	return ""
 }
 
 // count fills in how many updates wait, and returns how many are kept from it.
@@ -104,6 +117,9 @@ func (p *patches) freshness(h *probe.Host, found []*finding) (oldest time.Time, 
 	var name string
 	for _, f := range found {
 		for _, x := range f.indexes {
+			if f.unjudged != "" {
+				break
+			}
 			row := x.row(h)
 			if until := row.ValidUntil.Time(); !until.IsZero() && until.Before(now) {
 				doubts = append(doubts, fmt.Sprintf("index of %q was valid until %s", row.Repository, until.Format(time.DateTime)))
@@ -112,18 +128,16 @@ func (p *patches) freshness(h *probe.Host, found []*finding) (oldest time.Time, 
 			if at.IsZero() {
 				continue // missing: named as a problem
 			}
+			if ahead := at.Sub(now); ahead > clockTolerance {
+				doubts = append(doubts, fmt.Sprintf("index of %q is dated %s ahead: the clock is wrong", row.Repository, days(ahead)))
+			}
 			if oldest.IsZero() || at.Before(oldest) {
 				oldest, name = at, row.Repository
 			}
 		}
 	}
-	age := now.Sub(oldest)
-	switch {
-	case oldest.IsZero():
-	case age > p.cfg.IndexMaxAge:
+	if age := now.Sub(oldest); !oldest.IsZero() && age > p.cfg.IndexMaxAge {
 		doubts = append(doubts, fmt.Sprintf("index of %q is %s old, limit %s", name, days(age), days(p.cfg.IndexMaxAge)))
-	case age < -clockTolerance:
-		doubts = append(doubts, fmt.Sprintf("index of %q is dated %s ahead: the clock is wrong", name, days(-age)))
 	}
 	return oldest, doubts
 }
