@@ -135,51 +135,78 @@ func (z *lz4Reader) block(stored bool) error {
 	return err
 }
 
-// lz4Block appends the inflated block to dst, which never grows beyond limit.
+// lz4Block appends the inflated block to dst, which never grows beyond limit; dst has
+// room for it. Most literals and matches are short: they are copied in whole words,
+// beyond their end, where what follows writes over it.
 func lz4Block(dst, src []byte, limit int) ([]byte, error) {
-	for len(src) > 0 {
-		token := src[0]
-		src = src[1:]
-		n, rest, ok := lz4Length(int(token>>4), src)
-		if !ok || n > len(rest) || len(dst)+n > limit {
-			return dst, errLZ4
+	d, s, ok := len(dst), 0, true
+	buf := dst[:limit]
+	for s < len(src) {
+		token := src[s]
+		s++
+		n := int(token >> 4)
+		if n < 15 && s+16 <= len(src) && d+16 <= limit {
+			copyWords(buf[d:d+16], src[s:s+16])
+		} else {
+			if n, s, ok = lz4Length(n, src, s); !ok || n > len(src)-s || n > limit-d {
+				return buf[:d], errLZ4
+			}
+			copy(buf[d:], src[s:s+n])
 		}
-		dst, src = append(dst, rest[:n]...), rest[n:]
-		if len(src) == 0 {
-			return dst, nil // the last sequence is literals only
+		d, s = d+n, s+n
+		if s == len(src) {
+			return buf[:d], nil // the last sequence is literals only
 		}
-		if len(src) < 2 {
-			return dst, errLZ4
+		if len(src)-s < 2 {
+			return buf[:d], errLZ4
 		}
-		offset := int(binary.LittleEndian.Uint16(src))
-		n, src, ok = lz4Length(int(token&15), src[2:])
+		offset := int(binary.LittleEndian.Uint16(src[s:]))
+		n, s, ok = lz4Length(int(token&15), src, s+2)
 		n += 4 // the shortest match
-		if !ok || offset == 0 || offset > len(dst) || len(dst)+n > limit {
-			return dst, errLZ4
+		if !ok || offset == 0 || offset > d || n > limit-d {
+			return buf[:d], errLZ4
 		}
-		for n > 0 { // a match may run into what it writes
-			from := len(dst) - offset
-			part := min(n, offset)
-			dst = append(dst, dst[from:from+part]...)
-			n -= part
-		}
+		lz4Match(buf, d, offset, n)
+		d += n
 	}
-	return dst, errLZ4
+	return buf[:d], errLZ4
+}
+
+// copyWords copies 16 bytes.
+func copyWords(to, from []byte) {
+	binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+	binary.LittleEndian.PutUint64(to[8:], binary.LittleEndian.Uint64(from[8:]))
+}
+
+// lz4Match copies n bytes to d from offset bytes before. A match may run into what it
+// writes: a distance of a word or more is far enough to copy in words.
+func lz4Match(buf []byte, d, offset, n int) {
+	from := d - offset
+	if n <= 32 && offset >= 16 && d+32 <= len(buf) {
+		copyWords(buf[d:d+16], buf[from:from+16])
+		copyWords(buf[d+16:d+32], buf[from+16:from+32])
+		return
+	}
+	for n > 0 {
+		done := copy(buf[d:d+min(n, d-from)], buf[from:d])
+		d, n = d+done, n-done
+	}
 }
 
 // lz4Length reads a length of which n is the part in the token: 15 says that further
-// bytes follow, up to one below 255.
-func lz4Length(n int, src []byte) (int, []byte, bool) {
+// bytes follow at src[s:], up to one below 255. It returns where they end.
+func lz4Length(n int, src []byte, s int) (length, end int, ok bool) {
 	if n < 15 {
-		return n, src, true
+		return n, s, true
 	}
-	for i, b := range src {
-		n += int(b)
-		if b < 255 {
-			return n, src[i+1:], true
+	for s < len(src) {
+		b := src[s]
+		s++
+		if n += int(b); b < 255 {
+			return n, s, true
 		}
 	}
-	return 0, nil, false
+	return 0, s, false
 }
 
 func grow(b []byte, n int) []byte {

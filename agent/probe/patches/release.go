@@ -233,6 +233,10 @@ func (e evidence) confirmed() time.Time {
 	return bound
 }
 
+// runTime is longer than apt takes for one update: files that the same run confirmed
+// differ by less.
+const runTime = time.Hour
+
 // confirmed gathers the evidence about this file. A doubt is what the last run of apt
 // did not do.
 func (r *release) confirmed(h *probe.Host) (at time.Time, doubt string) {
@@ -247,7 +251,7 @@ func (r *release) confirmed(h *probe.Host) (at time.Time, doubt string) {
 			e.lock = changeTime(info)
 		}
 	}
-	if !e.changed.IsZero() && e.changed.Before(e.partial) {
+	if !e.changed.IsZero() && e.changed.Add(runTime).Before(e.partial) {
 		doubt = "the last run of apt's update did not confirm it"
 	}
 	return e.confirmed(), doubt

@@ -37,7 +37,7 @@ type restart struct {
 
 	seen   []int // processes looked at, sorted
 	stale  []int // those of them that run on deleted files
-	denied bool  // some could not be looked at
+	denied int   // those that could not be looked at
 	skips  int   // readings since the last complete one
 }
 
@@ -76,15 +76,20 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 			return err
 		}
 		files, err := p.scan.stale(h, pid)
-		p.denied = p.denied || errors.Is(err, fs.ErrPermission)
+		if errors.Is(err, fs.ErrPermission) {
+			p.denied++
+		}
 		if len(files) > 0 { // any other error: it has ended meanwhile
 			stale = append(stale, pid)
 			addProcess(h, found, pid, files)
 		}
 	}
 	p.seen, p.stale = pids, stale
-	if p.denied {
+	switch {
+	case p.denied*fewDenied > len(pids):
 		problem = errors.Join(problem, fmt.Errorf("processes of other users: %w", fs.ErrPermission))
+	case p.denied > 0:
+		r.Remark(facts.RestartNeeded, "some processes cannot be looked at: they are protected")
 	}
 	p.owners.resolve(ctx, h, found)
 	for _, name := range slices.Sorted(maps.Keys(found)) {
@@ -96,7 +101,7 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 // due returns the processes whose mappings must be read.
 func (p *restart) due(h *probe.Host, pids []int) []int {
 	if p.skips++; p.seen == nil || p.skips > maxSkips || p.scan.changed(h) {
-		p.skips, p.denied = 0, false
+		p.skips, p.denied = 0, 0
 		p.scan.files = make(map[string]probe.Stamp)
 		return pids
 	}
@@ -134,6 +139,10 @@ func addProcess(h *probe.Host, found map[string]*facts.RestartRow, pid int, file
 		old.Files = old.Files[:maxFiles]
 	}
 }
+
+// fewDenied: fewer than one in ten are single protected processes, as the first of some
+// containers; more mean that the agent lacks the rights.
+const fewDenied = 10
 
 // maxFiles bounds the files named in one row: a desktop program maps some 400.
 const maxFiles = 64
