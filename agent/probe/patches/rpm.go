@@ -200,12 +200,13 @@ func (out *rpmReading) update(p *facts.PackageRow, offers []*rpmOffer) *facts.Pa
 	best, kept := out.candidate(p, offers)
 	row := &facts.PatchRow{Name: p.Name, Arch: p.Arch, Installed: p.Version, Source: "rpm", State: statePending}
 	switch {
-	case best != nil && out.flavour.vendors && otherVendor(p.Vendor, best.Vendor):
-		row.State, row.Reason = stateHeld, fmt.Sprintf("from another vendor, %s", best.Vendor)
 	case best != nil:
-	case kept != nil:
+	case kept != nil && kept.kept != "":
 		best = kept
 		row.State, row.Reason = statePinned, kept.kept
+	case kept != nil:
+		best = kept
+		row.State, row.Reason = stateHeld, fmt.Sprintf("from another vendor, %s", kept.Vendor)
 	default:
 		return nil
 	}
@@ -228,7 +229,7 @@ func (out *rpmReading) candidate(p *facts.PackageRow, offers []*rpmOffer) (best,
 			continue
 		}
 		switch {
-		case o.kept != "":
+		case o.kept != "" || out.flavour.vendors && otherVendor(p.Vendor, o.Vendor):
 			if rpmNewer(o.Version, p.Version) && (kept == nil || rpmNewer(o.Version, kept.Version)) {
 				kept = o
 			}

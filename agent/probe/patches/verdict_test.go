@@ -176,7 +176,7 @@ func rpmLines(t *testing.T, text string) (rows []*facts.PackageRow) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, &facts.PackageRow{Name: f[0], Version: f[1], Arch: f[2], Source: "rpm", InstalledAt: facts.Time(at * 1000)})
+		rows = append(rows, &facts.PackageRow{Vendor: "openSUSE", Name: f[0], Version: f[1], Arch: f[2], Source: "rpm", InstalledAt: facts.Time(at * 1000)})
 	}
 	return rows
 }
