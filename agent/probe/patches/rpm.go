@@ -27,8 +27,9 @@ var rpmDatabases = []string{
 	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/Packages.db",
 }
 
+// found leaves out systems of dpkg, where rpm and dnf are tools for other machines.
 func (m *rpmManager) found(h *probe.Host) bool {
-	return m.installed != nil && anyThere(h, rpmDatabases) && m.flavour(h) != nil
+	return m.installed != nil && anyThere(h, rpmDatabases) && m.flavour(h) != nil && !anyThere(h, []string{statusFile})
 }
 
 func anyThere(h *probe.Host, names []string) bool {
