@@ -14,7 +14,7 @@ import (
 // patches: families do not know each other. It has a reader of its own, which reads the
 // database again only when that has changed.
 func installedRPMs() func(context.Context, *probe.Host) ([]*facts.PackageRow, error) {
-	reader := packages.New()
+	reader := packages.NewSystem("rpm")
 	return func(ctx context.Context, h *probe.Host) ([]*facts.PackageRow, error) {
 		res := probe.RunOnce(ctx, h, reader)
 		var rows []*facts.PackageRow

@@ -46,6 +46,7 @@ func InventoryProbes(c Config, sections ...facts.ID) []probe.Probe {
 		firewall.New(),
 		timesync.New(),
 		packages.New(),
+		packages.NewContainers(),
 		patches.New(patches.Config{IndexMaxAge: c.IndexMaxAge, InstalledRPMs: installedRPMs()}),
 		restart.New(),
 		services.New(),

@@ -25,7 +25,9 @@ import (
 // live machine. A Host is safe for concurrent use.
 type Host struct {
 	root string // "" for the live machine
-	now  func() time.Time
+	// beneath has the kernel see to it that nothing leads out of root.
+	beneath bool
+	now     func() time.Time
 	// maxBytes bounds one ReadFile.
 	maxBytes int64
 	// bytes counts what was read of files and programs, for the cost ledger.
@@ -56,6 +58,19 @@ func RootHost(dir string) *Host {
 	h := LiveHost()
 	h.root = filepath.Clean(dir)
 	return h
+}
+
+// Within is the machine whose files lie below a folder of this one: a container's root.
+// Its files are hostile: what is opened there is found by the kernel inside the folder,
+// whatever changes meanwhile.
+func (h *Host) Within(dir string) (*Host, error) {
+	p, err := h.Path(dir)
+	if err != nil {
+		return nil, err
+	}
+	own := *h
+	own.root, own.beneath = p, true
+	return &own, nil
 }
 
 // forProbe returns a host with the limits of one probe and a byte counter of its own.
@@ -173,7 +188,12 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := openFile(p)
+	var f *os.File
+	if h.beneath {
+		f, err = openBeneath(h.root, p)
+	} else {
+		f, err = openFile(p)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

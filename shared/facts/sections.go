@@ -72,6 +72,8 @@ const (
 	Mounts           ID = 39
 	Swaps            ID = 40
 	Pools            ID = 41
+
+	ContainerPackages ID = 42
 )
 
 // Section describes one kind of facts.
@@ -149,6 +151,7 @@ var sections = []Section{
 	{ID: Mounts, Name: "mounts", Doc: "mount points of the kernel and of fstab", New: func() Row { return new(MountRow) }},
 	{ID: Swaps, Name: "swaps", Doc: "swap areas", New: func() Row { return new(SwapRow) }},
 	{ID: Pools, Name: "pools", Doc: "pools of disks that hold file systems", New: func() Row { return new(PoolRow) }},
+	{ID: ContainerPackages, Name: "container_packages", Doc: "installed software packages inside the running containers", New: func() Row { return new(ContainerPackageRow) }},
 }
 
 // Sections returns all sections in order of their number.

@@ -55,6 +55,7 @@ type languages struct {
 	places   map[string]placed // by folder
 	rows     []facts.Row
 	complete bool // rows are all there is in the places
+	walked   []string
 }
 
 // placed is a folder with packages as it was when it was read.
@@ -66,7 +67,7 @@ type placed struct {
 // search lists all places again. If one is new, changed or gone, or if a system has
 // changed (owned), the packages are read again, of which the systems own some.
 func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system, owned bool) (changed bool, problem error) {
-	remote := remoteMounts(h)
+	remote := h.Remotes()
 	homes := homesOf(h, remote)
 	before := l.places
 	l.places = make(map[string]placed)
@@ -78,7 +79,7 @@ func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system
 			byPlace[place] = &all[i]
 		}
 	}
-	for _, top := range walkedPlaces {
+	for _, top := range l.walked {
 		s.walk(ctx, top, 0, all, byPlace)
 	}
 	problem = errors.Join(s.problem, ctx.Err())

@@ -97,18 +97,6 @@ func TestWhatASystemOwnsIsOneItem(t *testing.T) {
 	}
 }
 
-func TestRemoteFileSystemsAreNotSearched(t *testing.T) {
-	got, _ := languageRows(t, map[string]string{
-		"proc/self/mountinfo": "1 1 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:40 / /opt/share\\040d rw - nfs4 nas:/x rw\n3 1 0:41 / /home rw - autofs x rw\n",
-		"opt/share d/lib/python3.12/site-packages/requests-2.28.1.dist-info/METADATA": metadata,
-		"home/ann/.local/lib/python3.9/site-packages/requests-2.28.1.egg-info":        metadata,
-		"opt/share/node_modules/left-pad/package.json":                                packageJSON,
-	})
-	if len(got) != 1 || !strings.HasPrefix(got[0], "npm") {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestUnchangedLanguagesKeepTheRevision(t *testing.T) {
 	root := probetest.Tree(t, map[string]string{"usr/local/lib/python3.11/dist-packages/requests-2.28.1.dist-info/METADATA": metadata})
 	h, p := probe.RootHost(root), New().(*packages)

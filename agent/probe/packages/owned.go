@@ -59,13 +59,14 @@ func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.
 	var problem error
 	done := make(map[*facts.PackageRow]bool)
 	for round := range 3 {
-		left := baseNames(o.left())
-		if len(left) == 0 {
-			break
-		}
+		left := o.left()
+		bases := baseNames(left)
 		for _, r := range rows {
+			if left = slices.DeleteFunc(left, func(m string) bool { return o[m] }); len(left) == 0 {
+				return problem
+			}
 			row := r.(*facts.PackageRow)
-			if done[row] || round == 0 && !likely(row.Name) || round == 1 && !calledLike(row.Name, left) {
+			if done[row] || round == 0 && !likely(row.Name) || round == 1 && !calledLike(row.Name, bases) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -78,11 +79,11 @@ func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.
 	return problem
 }
 
-// calledLike reports whether the name of a package begins with one of the names: the
-// egg-info of Mercurial is in mercurial-common.
+// calledLike reports whether the name of a package, or a word of it, begins with one of
+// the names: the egg-info of Mercurial is in mercurial-common, that of perf in linux-perf.
 func calledLike(name string, bases []string) bool {
 	for _, b := range bases {
-		if strings.HasPrefix(name, b) {
+		if strings.HasPrefix(name, b) || strings.Contains(name, "-"+b) {
 			return true
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"atalaya/agent/probe"
@@ -25,7 +26,14 @@ import (
 // New returns the probe of installed packages. It keeps the rows of the last reading
 // of each database and gives them again while the database's files have not changed
 // (by time, size and inode), so that an unchanged host costs a few stat calls.
-func New() probe.Probe { return &packages{systems: systems()} }
+func New() probe.Probe {
+	return &packages{systems: systems(), languages: languages{walked: walkedPlaces}}
+}
+
+// NewSystem is New for one package system alone, by its name as in the rows.
+func NewSystem(name string) probe.Probe {
+	return &packages{systems: slices.DeleteFunc(systems(), func(s *system) bool { return s.name != name }), alone: true}
+}
 
 func systems() []*system {
 	return []*system{
@@ -33,6 +41,10 @@ func systems() []*system {
 		{name: "rpm", detect: rpmFound, read: readRPM},
 		{name: "apk", detect: apkFound, read: readAPK},
 		{name: "pacman", detect: pacmanFound, read: readPacman, owned: pacmanOwned},
+		{name: "portage", detect: portageFound, read: readPortage},
+		{name: "snap", detect: snapFound, read: readSnap},
+		{name: "flatpak", detect: flatpakFound, read: readFlatpak},
+		{name: "nix", detect: nixFound, read: readNix},
 	}
 }
 
@@ -43,6 +55,7 @@ const searchEvery = 10 * time.Minute
 type packages struct {
 	systems   []*system
 	languages languages
+	alone     bool // the languages are not asked for
 	searched  time.Time
 
 	rows     []facts.Row // of all systems, sorted; shared with reports, so never changed
@@ -126,7 +139,7 @@ func (*packages) Info() probe.Info {
 		Sections: []facts.ID{facts.Packages},
 		// Folders too: dpkg, apk and pacman replace their files by rename.
 		Watch: []string{"/var/lib/dpkg", "/var/lib/dpkg/status", "/var/lib/apt/extended_states",
-			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db", "/lib/apk/db/installed", "/var/lib/pacman/local"},
+			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db", "/lib/apk/db/installed", "/var/lib/pacman/local", "/var/lib/snapd/state.json", "/var/lib/flatpak/.changed"},
 		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock", "/lib/apk/db/lock"},
 	}
 }
@@ -150,7 +163,7 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		}
 		present = present || s.present
 	}
-	if search || changed {
+	if (search || changed) && !p.alone {
 		p.searched = now
 		read, err := p.languages.search(ctx, h, p.systems, changed)
 		changed = changed || read

@@ -14,6 +14,7 @@ func Parsers() []probe.Parser {
 		{Kind: "rpm", Help: "/var/lib/rpm: rpmdb.sqlite, Packages.db or Packages: packages", Parse: each(ParseRPM)},
 		{Kind: "apk", Help: "/lib/apk/db/installed: packages", Parse: each(ParseAPK)},
 		{Kind: "pacman", Help: "/var/lib/pacman/local/NAME/desc: packages", Parse: each(ParsePacman)},
+		{Kind: "snap", Help: "meta/snap.yaml: the package", Parse: each(ParseSnap)},
 		{Kind: "pip", Help: "METADATA or PKG-INFO of a Python distribution: the package", Parse: each(ParsePython)},
 		{Kind: "gem", Help: "an installed .gemspec: the package", Parse: each(ParseGemspec)},
 		{Kind: "npm", Help: "package.json of an installed package: the package", Parse: each(ParseNode)},

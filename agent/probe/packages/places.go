@@ -12,7 +12,7 @@ import (
 // scan finds the folders in which packages of languages lie.
 type scan struct {
 	host    *probe.Host
-	remote  []string // mount points that are not to be touched
+	remote  *probe.Remotes // is not to be touched
 	byStamp map[probe.Stamp]bool
 	walked  int
 	problem error
@@ -42,7 +42,7 @@ func (s *scan) find(patterns, homes []string) []string {
 }
 
 func (s *scan) take(place string) bool {
-	if isBelow(place, s.remote) {
+	if s.remote.Hold(place) {
 		return false
 	}
 	stamp := s.host.Stamp(place)
@@ -59,7 +59,7 @@ func (s *scan) take(place string) bool {
 
 // walk looks for places below a folder, without following links.
 func (s *scan) walk(ctx context.Context, dir string, depth int, all []language, found map[string]*language) {
-	if depth > maxWalkDepth || isBelow(dir, s.remote) || ctx.Err() != nil || s.problem != nil {
+	if depth > maxWalkDepth || s.remote.Hold(dir) || ctx.Err() != nil || s.problem != nil {
 		return
 	}
 	if s.walked++; s.walked > maxWalked {
@@ -89,55 +89,10 @@ func (s *scan) walk(ctx context.Context, dir string, depth int, all []language, 
 	}
 }
 
-// isBelow reports whether a path is one of the folders, or lies in one.
-func isBelow(p string, dirs []string) bool {
-	for _, dir := range dirs {
-		if p == dir || strings.HasPrefix(p, dir+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-// localTypes of file systems beginning with fuse that do not wait for somebody else.
-var localTypes = map[string]bool{"fuseblk": true, "fusectl": true}
-
-// remoteMounts are the mount points of file systems that may not answer: those of other
-// machines, of programs, and those that are mounted when they are touched.
-func remoteMounts(h *probe.Host) []string {
-	data, err := h.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for line := range strings.Lines(string(data)) {
-		head, tail, ok := strings.Cut(line, " - ")
-		f := strings.Fields(head)
-		kind, _, _ := strings.Cut(tail, " ")
-		if ok && len(f) >= 5 && isRemote(kind) {
-			out = append(out, unescapeMount(f[4]))
-		}
-	}
-	return out
-}
-
-func isRemote(kind string) bool {
-	switch kind {
-	case "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "ceph", "afs", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2", "autofs", "coda", "glusterfs", "virtiofs":
-		return true
-	}
-	return strings.HasPrefix(kind, "fuse") && !localTypes[kind]
-}
-
-// unescapeMount undoes the octal escapes of proc_pid_mountinfo(5).
-func unescapeMount(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
 // homesOf are the homes in which programs may lie: those in /home, and root's.
-func homesOf(h *probe.Host, remote []string) []string {
+func homesOf(h *probe.Host, remote *probe.Remotes) []string {
 	homes := []string{"/root"}
-	if isBelow("/home", remote) {
+	if remote.Hold("/home") {
 		return homes
 	}
 	entries, err := h.ReadDir("/home")
@@ -146,7 +101,7 @@ func homesOf(h *probe.Host, remote []string) []string {
 	}
 	for _, e := range entries {
 		home := path.Join("/home", e.Name())
-		if e.IsDir() && !isBelow(home, remote) && len(homes) < maxHomes {
+		if e.IsDir() && !remote.Hold(home) && len(homes) < maxHomes {
 			homes = append(homes, home)
 		}
 	}

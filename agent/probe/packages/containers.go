@@ -1,0 +1,283 @@
+package packages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// NewContainers returns the probe of the packages inside running containers, whatever
+// runtime runs them: it finds them by their control groups and reads their databases
+// through the root of one of their processes, which needs CAP_SYS_PTRACE. Like New it
+// keeps what it has read of a container and reads it again when that has changed; the
+// packages of languages when the container is new or its system's packages changed,
+// as containers are replaced rather than changed.
+func NewContainers() probe.Probe {
+	return &containers{known: make(map[string]*contained)}
+}
+
+type containers struct {
+	known    map[string]*contained
+	rows     []facts.Row
+	revision uint64
+}
+
+// contained is what the last reading of a container gave.
+type contained struct {
+	systems  []*system
+	rows     []facts.Row
+	complete bool
+}
+
+const (
+	// maxContainers bounds one host. A full Kubernetes node has 250 pods.
+	maxContainers = 1000
+	// maxGroups bounds the walk of control groups.
+	maxGroups = 20_000
+	// maxGroupDepth reaches kubepods.slice/kubepods-besteffort.slice/kubepods-pod.slice/cri.scope
+	// and what lies in a container that runs systemd or Docker.
+	maxGroupDepth = 10
+)
+
+// Info implements probe.Probe.
+func (*containers) Info() probe.Info {
+	return probe.Info{Name: "container_packages", Sections: []facts.ID{facts.ContainerPackages}}
+}
+
+// Collect implements probe.Probe.
+func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+	running, problem := runningContainers(ctx, h)
+	changed := len(running) != len(c.known)
+	now := make(map[string]*contained, len(running))
+	for _, id := range sortedKeys(running) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		one := c.known[id]
+		if one == nil {
+			one = new(contained)
+			changed = true
+		}
+		now[id] = one
+		read, err := one.look(ctx, h, id, running[id])
+		changed = changed || read
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("container %.12s: %w", id, err))
+		}
+	}
+	c.known = now
+	if changed || c.revision == 0 {
+		c.rows = nil
+		for _, one := range now {
+			c.rows = append(c.rows, one.rows...)
+		}
+		c.rows = facts.Sort(c.rows)
+		c.revision++
+	}
+	r.Whole(facts.ContainerPackages, c.revision, c.rows)
+	return problem
+}
+
+func containerSystems() []*system {
+	return slices.DeleteFunc(systems(), func(s *system) bool {
+		return s.name == "snap" || s.name == "flatpak"
+	})
+}
+
+// look reads the container's databases through the root of one of its processes, unless
+// nothing has changed since a complete reading.
+func (c *contained) look(ctx context.Context, h *probe.Host, id string, pid int) (changed bool, problem error) {
+	root := path.Join("/proc", strconv.Itoa(pid), "root")
+	if h.Stamp(root+"/.") == h.Stamp("/") {
+		return false, nil // it has no root of its own
+	}
+	inside, err := h.Within(root)
+	if err != nil {
+		return false, err
+	}
+	if _, err := inside.ReadDir("/"); err != nil {
+		return false, gone(err) // it has ended meanwhile
+	}
+	if c.complete && c.unchanged(inside) {
+		return false, nil
+	}
+	c.systems = containerSystems() // the rows of the former were given away
+	for _, s := range c.systems {
+		if _, err := s.look(ctx, inside); err != nil {
+			problem = errors.Join(problem, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	l := languages{walked: []string{"/opt", "/srv", "/app", "/usr/src"}}
+	_, err = l.search(ctx, inside, c.systems, true)
+	problem = errors.Join(problem, err)
+	c.complete = problem == nil
+	c.take(id, release(inside), l.rows)
+	return true, problem
+}
+
+func (c *contained) unchanged(inside *probe.Host) bool {
+	return !slices.ContainsFunc(c.systems, func(s *system) bool { return s.present && !unchanged(inside, s.found.seen) })
+}
+
+// take turns the rows of the systems and of the languages into those of the container.
+func (c *contained) take(id, os string, languages []facts.Row) {
+	all := languages
+	for _, s := range c.systems {
+		all = append(all, s.found.rows...)
+		s.found.rows, s.found.marks = nil, nil // told now
+	}
+	c.rows = make([]facts.Row, 0, len(all))
+	for _, r := range all {
+		p := r.(*facts.PackageRow)
+		c.rows = append(c.rows, &facts.ContainerPackageRow{
+			Container: id, Name: p.Name, Version: p.Version, Arch: p.Arch, Source: p.Source,
+			SourcePackage: p.SourcePackage, SourceVersion: p.SourceVersion, OS: os, Locations: p.Locations,
+		})
+	}
+}
+
+// release names the distribution of an image: "debian 12".
+func release(h *probe.Host) string {
+	data, err := h.ReadFile("/etc/os-release")
+	if err != nil {
+		data, err = h.ReadFile("/usr/lib/os-release")
+	}
+	if err != nil {
+		return ""
+	}
+	var id, version string
+	t := new(texts)
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(line, "=")
+		switch name {
+		case "ID":
+			id = text(t, unquote([]byte(value)))
+		case "VERSION_ID":
+			version = text(t, unquote([]byte(value)))
+		}
+	}
+	return strings.TrimSpace(id + " " + version)
+}
+
+// groupRoots are where control groups are mounted: version 2 or a mixed version 1, of
+// which any controller has all containers.
+var groupRoots = []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"}
+
+// runningContainers returns a process of each container, by the container's number.
+func runningContainers(ctx context.Context, h *probe.Host) (map[string]int, error) {
+	g := groups{host: h, found: make(map[string]int)}
+	for _, root := range groupRoots {
+		if exists(h, root) {
+			err := g.walk(ctx, root, 0)
+			return g.found, err
+		}
+	}
+	return g.found, fmt.Errorf("no control groups: %w", errors.ErrUnsupported)
+}
+
+type groups struct {
+	host  *probe.Host
+	found map[string]int
+	seen  int
+}
+
+func (g *groups) walk(ctx context.Context, dir string, depth int) error {
+	if err := ctx.Err(); err != nil || depth > maxGroupDepth {
+		return err
+	}
+	if g.seen++; g.seen > maxGroups || len(g.found) >= maxContainers {
+		return fmt.Errorf("more than %d control groups or %d containers", maxGroups, maxContainers)
+	}
+	d, err := g.host.OpenDir(dir)
+	if err != nil {
+		return gone(err)
+	}
+	defer d.Close()
+	var problem error
+	for name := range d.Names() {
+		if strings.Contains(name, ".") && !strings.HasSuffix(name, ".slice") && !strings.HasSuffix(name, ".scope") && !strings.HasSuffix(name, ".service") {
+			continue // one of the group's own files
+		}
+		if !strings.ContainsAny(name, ".") && strings.HasPrefix(name, "cgroup") {
+			continue
+		}
+		below := path.Join(dir, name)
+		id := containerID(name)
+		if id == "" {
+			problem = errors.Join(problem, g.walk(ctx, below, depth+1))
+			continue
+		}
+		pid, err := g.process(below, 0)
+		problem = errors.Join(problem, err)
+		if pid > 0 {
+			g.found[id] = pid
+		}
+	}
+	return problem
+}
+
+// process returns a process of a group or of those in it, 0 if there is none.
+func (g *groups) process(dir string, depth int) (int, error) {
+	data, err := g.host.ReadFile(path.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return 0, ignoreNoGroup(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
+			return pid, nil
+		}
+	}
+	if depth >= 3 {
+		return 0, nil
+	}
+	entries, err := g.host.ReadDir(dir)
+	if err != nil {
+		return 0, ignoreNoGroup(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if pid, err := g.process(path.Join(dir, e.Name()), depth+1); pid > 0 || err != nil {
+				return pid, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+// ignoreNoGroup makes no error of a group that has ended, nor of a group of threads,
+// whose processes cannot be listed (EOPNOTSUPP, see cgroups(7)).
+func ignoreNoGroup(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
+// containerID returns the number in the name of a container's group: 64 hexadecimal
+// digits alone, or with the runtime in front (docker-, libpod-, cri-containerd-, crio-)
+// and .scope behind. That of conmon, which watches over a container of Podman, is none.
+func containerID(name string) string {
+	name = strings.TrimSuffix(name, ".scope")
+	const digits = 64
+	if len(name) < digits || strings.Contains(name, "conmon") {
+		return ""
+	}
+	id := name[len(name)-digits:]
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return ""
+		}
+	}
+	if rest := name[:len(name)-digits]; rest != "" && !strings.HasSuffix(rest, "-") {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,74 @@
+package packages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"atalaya/agent/probe"
+)
+
+const flatpakDir = "/var/lib/flatpak"
+
+func flatpakFound(h *probe.Host) bool { return exists(h, flatpakDir) }
+
+// readFlatpak reads what is installed for all: app|runtime/ID/ARCH/BRANCH/active.
+func readFlatpak(_ context.Context, h *probe.Host) (got found, problem error) {
+	// flatpak touches .changed after each change.
+	got.seen = look(h, path.Join(flatpakDir, ".changed"), path.Join(flatpakDir, "app"), path.Join(flatpakDir, "runtime"))
+	t := new(texts)
+	for _, kind := range []string{"app", "runtime"} {
+		deploys, err := h.Glob(path.Join(flatpakDir, kind, "*/*/*/active/deploy"))
+		problem = errors.Join(problem, err)
+		for _, file := range deploys {
+			parts := strings.Split(strings.TrimPrefix(file, path.Join(flatpakDir, kind)+"/"), "/")
+			data, err := readHead(h, file)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				problem = errors.Join(problem, fmt.Errorf("flatpak %s: %w", parts[0], err))
+				continue
+			}
+			row := t.row()
+			row.Name, row.Arch, row.Source, row.Category = parts[0], t.same([]byte(parts[1])), "flatpak", kind
+			origin, version := parseDeploy(data)
+			row.Vendor, row.Version = text(t, origin), text(t, version)
+			if row.Version == "" {
+				row.Version = parts[2] // runtimes are known by their branch
+			}
+			got.rows = append(got.rows, row)
+		}
+	}
+	return got, problem
+}
+
+// parseDeploy takes the origin and the version of the application from a serialized
+// GVariant of type (ssasta{sv}): the origin is its first string; the version is in the
+// entry "appdata-version" of the dictionary, a string that begins at the next multiple
+// of eight after its key and is followed by a NUL and its type, s.
+// See flatpak_dir_new_deploy_data in flatpak's common/flatpak-dir.c.
+func parseDeploy(data []byte) (origin, version []byte) {
+	origin, _, ok := bytes.Cut(data, []byte{0})
+	if !ok {
+		return nil, nil
+	}
+	key := []byte("\x00appdata-version\x00")
+	at := bytes.Index(data, key)
+	if at < 0 {
+		return origin, nil
+	}
+	at = (at + len(key) + 7) &^ 7
+	if at >= len(data) {
+		return origin, nil
+	}
+	value, rest, ok := bytes.Cut(data[at:], []byte{0})
+	if !ok || !bytes.HasPrefix(rest, []byte("\x00s")) {
+		return origin, nil
+	}
+	return origin, value
+}

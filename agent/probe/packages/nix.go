@@ -1,0 +1,123 @@
+package packages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// nixProfiles are the environments of a host: what a person has installed, not all that
+// it needs.
+var nixProfiles = []string{"/nix/var/nix/profiles/default", "/nix/var/nix/profiles/per-user/*/profile", "/home/*/.local/state/nix/profiles/profile", "/root/.nix-profile"}
+
+func nixFound(h *probe.Host) bool { return exists(h, "/nix/var/nix/profiles") }
+
+func readNix(_ context.Context, h *probe.Host) (got found, problem error) {
+	t := new(texts)
+	byKey := make(map[string]*facts.PackageRow)
+	for _, pattern := range nixProfiles {
+		profiles, err := h.Glob(pattern)
+		problem = errors.Join(problem, err)
+		for _, p := range profiles {
+			got.seen = append(got.seen, look(h, p)...)
+			stores, err := nixManifest(h, p)
+			if err != nil {
+				problem = errors.Join(problem, fmt.Errorf("profile %s: %w", p, err))
+			}
+			for _, s := range stores {
+				if row := nixRow(s, t); row != nil {
+					got.rows = addLocated(got.rows, byKey, row, p)
+				}
+			}
+		}
+	}
+	return got, problem
+}
+
+// nixStore finds store paths in the manifest that nix-env writes, a Nix expression.
+var nixStore = regexp.MustCompile(`outPath = "(/nix/store/[^"/]+)"`)
+
+// nixManifest returns the store paths in a profile.
+func nixManifest(h *probe.Host, profile string) ([]string, error) {
+	data, err := readHead(h, path.Join(profile, "manifest.json"))
+	if err == nil {
+		return parseNixJSON(data)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	data, err = readHead(h, path.Join(profile, "manifest.nix"))
+	if err != nil {
+		return nil, gone(err)
+	}
+	return parseNixExpression(data), nil
+}
+
+func parseNixExpression(data []byte) []string {
+	var out []string
+	for _, m := range nixStore.FindAllSubmatch(data, -1) {
+		out = append(out, string(m[1]))
+	}
+	return out
+}
+
+// parseNixJSON reads versions 1 to 3, whose elements are a list or a map.
+func parseNixJSON(data []byte) ([]string, error) {
+	type element struct {
+		Active     *bool    `json:"active"`
+		StorePaths []string `json:"storePaths"`
+	}
+	var m struct {
+		Elements json.RawMessage `json:"elements"`
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("manifest.json: %w", err)
+	}
+	var list []element
+	var byName map[string]element
+	if json.Unmarshal(m.Elements, &list) != nil {
+		if err := json.Unmarshal(m.Elements, &byName); err != nil {
+			return nil, fmt.Errorf("manifest.json: %w", err)
+		}
+		for _, name := range sortedKeys(byName) {
+			list = append(list, byName[name])
+		}
+	}
+	var out []string
+	for _, e := range list {
+		if e.Active == nil || *e.Active {
+			out = append(out, e.StorePaths...)
+		}
+	}
+	return out, nil
+}
+
+// nixRow takes /nix/store/HASH-name-version apart; outputs other than the first have
+// their name behind the version.
+func nixRow(store string, t *texts) *facts.PackageRow {
+	_, rest, ok := strings.Cut(path.Base(store), "-")
+	if !ok || !strings.HasPrefix(store, "/nix/store/") {
+		return nil
+	}
+	row := t.row()
+	row.Source, row.Name, row.Version = "nix", rest, ""
+	for i := 0; i+1 < len(rest); i++ { // the version begins with the first part that is no word
+		if rest[i] == '-' && '0' <= rest[i+1] && rest[i+1] <= '9' {
+			row.Name, row.Version = rest[:i], rest[i+1:]
+			break
+		}
+	}
+	row.Name, row.Version = text(t, []byte(row.Name)), text(t, []byte(row.Version))
+	if row.Name == "" || row.Version == "" {
+		return nil
+	}
+	return row
+}
