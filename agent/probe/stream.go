@@ -92,6 +92,9 @@ func (h *Host) OpenAt(name string) (*Random, error) {
 	return &Random{f: f, host: h, size: size}, nil
 }
 
+// Name is where the file lies on this machine.
+func (r *Random) Name() string { return r.f.Name() }
+
 // Size is the size that the file had when it was opened.
 func (r *Random) Size() int64 { return r.size }
 

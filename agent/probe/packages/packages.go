@@ -1,13 +1,18 @@
-// Package packages lists installed software from the databases of the package
-// systems dpkg, apk and pacman, and from rpm's own program where an rpm database
-// exists. Several systems on one host are merged. It never takes a lock.
+// Package packages lists installed software: from the databases of dpkg, rpm, apk,
+// pacman, portage, snap, flatpak and Nix profiles; from the folders of Python, Ruby and
+// Node.js; and what running Go programs and Java archives are built of. Several systems
+// on one host are merged. It runs no program and takes no lock.
+//
+// What a system owns is one item: a distribution of Python that a deb brought is that
+// deb, and not listed again. The distribution patches it without a change of the
+// upstream version, so its advisories count and not those of the language.
 //
 // A database that is cut, filled with NUL bytes or not readable gives its rows with a
 // reason, so that the section is partial: fewer rows never look complete.
 //
 // Formats: deb822(5) and dpkg's status file, apk-tools' installed database
 // (https://wiki.alpinelinux.org/wiki/Apk_spec), pacman's local database
-// (libalpm be_local.c).
+// (libalpm be_local.c); the others stand with their readers.
 package packages
 
 import (
@@ -55,6 +60,7 @@ const searchEvery = 10 * time.Minute
 type packages struct {
 	systems   []*system
 	languages languages
+	programs  programs
 	alone     bool // the languages are not asked for
 	searched  time.Time
 
@@ -170,9 +176,14 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		if err != nil {
 			problem = errors.Join(problem, fmt.Errorf("languages: %w", err))
 		}
+		read, err = p.programs.search(ctx, h)
+		changed = changed || read
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("running programs: %w", err))
+		}
 	}
 	switch {
-	case !present && len(p.languages.rows) == 0:
+	case !present && len(p.languages.rows) == 0 && len(p.programs.files) == 0:
 		p.rows, p.complete = nil, false
 		return fmt.Errorf("no package database was found: %w", errors.ErrUnsupported)
 	case changed || !p.complete:
@@ -196,7 +207,7 @@ func (p *packages) join() {
 	for _, s := range p.systems {
 		rows = append(rows, s.found.rows...)
 	}
-	rows = append(rows, p.languages.rows...)
+	rows = append(append(rows, p.languages.rows...), p.programs.list()...)
 	p.rows = facts.Sort(rows)
 	p.revision++
 }

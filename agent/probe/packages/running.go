@@ -1,0 +1,170 @@
+package packages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"atalaya/agent/probe"
+	"atalaya/shared/facts"
+)
+
+// programs finds what running programs are built of: the modules in Go programs, and the
+// archives that Java has open. What it has found of a file stays while the file does not
+// change, also when the program has ended: programs that come and go are no news.
+//
+// Files in the folders of the operating system are left to its packages, and so are the
+// programs inside containers, whose files are not those of this host.
+type programs struct {
+	files map[string]program // by path
+}
+
+// program is a program or archive as it was when it was read.
+type program struct {
+	stamp probe.Stamp
+	rows  []*facts.PackageRow
+}
+
+const (
+	// maxPrograms bounds the files that are kept.
+	maxPrograms = 1000
+	// maxProcesses bounds a walk of /proc, of 2 us for each.
+	maxProcesses = 50_000
+	// maxOpen bounds the open files of one process that are looked at.
+	maxOpen = 5000
+)
+
+// search reads the files of programs that are new or changed.
+func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool, problem error) {
+	dir, err := h.OpenDir("/proc")
+	if err != nil {
+		return false, gone(err)
+	}
+	defer dir.Close()
+	if p.files == nil {
+		p.files = make(map[string]program)
+	}
+	for name, was := range p.files {
+		if h.Stamp(name) != was.stamp {
+			delete(p.files, name)
+			changed = true
+		}
+	}
+	seen, processes := make(map[string]bool), 0
+	for name := range dir.Names() {
+		if name[0] < '1' || name[0] > '9' {
+			continue
+		}
+		if processes++; processes > maxProcesses || ctx.Err() != nil {
+			return changed, errors.Join(ctx.Err(), fmt.Errorf("more than %d processes", maxProcesses))
+		}
+		exe, err := h.Readlink(path.Join("/proc", name, "exe"))
+		if err != nil || !path.IsAbs(exe) {
+			continue // of the kernel, ended, or somebody else's that the agent may not look at
+		}
+		if base := path.Base(exe); base == "java" {
+			read, err := p.archives(ctx, h, path.Join("/proc", name, "fd"))
+			changed, problem = changed || read, errors.Join(problem, err)
+		}
+		if seen[exe] {
+			continue
+		}
+		seen[exe] = true
+		link := path.Join("/proc", name, "exe")
+		if h.Live() && h.Stamp(link) != h.Stamp(exe) {
+			continue // in a container, or replaced since it was started
+		}
+		read, err := p.take(h, exe, readGo)
+		changed, problem = changed || read, errors.Join(problem, err)
+	}
+	return changed, problem
+}
+
+// archives reads the jars that a process has open.
+func (p *programs) archives(ctx context.Context, h *probe.Host, fds string) (changed bool, problem error) {
+	dir, err := h.OpenDir(fds)
+	if err != nil {
+		return false, nil // ended, or not ours to look at
+	}
+	defer dir.Close()
+	n := 0
+	for fd := range dir.Names() {
+		if n++; n > maxOpen || ctx.Err() != nil {
+			break
+		}
+		link := path.Join(fds, fd)
+		file, err := h.Readlink(link)
+		if err != nil || !strings.HasSuffix(file, ".jar") && !strings.HasSuffix(file, ".war") {
+			continue
+		}
+		if h.Live() && h.Stamp(link) != h.Stamp(file) {
+			continue
+		}
+		read, err := p.take(h, file, readJar)
+		changed, problem = changed || read, errors.Join(problem, err)
+	}
+	return changed, problem
+}
+
+// systemFolders hold files that packages of the operating system bring.
+var systemFolders = []string{"/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/usr/share/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/snap/", "/nix/store/"}
+
+// take reads a file that is not known yet.
+func (p *programs) take(h *probe.Host, name string, read func(*probe.Random) ([]*facts.PackageRow, error)) (changed bool, err error) {
+	for _, dir := range systemFolders {
+		if strings.HasPrefix(name, dir) {
+			return false, nil
+		}
+	}
+	if _, ok := p.files[name]; ok {
+		return false, nil
+	}
+	if len(p.files) >= maxPrograms {
+		return false, fmt.Errorf("more than %d programs and archives", maxPrograms)
+	}
+	stamp := h.Stamp(name)
+	f, err := h.OpenAt(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return false, err
+		}
+		return false, nil // gone, or no file
+	}
+	defer f.Close()
+	rows, err := read(f)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	p.files[name] = program{stamp, rows}
+	return len(rows) > 0, err
+}
+
+// list returns what all files are built of, one row for each version.
+func (p *programs) list() []facts.Row {
+	var out []facts.Row
+	byKey := make(map[string]*facts.PackageRow)
+	for _, name := range sortedKeys(p.files) {
+		for _, row := range p.files[name].rows {
+			own := *row
+			out = addLocated(out, byKey, &own, name)
+		}
+	}
+	return out
+}
+
+// versionOf cuts the version off the name of an archive: log4j-core-2.17.1.jar.
+func versionOf(file string) (name, version string) {
+	base := strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".jar"), ".war")
+	for i := 1; i+1 < len(base); i++ {
+		if base[i] == '-' {
+			if _, err := strconv.Atoi(base[i+1 : i+2]); err == nil {
+				return base[:i], base[i+1:]
+			}
+		}
+	}
+	return base, ""
+}

@@ -1,0 +1,146 @@
+package packages
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+// archive makes a jar of names and contents, in turn. A name that ends in .jar is stored.
+func archive(t testing.TB, files ...string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		method := zip.Deflate
+		if strings.HasSuffix(files[i], ".jar") {
+			method = zip.Store
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{Name: files[i], Method: method})
+		if err == nil {
+			_, err = w.Write([]byte(files[i+1]))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func fatJar(t testing.TB) string {
+	inner := archive(t, "META-INF/maven/org.apache.logging.log4j/log4j-core/pom.properties", "#x\nversion=2.14.1\r\ngroupId=org.apache.logging.log4j\nartifactId=log4j-core\n")
+	osgi := archive(t, "META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\nBundle-SymbolicName: com.sun.mail;singleton:=true\r\nBundle-Version: 1.6.2\r\n\r\n")
+	return archive(t, "META-INF/MANIFEST.MF", "Implementation-Title: shop\nImplementation-Version: 4.2\n",
+		"BOOT-INF/lib/log4j-core-2.14.1.jar", inner, "BOOT-INF/lib/mail.jar", osgi,
+		"BOOT-INF/lib/guava-31.1-jre.jar", archive(t, "x", "y"), "BOOT-INF/lib/broken-1.0.jar", "PK")
+}
+
+func TestArchivesOfRunningJava(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{
+		"opt/shop/shop.jar":          fatJar(t),
+		"opt/jdk/bin/java":           "x",
+		"usr/share/java/commons.jar": fatJar(t),
+		"proc/42/fd/keep":            "",
+		"lib/apk/db/installed":       "P:musl\nV:1\n\n",
+	})
+	for link, target := range map[string]string{
+		"/proc/42/exe": "/opt/jdk/bin/java", "/proc/42/fd/3": "/opt/shop/shop.jar", "/proc/42/fd/4": "/usr/share/java/commons.jar", "/proc/42/fd/5": "/opt/gone.jar",
+	} {
+		if err := os.Symlink(target, root+link); err != nil {
+			t.Skip(err)
+		}
+	}
+	r := probetest.Sections(probe.RootHost(root), New())["packages"]
+	var got []string
+	for _, row := range r.Rows {
+		if p := row.(*facts.PackageRow); p.Source == "maven" {
+			got = append(got, fmt.Sprint(p.Name, " ", p.Version, " ", p.Locations))
+		}
+	}
+	at := " [/opt/shop/shop.jar]"
+	want := []string{"broken 1.0" + at, "com.sun.mail 1.6.2" + at, "guava 31.1-jre" + at, "org.apache.logging.log4j:log4j-core 2.14.1" + at, "shop 4.2" + at}
+	if !reflect.DeepEqual(got, want) || r.Status != facts.StatusPartial || !strings.Contains(r.Reason, "broken-1.0.jar") {
+		t.Errorf("%s %s\n%s", r.Status, r.Reason, strings.Join(got, "\n"))
+	}
+}
+
+func TestModulesOfAGoProgram(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Skip(err)
+	}
+	f, err := probe.LiveHost().OpenAt(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if runtime.GOOS != "linux" {
+		t.Skip("programs are ELF files on Linux only")
+	}
+	rows, err := readGo(f)
+	seen := make(map[string]string)
+	for _, r := range rows {
+		seen[r.Name] = r.Version
+	}
+	if err != nil || seen["stdlib"] != runtime.Version() || seen["atalaya"] == "" {
+		t.Errorf("%v, %v", seen, err)
+	}
+}
+
+func TestABombIsNotUnpacked(t *testing.T) {
+	names := make([]string, 0, 2*(maxEntries+1))
+	for i := range maxEntries + 1 {
+		names = append(names, fmt.Sprint(i), "")
+	}
+	many := archive(t, names...)
+	huge := archive(t, "META-INF/maven/g/a/pom.properties", "groupId=g\nartifactId=a\nversion=1\n"+strings.Repeat("#", 50<<20))
+	for name, data := range map[string]string{"many": many, "huge": huge} {
+		j := jar{texts: new(texts)}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := j.read(strings.NewReader(data), int64(len(data)), "/x/bomb-1.jar", 0)
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 || len(j.rows) == 0 || (name == "many") != (err != nil) {
+			t.Errorf("%s: %d bytes, %d rows, %v", name, grown, len(j.rows), err)
+		}
+	}
+}
+
+func FuzzArchive(f *testing.F) {
+	f.Add([]byte(fatJar(f)))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		j := jar{texts: new(texts)}
+		_ = j.read(bytes.NewReader(data), int64(len(data)), "/x/y-1.jar", 0)
+	})
+}
+
+func FuzzGoInfo(f *testing.F) {
+	elf := make([]byte, 0x400)
+	copy(elf, "\x7fELF\x02\x01\x01")
+	elf[41], elf[60], elf[62] = 1, 2, 0 // sections at 0x100, two of them, names in the first
+	elf[0x118], elf[0x119], elf[0x120] = 0, 2, 32
+	copy(elf[0x200:], ".go.buildinfo\x00")
+	elf[0x158], elf[0x159], elf[0x160] = 0x40, 2, 64
+	copy(elf[0x240:], goMagic+"\x08\x02")
+	copy(elf[0x260:], "\x08go1.26.0\x00")
+	f.Add(elf)
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		info, err := goInfo(bytes.NewReader(data))
+		if err == nil {
+			parseGo(info)
+		}
+		parseGo(data)
+	})
+}
