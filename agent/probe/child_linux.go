@@ -18,6 +18,10 @@ type child struct {
 	ended   bool
 }
 
+// helperName is what lists of processes call the helper, whose program may be a link to
+// our own.
+const helperName = "atalaya-agent"
+
 // startChild runs a program with pipes for its input and output, and nothing else of
 // ours.
 func startChild(command []string) (*child, error) {
@@ -32,7 +36,7 @@ func startChild(command []string) (*child, error) {
 		return nil, err
 	}
 	defer theirOut.Close()
-	p, err := os.StartProcess(command[0], command, &os.ProcAttr{
+	p, err := os.StartProcess(command[0], append([]string{helperName}, command[1:]...), &os.ProcAttr{
 		Dir: "/", Env: []string{"LC_ALL=C", "GOMAXPROCS=1"}, Files: []*os.File{theirIn, theirOut, nil},
 	})
 	if err != nil {
@@ -128,6 +132,12 @@ func (c *child) reap() (time.Duration, bool) {
 		return 0, true // somebody else took it
 	}
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano()), true
+}
+
+// nameProcess gives this process the name that the kernel would have given it by its
+// program; it is cut after 15 bytes.
+func nameProcess() {
+	_ = os.WriteFile("/proc/self/comm", []byte(helperName), 0) // a wrong name does no harm
 }
 
 // processCPU is the CPU time of this process.

@@ -25,4 +25,6 @@ func (*child) awaitEnd() {}
 
 func (*child) reap() (time.Duration, bool) { return 0, true }
 
+func nameProcess() {}
+
 func processCPU() time.Duration { return 0 }

@@ -42,6 +42,7 @@ var errorKinds = []struct {
 // until that ends. A task that hangs keeps the others from nothing; at most maxInFlight
 // run at once, and those beyond are refused.
 func ServeHelper(in io.Reader, out io.Writer, tasks map[string]Task) error {
+	nameProcess()
 	var mu sync.Mutex // guards out
 	room := make(chan struct{}, maxInFlight)
 	lines := bufio.NewScanner(in)

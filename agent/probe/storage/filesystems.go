@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"atalaya/agent/probe"
@@ -73,7 +74,8 @@ func (s *storage) measure(ctx context.Context, h *probe.Host, r *probe.Report, r
 		} else {
 			row.SizeBytes = s.sizes[row.Key()]
 		}
-		if errors.Is(a.Err, probe.ErrNoAnswer) {
+		// Some user's own file system that lets nobody else in is as it should be.
+		if a.Err != nil && !errors.Is(a.Err, fs.ErrPermission) && !errors.Is(a.Err, errors.ErrUnsupported) {
 			r.Problem(facts.Filesystems, fmt.Errorf("%s: %w", row.Mount, a.Err))
 		}
 	}
