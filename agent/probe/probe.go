@@ -31,6 +31,7 @@ type Info struct {
 	Name    string
 	Metrics bool // takes metrics
 	// Period lies between two runs of a metric probe, roughly; 0: it runs at every tick.
+	// An inventory probe runs so often besides the complete readings; 0: it does not.
 	Period time.Duration
 	// Optional metric probes run only where the configuration names them.
 	Optional bool

@@ -6,12 +6,13 @@ import (
 )
 
 // watcher looks at every tick whether the paths that inventory probes watch have
-// changed, and requests those probes. It runs among the metric probes so that the
+// changed, or their period is over, and requests those probes. It runs among the metric probes so that the
 // agent wakes once in an interval, and so that a file system that hangs costs this
 // probe alone.
 type watcher struct {
-	watched []watched
-	request func(...*runner)
+	watched  []watched
+	periodic []*runner // those that run more often than the rest
+	request  func(...*runner)
 }
 
 // watched is one path and what was seen there.
@@ -36,6 +37,10 @@ func newWatcher(runners []*runner, request func(...*runner)) *watcher {
 	w := &watcher{request: request}
 	index := make(map[string]int)
 	for _, r := range runners {
+		if r.info.Period > 0 {
+			r.due(r.host.Now()) // it runs at the start with all others
+			w.periodic = append(w.periodic, r)
+		}
 		for _, path := range r.info.Watch {
 			i, ok := index[path]
 			if !ok {
@@ -65,6 +70,11 @@ func (w *watcher) Collect(ctx context.Context, h *Host, _ *Report) error {
 		}
 		x.stamp = now
 		w.request(x.runners...)
+	}
+	for _, r := range w.periodic {
+		if r.due(h.Now()) {
+			w.request(r)
+		}
 	}
 	return nil
 }

@@ -11,7 +11,11 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/accounts"
+	"atalaya/agent/probe/certificates"
+	"atalaya/agent/probe/containers"
+	"atalaya/agent/probe/firewall"
 	"atalaya/agent/probe/hardware"
+	"atalaya/agent/probe/names"
 	"atalaya/agent/probe/netinfo"
 	"atalaya/agent/probe/osinfo"
 	"atalaya/agent/probe/packages"
@@ -20,13 +24,15 @@ import (
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
+	"atalaya/agent/probe/timesync"
 	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
 
 // machine is the inventory of the machine itself, without its software.
 func machine() []probe.Probe {
-	return []probe.Probe{osinfo.New(), hardware.New(), storage.New(), netinfo.New(), sockets.New(0)}
+	return []probe.Probe{osinfo.New(), hardware.New(), storage.New(), netinfo.New(), sockets.New(0),
+		names.New(), certificates.New(), containers.New(), firewall.New(), timesync.New()}
 }
 
 // TestNothingChangesBetweenTwoReadings would fail on clocks, counters and random

@@ -55,6 +55,7 @@ func (*socketProbe) Info() probe.Info {
 		Name:     "sockets",
 		Sections: []facts.ID{facts.ListeningSockets, facts.Connections},
 		Timeout:  10 * time.Second,
+		Period:   5 * time.Minute, // connections come and go between complete readings
 		MaxItems: maxListening,
 		MaxBytes: 32 << 20, // 200,000 lines of /proc/net/tcp
 	}
