@@ -257,6 +257,9 @@ useradd --system atalaya-agent
 // shadowColumns are the columns of users that need /etc/shadow, which the unit hides.
 var shadowColumns = []string{"password", "password_changed", "password_max_days", "account_expires"}
 
+// rootsParameters are files below /proc/sys whose mode counts for capabilities too.
+var rootsParameters = map[string]bool{"vm.mmap_rnd_bits": true, "net.core.bpf_jit_harden": true}
+
 // agentSeesAll compares the rows that the sandboxed agent reported with those of root.
 // dbus-daemon refuses dynamic users; once a system user of the unit's name exists, systemd
 // takes that and failed services are told from stopped ones.
@@ -279,6 +282,13 @@ func agentSeesAll(c *container) {
 				maps.DeleteFunc(row, func(column string, _ any) bool { return slices.Contains(shadowColumns, column) })
 			}
 			w.Reason = g.Reason
+		}
+		if name == "kernel_parameters" && strings.Contains(g.Reason, "only root may read") {
+			w.Rows = slices.DeleteFunc(w.Rows, func(row map[string]any) bool { return rootsParameters[row["name"].(string)] })
+			w.Reason = g.Reason
+		}
+		if name == "authorized_keys" && strings.Contains(g.Reason, "/root/.ssh: hidden from the agent") {
+			w.Status, w.Reason = g.Status, g.Reason
 		}
 		if g.Status != w.Status || g.Reason != w.Reason {
 			c.t.Errorf("%s: the agent says %s %q, root %s %q", name, g.Status, g.Reason, w.Status, w.Reason)

@@ -27,10 +27,11 @@ const maxValue = 2000
 func collectParameters(h *probe.Host, r *probe.Report) {
 	rows := make(map[string]*facts.KernelParameterRow)
 	var problem error
+	denied := false
 	_, err := h.Stat(sysDir + "/kernel")
 	if err == nil {
 		for _, name := range parameters {
-			addValue(h, rows, name)
+			denied = errors.Is(addValue(h, rows, name), fs.ErrPermission) || denied
 		}
 	} else if !probe.Absent(err) {
 		problem = err
@@ -44,22 +45,21 @@ func collectParameters(h *probe.Host, r *probe.Report) {
 	}
 	if problem != nil {
 		r.Problem(facts.KernelParameters, problem)
+	} else if denied {
+		r.Remark(facts.KernelParameters, "parameters that only root may read are not listed")
 	}
 }
 
-// addValue reads one parameter. Those that cannot be read can only be written, or need
-// rights that say nothing about the machine.
-func addValue(h *probe.Host, rows map[string]*facts.KernelParameterRow, name string) *facts.KernelParameterRow {
-	if row := rows[name]; row != nil {
-		return row
-	}
-	data, err := h.ReadFile(path.Join(sysDir, name))
-	if err != nil {
+// addValue reads one parameter. What is not there is unknown to this kernel.
+func addValue(h *probe.Host, rows map[string]*facts.KernelParameterRow, name string) error {
+	if rows[name] != nil {
 		return nil
 	}
-	row := &facts.KernelParameterRow{Name: dotted(name), Value: plainValue(string(data))}
-	rows[name] = row
-	return row
+	data, err := h.ReadFile(path.Join(sysDir, name))
+	if err == nil {
+		rows[name] = &facts.KernelParameterRow{Name: dotted(name), Value: plainValue(string(data))}
+	}
+	return err
 }
 
 // plainValue has one blank for each run of blanks and line breaks.
@@ -163,8 +163,9 @@ func apply(h *probe.Host, rows map[string]*facts.KernelParameterRow, s setting) 
 	if secret(s.name) {
 		return
 	}
-	row := addValue(h, rows, s.name)
-	if row == nil { // unknown to this kernel
+	err := addValue(h, rows, s.name)
+	row := rows[s.name]
+	if err != nil { // told as it is configured
 		row = &facts.KernelParameterRow{Name: dotted(s.name)}
 		rows[s.name] = row
 	}
