@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -63,8 +64,9 @@ func (v *View) Show(ref string) (d Detail, err error) {
 
 // reader resolves items within one transaction and remembers hosts.
 type reader struct {
-	tx    *store.Tx
-	hosts map[identity.HostID]store.Host
+	tx       *store.Tx
+	hosts    map[identity.HostID]store.Host
+	memories map[hostSection]memory
 }
 
 func (r *reader) host(id identity.HostID) (store.Host, error) {
@@ -118,19 +120,19 @@ func (r *reader) find(ref string) (item, error) {
 		if err != nil || class == Host {
 			return it, err
 		}
-		return r.known(it, h.Index, ref)
+		return r.known(it, ref)
 	case Software:
-		return r.findByName(ref, class, func(it item) bool {
+		return r.findByName(ref, class, "", func(it item) bool {
 			_, name, _ := strings.Cut(it.name, "/")
 			return it.name == rest || name == rest
 		})
 	}
 	if host, name, ok := strings.Cut(rest, "/"); ok {
 		if h, err := r.findHost(host); err == nil {
-			return r.known(item{class, h.ID, name}, h.Index, ref)
+			return r.known(item{class, h.ID, name}, ref)
 		}
 	}
-	return r.findByName(ref, class, func(it item) bool { return it.name == rest })
+	return r.findByName(ref, class, rest, func(it item) bool { return it.name == rest })
 }
 
 func (r *reader) findHost(ref string) (store.Host, error) {
@@ -141,12 +143,25 @@ func (r *reader) findHost(ref string) (store.Host, error) {
 	return h, err
 }
 
-func (r *reader) known(it item, index uint32, ref string) (item, error) {
-	_, known, err := readItem(r.tx, itemKey(it, index))
+func (r *reader) known(it item, ref string) (item, error) {
+	_, known, err := r.record(it)
 	if err == nil && !known {
 		err = fmt.Errorf("%q: %w", ref, ErrNotFound)
 	}
 	return it, err
+}
+
+// record returns what is remembered of an item; false: nothing.
+func (r *reader) record(it item) (itemRecord, bool, error) {
+	if it.class.shared() {
+		rec, err := readShared(r.tx, sharedKey(it))
+		return rec.itemRecord, rec.First != 0, err
+	}
+	m, err := r.memory(it.host, sections[it.class])
+	if rec := m[it]; rec != nil {
+		return rec.itemRecord, true, err
+	}
+	return itemRecord{}, false, err
 }
 
 // AmbiguousError is a name that several items answer to.
@@ -164,10 +179,10 @@ func (e *AmbiguousError) Error() string {
 const maxMatches = 10
 
 // findByName finds the one item of a class that fits; one that is present wins over
-// those that are gone.
-func (r *reader) findByName(ref string, class Class, fits func(item) bool) (item, error) {
+// those that are gone. name, where it is given, is the name of all that fit.
+func (r *reader) findByName(ref string, class Class, name string, fits func(item) bool) (item, error) {
 	var present, gone []item
-	err := r.items(class, "", func(it item, rec itemRecord) error {
+	take := func(it item, rec itemRecord) error {
 		switch {
 		case !fits(it):
 		case rec.Gone == 0:
@@ -176,7 +191,27 @@ func (r *reader) findByName(ref string, class Class, fits func(item) bool) (item
 			gone = append(gone, it)
 		}
 		return nil
-	})
+	}
+	hosts, known, err := r.having(class, name)
+	switch {
+	case err != nil:
+	case known:
+		for _, id := range hosts[:min(len(hosts), maxMatches+1)] {
+			it := item{class, id, name}
+			rec, has, err := r.record(it)
+			if err != nil {
+				return item{}, err
+			}
+			if !has {
+				continue
+			}
+			if err := take(it, rec); err != nil {
+				return item{}, err
+			}
+		}
+	default:
+		err = r.items(class, item{}, take)
+	}
 	if len(present) == 0 {
 		present = gone
 	}
@@ -195,48 +230,87 @@ func (r *reader) findByName(ref string, class Class, fits func(item) bool) (item
 	return item{}, e
 }
 
-// items calls fn for the items of a class in the order of their keys, behind the key after.
-func (r *reader) items(class Class, after string, fn func(item, itemRecord) error) error {
-	return r.tx.Table(tableItems).ScanFrom([]byte{byte(class)}, []byte(after), func(k, _ []byte) error {
-		if string(k) == after {
+// items calls fn for the items of a class in a fixed order, behind the item after:
+// those of hosts by the number of the host, then by name.
+func (r *reader) items(class Class, after item, fn func(item, itemRecord) error) error {
+	if class.shared() {
+		from := []byte(nil)
+		if after.class == class {
+			from = sharedKey(after)
+		}
+		return r.tx.Table(tableShared).ScanFrom([]byte{byte(class)}, from, func(k, v []byte) error {
+			if string(k) == string(from) {
+				return nil
+			}
+			rec, err := decodeShared(k, v)
+			if err != nil {
+				return err
+			}
+			return fn(item{class: class, name: string(k[1:])}, rec.itemRecord)
+		})
+	}
+	var hosts []store.Host
+	err := r.tx.Hosts(func(h store.Host) error {
+		hosts = append(hosts, h)
+		return nil
+	})
+	slices.SortFunc(hosts, func(a, b store.Host) int { return cmp.Compare(a.Index, b.Index) })
+	begin := uint32(0)
+	if err == nil && after.class == class {
+		h, err := r.host(after.host)
+		if err != nil {
+			return err
+		}
+		begin = h.Index
+	}
+	for i := 0; i < len(hosts) && err == nil; i++ {
+		if hosts[i].Index < begin {
+			continue
+		}
+		if err = r.itemsOf(hosts[i].ID, class, after, fn); errors.Is(err, store.ErrStop) {
 			return nil
 		}
-		it, err := splitKey(r.tx, k)
-		if err != nil {
+	}
+	return err
+}
+
+func (r *reader) itemsOf(host identity.HostID, class Class, after item, fn func(item, itemRecord) error) error {
+	m, err := r.memory(host, sections[class])
+	if err != nil {
+		return err
+	}
+	for _, it := range m.items(class) {
+		if after.class == class && after.host == host && it.name <= after.name {
+			continue
+		}
+		if err := fn(it, m[it].itemRecord); err != nil {
 			return err
 		}
-		rec, _, err := readItem(r.tx, k)
-		if err != nil {
-			return err
-		}
-		return fn(it, rec)
-	})
+	}
+	return nil
 }
 
 // describe gathers what is known of an item itself.
 func (r *reader) describe(it item) (Item, error) {
 	out := Item{ID: it.id(), Class: it.class, Name: it.name}
-	var index uint32
 	if !it.class.shared() {
 		h, err := r.host(it.host)
 		if err != nil {
 			return out, err
 		}
-		index = h.Index
 		out.Host = &inventory.HostRef{ID: h.ID, Name: h.Name}
 		if it.class == Host {
-			out.Name, out.Present, out.FirstSeen, out.LastSeen = h.Name, true, h.EnrolledAt, h.LastSeen
+			out.Name, out.Present, out.FirstSeen, out.LastSeen = h.Name, h.RemovedAt.IsZero(), h.EnrolledAt, h.LastSeen
 			return out, nil
 		}
 	}
-	key := itemKey(it, index)
-	rec, known, err := readItem(r.tx, key)
+	rec, known, err := r.record(it)
 	if err != nil {
 		return out, err
 	}
 	out.FirstSeen, out.LastSeen, out.Present = rec.First.Time(), rec.Gone.Time(), known && rec.Gone == 0
 	if !it.class.shared() {
-		if err := r.describeLocal(&out, key); err != nil {
+		if err := r.describeLocal(&out, it); err != nil {
 			return out, err
 		}
 	}
@@ -248,14 +322,15 @@ func (r *reader) describe(it item) (Item, error) {
 
 // describeLocal adds what only an item of one host has: attributes, and the host's
 // last sign of life as its own.
-func (r *reader) describeLocal(out *Item, key []byte) error {
+func (r *reader) describeLocal(out *Item, it item) error {
 	if out.Present {
 		out.LastSeen = r.hosts[out.Host.ID].LastSeen
 	}
-	err := eachSupport(r.tx, key, nil, func(_ uint32, s support) error {
+	m, err := r.memory(it.host, sections[it.class])
+	for _, s := range m.supports(it) {
 		out.Attributes = s.attributes
-		return store.ErrStop
-	})
+		break
+	}
 	if out.Class == OperatingSystem {
 		out.Name = out.Attributes["name"]
 	}
@@ -266,68 +341,83 @@ func (r *reader) describeLocal(out *Item, key []byte) error {
 }
 
 // related returns what an item is related to: as source from what rows say of it, as
-// target from the index.
+// target from what rows of its host say.
 func (r *reader) related(it item) ([]Related, error) {
-	index := uint32(0)
-	if !it.class.shared() {
-		h, err := r.host(it.host)
-		if err != nil {
-			return nil, err
-		}
-		index = h.Index
-	}
-	key := itemKey(it, index)
 	out := []Related{}
 	seen := map[string]bool{}
-	err := eachSupport(r.tx, key, nil, func(_ uint32, s support) error {
-		rel, err := r.relate(s, s.target, true)
-		if id := fmt.Sprint(s.relation, rel.Item.ID, rel.Attributes); err == nil && !seen[id] {
-			seen[id] = true
-			out = append(out, rel)
-		}
-		return err
-	})
+	supports, err := r.supports(it)
 	if err != nil {
 		return nil, err
 	}
-	prefix := store.Key(key)
-	err = r.tx.Table(tableIncoming).Scan(prefix, func(k, _ []byte) error {
-		source := k[len(prefix)+1:]
-		return eachSupport(r.tx, source, r.ownerOf(it, index), func(_ uint32, s support) error {
-			if s.relation != RelationID(k[len(prefix)]) || string(s.target) != string(key) {
-				return nil
-			}
-			rel, err := r.relate(s, source, false)
+	for _, s := range supports {
+		rel, err := r.relate(s, s.target, true)
+		if err != nil {
+			return nil, err
+		}
+		if id := fmt.Sprint(s.relation, rel.Item.ID, rel.Attributes); !seen[id] {
+			seen[id] = true
 			out = append(out, rel)
-			return err
-		})
-	})
+		}
+	}
+	incoming, err := r.incoming(it)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range incoming {
+		rel, err := r.relate(s, s.item, false)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rel)
+	}
 	slices.SortStableFunc(out, func(a, b Related) int {
 		if c := strings.Compare(a.Relation, b.Relation); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Item.ID, b.Item.ID)
 	})
-	return out, err
+	return out, nil
 }
 
-// ownerOf limits a search for the rows behind a relation to the target's host, which
-// is the host of those rows when the source is shared by the fleet.
-func (r *reader) ownerOf(target item, index uint32) []byte {
-	if target.class.shared() {
-		return nil
+// supports returns what rows say of an item.
+func (r *reader) supports(it item) ([]support, error) {
+	switch {
+	case it.class == Host:
+		return nil, nil
+	case it.class.shared():
+		return r.installed(it)
 	}
-	return indexKey(index)
+	m, err := r.memory(it.host, sections[it.class])
+	return m.supports(it), err
 }
 
-func (r *reader) relate(s support, other []byte, source bool) (Related, error) {
+// incoming returns what rows say of others that stand in a relation to an item. Both
+// ends of a relation belong to the host of the row, or one is shared and is its source.
+func (r *reader) incoming(it item) ([]support, error) {
+	var out []support
+	for _, rel := range relations {
+		if rel.To != it.class {
+			continue
+		}
+		m, err := r.memory(it.host, sections[rel.From])
+		if err != nil {
+			return nil, err
+		}
+		for _, source := range m.items(rel.From) {
+			for _, s := range m.supports(source) {
+				if s.relation == rel.ID && s.target == it {
+					out = append(out, s)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func (r *reader) relate(s support, other item, source bool) (Related, error) {
 	rel, ok := relationByID(s.relation)
 	if !ok {
 		return Related{}, fmt.Errorf("relation %d: %w", s.relation, store.ErrCorrupt)
-	}
-	it, err := splitKey(r.tx, other)
-	if err != nil {
-		return Related{}, err
 	}
 	out := Related{Relation: rel.Name, FirstSeen: s.first.Time(), source: source, relation: rel}
 	if !source {
@@ -336,7 +426,8 @@ func (r *reader) relate(s support, other []byte, source bool) (Related, error) {
 	if rel.From.shared() {
 		out.Attributes = s.attributes
 	}
-	out.Item, err = r.describe(it)
+	var err error
+	out.Item, err = r.describe(other)
 	return out, err
 }
 
@@ -350,12 +441,17 @@ type ListQuery struct {
 	Limit int    // 0: all
 }
 
-// Count returns how many items the CMDB holds: those that are there and those that
-// are remembered.
+// Count returns how many items the CMDB holds: those that are there, and of those that
+// the fleet shares also what is remembered.
 func (v *View) Count() (n int, err error) {
 	err = v.store.View(func(tx *store.Tx) error {
-		items, err := tx.Table(tableItems).Count()
+		items, err := tx.Table(tableShared).Count()
 		n = int(items)
+		for _, c := range classes {
+			rows, err2 := readCount(tx, c.class)
+			n += int(rows)
+			err = errors.Join(err, err2)
+		}
 		if err != nil {
 			return err
 		}
@@ -393,12 +489,11 @@ func (v *View) List(q ListQuery) (items []Item, more bool, err error) {
 // lister is one run of List.
 type lister struct {
 	reader
-	query    ListQuery
-	host     identity.HostID // of query.Host
-	after    item            // of query.After
-	afterKey string
-	out      []Item
-	more     bool
+	query ListQuery
+	host  identity.HostID // of query.Host
+	after item            // of query.After
+	out   []Item
+	more  bool
 }
 
 func (l *lister) prepare() error {
@@ -416,15 +511,12 @@ func (l *lister) prepare() error {
 	if err != nil {
 		return err
 	}
-	index := uint32(0)
 	if !it.class.shared() {
-		h, err := l.reader.host(it.host)
-		if err != nil {
+		if _, err := l.reader.host(it.host); err != nil {
 			return err
 		}
-		index = h.Index
 	}
-	l.after, l.afterKey = it, string(itemKey(it, index))
+	l.after = it
 	return nil
 }
 
@@ -448,19 +540,23 @@ func parseID(id string) (item, error) {
 
 // class adds the items of one class.
 func (l *lister) class(class Class) error {
-	after := ""
-	if class == l.after.class {
-		after = l.afterKey
-	}
 	if class == Host {
 		return l.tx.HostsFrom(l.after.host, func(h store.Host) error {
-			if h.ID == l.after.host && after != "" {
+			if h.ID == l.after.host && l.after.class == Host {
 				return nil
 			}
 			return l.add(item{class: Host, host: h.ID}, true)
 		})
 	}
-	return l.items(class, after, func(it item, rec itemRecord) error { return l.add(it, rec.Gone == 0) })
+	add := func(it item, rec itemRecord) error { return l.add(it, rec.Gone == 0) }
+	if l.query.Host == "" || class.shared() {
+		return l.items(class, l.after, add)
+	}
+	err := l.itemsOf(l.host, class, l.after, add)
+	if errors.Is(err, store.ErrStop) {
+		return nil
+	}
+	return err
 }
 
 func (l *lister) add(it item, present bool) error {

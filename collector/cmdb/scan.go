@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"errors"
 	"time"
 
 	"atalaya/collector/store"
@@ -22,17 +23,23 @@ func Items(tx *store.Tx, class Class, fn func(Item) error) error {
 
 // eachItem calls fn for the items of a class, of all when it is 0.
 func (r *reader) eachItem(class Class, fn func(item) error) error {
+	stopped := false
+	take := func(it item) error {
+		err := fn(it)
+		stopped = errors.Is(err, store.ErrStop)
+		return err
+	}
 	for _, c := range classes {
 		if class != 0 && c.class != class {
 			continue
 		}
 		var err error
 		if c.class == Host {
-			err = r.tx.HostsFrom(identity.HostID{}, func(h store.Host) error { return fn(item{class: Host, host: h.ID}) })
+			err = r.tx.HostsFrom(identity.HostID{}, func(h store.Host) error { return take(item{class: Host, host: h.ID}) })
 		} else {
-			err = r.items(c.class, "", func(it item, _ itemRecord) error { return fn(it) })
+			err = r.items(c.class, item{}, func(it item, _ itemRecord) error { return take(it) })
 		}
-		if err != nil {
+		if err != nil || stopped {
 			return err
 		}
 	}
@@ -46,32 +53,29 @@ type Edge struct {
 	FirstSeen time.Time
 }
 
-// Edges calls fn for every relation that holds now, within the caller's transaction.
-// store.ErrStop ends it.
+// Edges calls fn for every relation that holds now, host by host, within the caller's
+// transaction. store.ErrStop ends it.
 func Edges(tx *store.Tx, fn func(Edge) error) error {
-	r := reader{tx: tx}
-	return r.eachItem(0, func(it item) error {
-		index := uint32(0)
-		if !it.class.shared() {
-			h, err := r.host(it.host)
+	return tx.Hosts(func(h store.Host) error {
+		r := reader{tx: tx} // what it remembers of a host is of no use for the next
+		for _, rel := range relations {
+			m, err := r.memory(h.ID, sections[rel.From])
 			if err != nil {
 				return err
 			}
-			index = h.Index
+			for _, it := range m.items(rel.From) {
+				seen := map[item]bool{} // several rows may speak for one relation
+				for _, s := range m.supports(it) {
+					if s.relation != rel.ID || seen[s.target] {
+						continue
+					}
+					seen[s.target] = true
+					if err := fn(Edge{From: it.id(), To: s.target.id(), Relation: rel.Name, FirstSeen: s.first.Time()}); err != nil {
+						return err
+					}
+				}
+			}
 		}
-		seen := map[string]bool{} // several rows may speak for one relation
-		return eachSupport(tx, itemKey(it, index), nil, func(_ uint32, s support) error {
-			rel, ok := relationByID(s.relation)
-			id := rel.Name + "\x00" + string(s.target)
-			if !ok || seen[id] {
-				return nil
-			}
-			seen[id] = true
-			to, err := splitKey(tx, s.target)
-			if err != nil {
-				return err
-			}
-			return fn(Edge{From: it.id(), To: to.id(), Relation: rel.Name, FirstSeen: s.first.Time()})
-		})
+		return nil
 	})
 }
