@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -224,7 +225,22 @@ func (f *fleet) sizes(what string, hosts int) {
 	total := uint64(0)
 	for _, t := range tables {
 		total += t.Pages
-		f.t.Logf("  %-20s %9d records %12d bytes, %7.0f a host", t.Name, t.Records, t.Pages, float64(t.Pages)/float64(hosts))
+		f.t.Logf("  %-20s %9d records %12d bytes, %7.0f a host, %3.0f %% of the pages", t.Name, t.Records, t.Pages, float64(t.Pages)/float64(hosts), 100*float64(t.Bytes)/float64(t.Pages+1))
+	}
+	bySection := map[facts.ID]int{}
+	err = f.s.View(func(tx *store.Tx) error {
+		return tx.Table("store.held").Scan(nil, func(k, v []byte) error {
+			bySection[facts.ID(binary.BigEndian.Uint16(k[4:]))] += len(k) + len(v) + 20
+			return nil
+		})
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, sec := range facts.Sections() {
+		if n := bySection[sec.ID]; n > 0 {
+			f.t.Logf("  of store.held: %-20s %6d a host", sec.Name, n/hosts)
+		}
 	}
 	f.t.Logf("%s: %.0f bytes a host in pages in use", what, float64(total)/float64(hosts))
 }

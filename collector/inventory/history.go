@@ -252,6 +252,10 @@ func event(c store.Change) (Event, error) {
 		}
 		return e, nil
 	}
+	if c.Lost && c.Old == nil && c.New == nil {
+		e.Text = "lost to damage"
+		return e, nil
+	}
 	var old, new facts.Row
 	var err error
 	if c.Old != nil {

@@ -54,7 +54,7 @@ type Change struct {
 	Received        time.Time // our clock
 	Epoch, BatchSeq uint64
 	Rows            int  // of Baseline and Cleared
-	Lost            bool // of Baseline: what the section was before is lost to damage
+	Lost            bool // to damage: of Baseline what the section was before, else the row of a side or of both
 }
 
 // EncodeStatus is the form of a status in a change.

@@ -16,6 +16,7 @@ type Damage struct {
 	Key    []byte
 	Page   uint64
 	Detail string
+	record bool // one record, or the sum of a table: the structure around it is sound
 }
 
 // String names the place and what is wrong.
@@ -77,7 +78,7 @@ func Check(path string) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("check state file: %w", err)
 	}
-	c := &checker{file: f, size: info.Size(), report: Report{Path: path}, sums: map[string]tableTotal{}, want: map[string]tableTotal{}}
+	c := newChecker(f, info.Size(), path)
 	if c.readMeta() {
 		c.used = make([]uint64, c.pages/64+1)
 		c.bucket("", c.root)
@@ -114,14 +115,27 @@ type checker struct {
 	used     []uint64 // bit set of pages reached
 	sums     map[string]tableTotal
 	want     map[string]tableTotal // from the catalogue
+	broken   map[string]bool       // tables with damaged records
 	report   Report
 	ioErr    error
+}
+
+func newChecker(f io.ReaderAt, size int64, path string) *checker {
+	return &checker{file: f, size: size, report: Report{Path: path}, sums: map[string]tableTotal{}, want: map[string]tableTotal{}, broken: map[string]bool{}}
 }
 
 func (c *checker) damage(table string, key []byte, page uint64, format string, args ...any) {
 	c.report.Count++
 	if len(c.report.Damage) < maxDamage {
-		c.report.Damage = append(c.report.Damage, Damage{table, bytes.Clone(key), page, fmt.Sprintf(format, args...)})
+		c.report.Damage = append(c.report.Damage, Damage{Table: table, Key: bytes.Clone(key), Page: page, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// bad notes a record that is wrong in itself.
+func (c *checker) bad(table string, key []byte, page uint64, format string, args ...any) {
+	c.damage(table, key, page, format, args...)
+	if n := len(c.report.Damage); n == c.report.Count {
+		c.report.Damage[n-1].record = true
 	}
 }
 
@@ -336,7 +350,8 @@ func (c *checker) value(table string, page uint64, key, stored []byte) {
 	if err != nil {
 		var ce *CorruptError
 		errors.As(err, &ce)
-		c.damage(table, key, page, "%s", ce.Detail)
+		c.bad(table, key, page, "%s", ce.Detail)
+		c.broken[table] = true
 		return
 	}
 	switch {
@@ -359,7 +374,13 @@ func (c *checker) value(table string, page uint64, key, stored []byte) {
 // compareSums notices pages that are sound but from another time.
 func (c *checker) compareSums() {
 	for name, want := range c.want {
-		if got := c.sums[name]; got != want {
+		got := c.sums[name]
+		if got == want {
+			continue
+		}
+		if c.broken[name] { // follows from the damaged records
+			c.bad(name, nil, 0, "has %d sound records, should have %d", got.count, want.count)
+		} else {
 			c.damage(name, nil, 0, "has %d records, should have %d, or some are from an older state", got.count, want.count)
 		}
 	}

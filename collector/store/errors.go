@@ -34,6 +34,7 @@ type CorruptError struct {
 	Table  string
 	Key    []byte
 	Detail string
+	lost   bool // an item that Repair threw away
 }
 
 // Error implements error.

@@ -115,7 +115,10 @@ func (f Follower) step(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	if cursor+1 < first {
+	switch {
+	case cursor+1 < first && cursor > 0:
+		return f.reset(tx) // changes it had not read were lost
+	case cursor+1 < first:
 		return f.begin(tx, first-1)
 	}
 	changes, read, err := tx.folded(cursor)
@@ -254,6 +257,8 @@ func (tx *Tx) expand(changes []Change, id identity.HostID, g group, section fact
 			return nil, err
 		}
 		switch {
+		case c.Lost && c.Old == nil && c.New == nil:
+			// nothing is known of it any more
 		case e.kind == Baseline && !e.lost:
 			c.Kind = Added
 			changes, err = tx.addRows(changes, then, g.host, c)

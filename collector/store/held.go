@@ -98,9 +98,9 @@ func (h *held) encode(c *codec) []byte {
 	for i, it := range h.items {
 		ids[i] = it.id
 	}
-	set := appendSet(nil, ids, 0)
-	p := append(binary.AppendUvarint(nil, uint64(len(set))), set...)
-	p = h.appendColumns(p)
+	// Apart from the rest, whose bytes are of another kind, numbers compress better.
+	set := c.pack(appendSet(nil, ids, 0))
+	p := h.appendColumns(nil)
 	p = binary.AppendUvarint(p, uint64(len(h.own)))
 	last := ""
 	for _, it := range h.own {
@@ -113,7 +113,7 @@ func (h *held) encode(c *codec) []byte {
 		p = append(binary.AppendUvarint(p, uint64(len(it.Data))), it.Data...)
 		last = it.Key
 	}
-	return c.pack(p)
+	return append(append(binary.AppendUvarint(nil, uint64(len(set))), set...), c.pack(p)...)
 }
 
 func (h *held) appendColumns(p []byte) []byte {
@@ -192,15 +192,14 @@ func appendByteColumn(p []byte, values [][]byte) []byte {
 
 // decodeHeld is the inverse of encode; false: it is not one.
 func decodeHeld(c *codec, v []byte) (*held, bool) {
-	p, err := c.unpack(v)
-	if err != nil {
-		return nil, false
-	}
-	d := decoder{b: p}
+	d := decoder{b: v}
+	set, err1 := c.unpack(d.bytes())
+	p, err2 := c.unpack(d.b)
 	h := &held{}
-	if !eachOf(d.bytes(), func(id uint32) { h.items = append(h.items, heldItem{id: id}) }) {
+	if err1 != nil || err2 != nil || d.bad || !eachOf(set, func(id uint32) { h.items = append(h.items, heldItem{id: id}) }) {
 		return nil, false
 	}
+	d = decoder{b: p}
 	for range d.count(1 << 16) {
 		h.readColumn(&d)
 	}

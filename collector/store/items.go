@@ -36,8 +36,11 @@ func (tx *Tx) item(id uint32) (Item, error) {
 	}
 	d := decoder{b: v}
 	it := Item{ID: id, Section: facts.ID(d.uvarint()), Key: string(d.bytes()), Data: d.b}
-	if v == nil || d.bad {
-		return Item{}, &CorruptError{Table: tableItems, Key: key, Detail: "item is missing or not decodable"}
+	switch {
+	case v == nil:
+		return Item{}, &CorruptError{Table: tableItems, Key: key, Detail: "item was lost", lost: true}
+	case d.bad:
+		return Item{}, &CorruptError{Table: tableItems, Key: key, Detail: "not decodable"}
 	}
 	return it, nil
 }
@@ -85,6 +88,11 @@ func (tx *Tx) findItem(section facts.ID, key string, data []byte) (id uint32, pl
 		it, err := tx.item(binary.BigEndian.Uint32(v))
 		switch {
 		case errors.Is(err, ErrCorrupt):
+			// Its key and the hash of its content are those of the place, if none before it
+			// had the same: then this is what it was.
+			if id := binary.BigEndian.Uint32(v); bytes.Equal(place, contentKey(section, key, data)) {
+				return id, place, tx.putItem(id, section, key, data)
+			}
 			return 0, place, nil // a new item takes its place
 		case err != nil:
 			return 0, place, err
@@ -108,16 +116,24 @@ func (tx *Tx) intern(section facts.ID, key string, data []byte) (uint32, error) 
 	if n++; n > maxItem {
 		return 0, errors.New("all item numbers are used")
 	}
-	v := binary.AppendUvarint(nil, uint64(section))
-	v = append(binary.AppendUvarint(v, uint64(len(key))), key...)
-	v = append(v, data...)
-	if err := tx.Table(tableItems).Put(itemKey(uint32(n)), v); err != nil {
+	if err := tx.putItem(uint32(n), section, key, data); err != nil {
 		return 0, err
 	}
 	if err := tx.Table(tableContents).Put(place, itemKey(uint32(n))); err != nil {
 		return 0, err
 	}
 	return uint32(n), tx.putMeta(metaItems, n)
+}
+
+func (tx *Tx) putItem(id uint32, section facts.ID, key string, data []byte) error {
+	if _, err := tx.Table(tableItems).Get(itemKey(id)); errors.Is(err, ErrCorrupt) {
+		if err := tx.mend(tableItems, itemKey(id)); err != nil {
+			return err
+		}
+	}
+	v := binary.AppendUvarint(nil, uint64(section))
+	v = append(binary.AppendUvarint(v, uint64(len(key))), key...)
+	return tx.Table(tableItems).Put(itemKey(id), append(v, data...))
 }
 
 // dropItem removes an item that nothing refers to any more.
@@ -166,6 +182,10 @@ func (tx *Tx) eachItem(section facts.ID, prefix string, fn func(Item) error) err
 	k := binary.BigEndian.AppendUint16(nil, uint16(section))
 	return tx.itemsAt(appendOrdered(k, prefix), func(id uint32) error {
 		it, err := tx.item(id)
+		var damage *CorruptError
+		if errors.As(err, &damage) && damage.lost {
+			return nil // until a host tells it again
+		}
 		if err != nil {
 			return err
 		}

@@ -434,23 +434,47 @@ func (tx *Tx) change(host identity.HostID, g group, i int) (Change, error) {
 		Seq: g.first + uint64(i), Host: host, Section: e.section, Kind: e.kind, Observed: e.observed.Time(), At: e.at.Time(),
 		Received: g.received.Time(), Epoch: g.epoch, BatchSeq: g.batchSeq,
 	}
-	var err error
 	switch e.kind {
-	case Added:
-		c.Key, c.New, err = tx.row(e.section, e.new)
-	case Removed:
-		c.Key, c.Old, err = tx.row(e.section, e.old)
-	case Changed:
-		if c.Key, c.Old, err = tx.row(e.section, e.old); err == nil {
-			_, c.New, err = tx.row(e.section, e.new)
+	case Added, Changed, Removed:
+		if err := tx.sides(&c, e); err != nil {
+			return c, fmt.Errorf("change %d: %w", c.Seq, err)
 		}
 	default:
 		c.Old, c.New, c.Rows, c.Lost = e.was, e.is, e.rows, e.lost
 	}
-	if err != nil {
-		err = fmt.Errorf("change %d: %w", c.Seq, err)
+	return c, nil
+}
+
+// sides fills in the rows of a change. One whose item is lost to damage is missing:
+// a change of which only one side is known looks like an addition or a removal.
+func (tx *Tx) sides(c *Change, e entry) error {
+	read := func(r ref) (data []byte, err error) {
+		var key string
+		if key, data, err = tx.row(e.section, r); err == nil {
+			c.Key = key
+			return data, nil
+		}
+		var damage *CorruptError
+		if errors.As(err, &damage) && damage.Table == tableItems {
+			c.Lost = true
+			return nil, nil
+		}
+		return nil, err
 	}
-	return c, err
+	var err1, err2 error
+	if e.kind != Added {
+		c.Old, err1 = read(e.old)
+	}
+	if e.kind != Removed {
+		c.New, err2 = read(e.new)
+	}
+	switch {
+	case c.Lost && c.Old != nil:
+		c.Kind = Removed
+	case c.Lost && c.New != nil:
+		c.Kind = Added
+	}
+	return errors.Join(err1, err2)
 }
 
 // Changes calls fn for the changes with numbers above after, in order; limit 0 is no

@@ -251,6 +251,9 @@ func (s *State) Rows(index uint32, section facts.ID, fn func(key string, data []
 		return err
 	}
 	rows, err := s.tx.storedRows(section, h)
+	if errors.Is(err, ErrCorrupt) && s.now() {
+		rows, err = s.tx.readable(index, section, h, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -262,6 +265,27 @@ func (s *State) Rows(index uint32, section facts.ID, fn func(key string, data []
 		}
 	}
 	return nil
+}
+
+// readable returns the rows that can be read of a section that is in doubt: its host
+// was asked for the whole of it. Of others it returns the damage.
+func (tx *Tx) readable(index uint32, section facts.ID, h *held, damage error) ([]storedRow, error) {
+	states, err := tx.sections(index)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(states, func(s SectionState) bool { return s.Section == section && s.Doubtful }) {
+		return nil, damage
+	}
+	sound := &held{own: h.own}
+	for _, it := range h.items {
+		if _, err := tx.item(it.id); err == nil {
+			sound.items = append(sound.items, it)
+		} else if !errors.Is(err, ErrCorrupt) {
+			return nil, err
+		}
+	}
+	return tx.storedRows(section, sound)
 }
 
 // Row returns one row of a host, nil when there is none.

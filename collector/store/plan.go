@@ -156,6 +156,31 @@ func (a *applier) storedRows(h *applying, section facts.ID) ([]storedRow, error)
 	return rows, errors.Join(err, a.tx.mend(tableHeld, sectionKey(h.rec.Index, section)))
 }
 
+// storedOrTold is storedRows after the rows that were sent have brought back those items
+// that could not be read.
+func (a *applier) storedOrTold(h *applying, section facts.ID, put []facts.Item) ([]storedRow, error) {
+	has, err := a.holding(h, section)
+	if err == nil {
+		var rows []storedRow
+		if rows, err = a.tx.storedRows(section, has.held); err == nil {
+			return rows, nil
+		}
+		for i := 0; i < len(put) && errors.Is(err, ErrCorrupt); i++ {
+			common, _, ok := layouts[section].split(put[i].Data)
+			if !ok {
+				break
+			}
+			if _, _, err := a.tx.findItem(section, put[i].Key, common); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return nil, err
+	}
+	return a.storedRows(h, section)
+}
+
 // discard throws a section of a host away.
 func (a *applier) discard(h *applying, section facts.ID, damage error) error {
 	a.tx.store.log.Error("damaged section of a host thrown away, it comes again", "host", h.rec.Name, "section", section, "err", damage)
@@ -211,7 +236,7 @@ func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error 
 		return fmt.Errorf("%w: removals in a whole section", ErrMalformed)
 	}
 	p.digest, p.count = facts.DigestOf(put), len(put)
-	stored, err := a.storedRows(h, p.update.Section)
+	stored, err := a.storedOrTold(h, p.update.Section, put)
 	if err != nil {
 		return err
 	}

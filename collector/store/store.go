@@ -58,6 +58,7 @@ type Store struct {
 	codec *codec
 	lock  *lockFile
 	high  *highMark
+	found Report // damage to mend when the file is opened
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -101,6 +102,11 @@ func Open(c Config) (_ *Store, err error) {
 	if err := s.upgrade(); err != nil {
 		return nil, err
 	}
+	if s.found.Count > 0 {
+		if err := s.Repair(s.found); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.compareHighMark(); err != nil {
 		return nil, err
 	}
@@ -115,6 +121,10 @@ func (s *Store) prepareFile() error {
 		report, err := Check(s.path)
 		if err != nil {
 			return err
+		}
+		if report.Count > 0 && report.Version == formatVersion && report.Repairable() {
+			s.found = report // mended once the file is open
+			return nil
 		}
 		return report.Err()
 	case !errors.Is(err, os.ErrNotExist):
@@ -150,11 +160,16 @@ func createFile(path string) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
+// pageSize of a new file. What a host has is about 4 KB, of which pages of the usual
+// 4 KB would hold one, and stand half empty.
+const pageSize = 8 << 10
+
 // openBolt opens the file. The list of free pages is not stored: a damaged list
 // would let bbolt overwrite live pages, and rebuilding it costs one walk at open.
 func openBolt(path string, noSync bool) (*bolt.DB, error) {
 	return bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:         time.Second,
+		PageSize:        pageSize,
 		NoFreelistSync:  true,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: initialMmap,

@@ -20,6 +20,9 @@ const sumSize = 4
 // of bbolt, would spread over twice the space.
 const fillPercent = 0.9
 
+// growingPercent is the same for a table whose records grow where they are.
+const growingPercent = 0.5
+
 // catalogue is the bucket with the number and the sum of the records of each table.
 const catalogue = "store.tables"
 
@@ -296,6 +299,9 @@ func (t *table) open() (err error) {
 		return fmt.Errorf("write table %q: %w", t.name, err)
 	}
 	t.bucket.FillPercent = fillPercent
+	if t.name == tableHave {
+		t.bucket.FillPercent = growingPercent
+	}
 	t.dirty = true
 	return nil
 }

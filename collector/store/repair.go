@@ -1,0 +1,293 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+)
+
+// views are the packages whose tables are views over the log, and can be built anew.
+var views = []string{"inventory.", "cmdb."}
+
+// Repairable reports whether all that is wrong are single records that Repair can make
+// anew or have the hosts tell again. Damage to the structure of the file, and to what
+// only people know, is not: a backup has to be restored.
+func (r Report) Repairable() bool {
+	if r.Count > len(r.Damage) {
+		return false
+	}
+	for _, d := range r.Damage {
+		own := strings.HasPrefix(d.Table, "store.") && d.Table != tableMeta
+		view := slices.ContainsFunc(views, func(prefix string) bool { return strings.HasPrefix(d.Table, prefix) })
+		if !d.record || !own && !view {
+			return false
+		}
+	}
+	return true
+}
+
+// Repair mends what Check or Scrub found, in one transaction: what other records tell
+// is made anew, the rest is thrown away and asked from the hosts, as whole sections.
+// What is lost is logged. Damage that has gone meanwhile is left alone.
+func (s *Store) Repair(r Report) error {
+	if !r.Repairable() {
+		return r.Err()
+	}
+	return s.Update(func(tx *Tx) error {
+		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}}
+		for _, d := range r.Damage {
+			if err := m.mend(d); err != nil {
+				return err
+			}
+		}
+		return m.finish()
+	})
+}
+
+// mender is one run of Repair.
+type mender struct {
+	tx     *Tx
+	a      applier
+	tables map[string]bool // to be looked at as a whole
+}
+
+// mend mends one record, or notes what to do about its table.
+func (m *mender) mend(d Damage) error {
+	if d.Key == nil {
+		return m.tx.Table(d.Table).recount()
+	}
+	_, err := m.tx.Table(d.Table).Get(d.Key)
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	m.tx.store.log.Error("damaged record mended or thrown away", "table", d.Table, "key", fmt.Sprintf("%x", d.Key), "damage", d.Detail)
+	m.tables[d.Table] = true
+	switch d.Table {
+	case tableHeld:
+		return m.section(d.Key)
+	case tableSections:
+		if len(d.Key) != 4 {
+			return m.tx.mend(d.Table, d.Key)
+		}
+		return m.host(binary.BigEndian.Uint32(d.Key), 0)
+	case tableHave:
+		return m.piece(d.Key)
+	case tableItems:
+		return m.item(d.Key)
+	case tableChanges:
+		return m.block(d.Key)
+	}
+	return m.tx.mend(d.Table, d.Key)
+}
+
+// section has a section of a host made anew.
+func (m *mender) section(key []byte) error {
+	if len(key) != 6 {
+		return m.tx.mend(tableHeld, key)
+	}
+	return m.host(binary.BigEndian.Uint32(key), facts.ID(binary.BigEndian.Uint16(key[4:])))
+}
+
+// host looks at a section of a host, which heals it; section 0 is all of them.
+func (m *mender) host(index uint32, section facts.ID) error {
+	id, ok, err := m.tx.HostByIndex(index)
+	if err != nil || !ok {
+		return err
+	}
+	h := m.a.host(id)
+	if h.err != nil || section == 0 {
+		return nil // of a host that is not known or damaged itself: nothing is told of it
+	}
+	_, err = m.a.storedRows(h, section)
+	return err
+}
+
+func (m *mender) piece(key []byte) error {
+	if len(key) != 7 {
+		return m.tx.mend(tableHave, key)
+	}
+	m.tx.edits = append(m.tx.edits, haveEdit{place: uint64(binary.BigEndian.Uint32(append([]byte{0}, key[:3]...)))<<32 | uint64(binary.BigEndian.Uint32(key[3:]))})
+	return nil // the piece is remade when it is written
+}
+
+// item doubts the section of all hosts that have an item that cannot be read. The
+// first that tells the row again brings it back under its number.
+func (m *mender) item(key []byte) error {
+	section := facts.ID(0)
+	err := m.tx.Table(tableContents).Scan(nil, func(k, v []byte) error {
+		if bytes.Equal(v, key) && len(k) > 2 {
+			section = facts.ID(binary.BigEndian.Uint16(k))
+			return ErrStop
+		}
+		return nil
+	})
+	if err != nil || section == 0 || len(key) != 4 {
+		return errors.Join(err, m.tx.mend(tableItems, key))
+	}
+	hosts, err := m.tx.hostsWith(binary.BigEndian.Uint32(key))
+	if err != nil {
+		return err
+	}
+	for _, index := range hosts.ToArray() {
+		id, _, err := m.tx.HostByIndex(index)
+		if err != nil {
+			return err
+		}
+		if h := m.a.host(id); h.err == nil {
+			h.doubt(section)
+		}
+	}
+	return m.tx.mend(tableItems, key)
+}
+
+// block gives up the log up to a block that cannot be read: what was before is not
+// known any more.
+func (m *mender) block(key []byte) error {
+	if err := m.tx.mend(tableChanges, key); err != nil {
+		return err
+	}
+	var drop [][]byte
+	horizon := facts.TimeOf(m.tx.store.now())
+	err := m.tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
+		if bytes.Compare(k, key) < 0 {
+			drop = append(drop, bytes.Clone(k))
+			return nil
+		}
+		head, err := readBlockHead(k, v)
+		horizon = head.low
+		if err == nil {
+			err = ErrStop
+		}
+		return err
+	})
+	if errors.Is(err, ErrCorrupt) {
+		err = nil // is among the damage too, and decides
+	}
+	for _, k := range drop {
+		err = errors.Join(err, m.tx.Table(tableChanges).Delete(k))
+	}
+	history, err2 := m.tx.meta(metaHistory)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	m.tx.store.log.Error("the past before a damaged block of the change log is lost", "begins", horizon.Time())
+	return m.tx.putMeta(metaHistory, max(history, uint64(horizon)))
+}
+
+// finish makes anew what depends on whole tables.
+func (m *mender) finish() error {
+	for table := range m.tables {
+		for _, prefix := range views {
+			if strings.HasPrefix(table, prefix) {
+				if err := m.tx.Table(tableMeta).Delete([]byte("view." + strings.TrimSuffix(prefix, "."))); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, step := range []struct {
+		table string
+		do    func() error
+	}{
+		{tableHosts, m.remakeHosts}, {tableIndex, m.remakeHosts}, {tableContents, m.remakeContents},
+		{tableByHost, m.remakeIndex}, {tableCursors, m.forgetViews},
+	} {
+		if !m.tables[step.table] {
+			continue
+		}
+		if err := step.do(); err != nil {
+			return err
+		}
+	}
+	if err := m.tx.flush(); err != nil {
+		return err
+	}
+	return m.a.finish()
+}
+
+// remakeHosts brings host records and the list of their numbers together again. What
+// people gave a host (tags) is lost with its record.
+func (m *mender) remakeHosts() error {
+	known := map[uint32]identity.HostID{}
+	err := m.tx.Table(tableHosts).Scan(nil, func(k, v []byte) error {
+		rec, err := decodeHost(k, v)
+		if err == nil && len(k) == 8 {
+			known[rec.Index] = identity.HostID(k)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	listed := map[uint32]identity.HostID{}
+	err = m.tx.Table(tableIndex).Scan(nil, func(k, v []byte) error {
+		if len(k) == 4 && len(v) == 8 {
+			listed[binary.BigEndian.Uint32(k)] = identity.HostID(v)
+		}
+		return nil
+	})
+	for index, id := range listed {
+		if _, ok := known[index]; !ok && err == nil {
+			m.tx.store.log.Error("damaged record of a host made anew, its tags are lost", "host", id.String())
+			err = m.tx.putHostRecord(id, hostRecord{Index: index, Name: id.String()})
+		}
+	}
+	for index, id := range known {
+		if _, ok := listed[index]; !ok && err == nil {
+			err = m.tx.Table(tableIndex).Put(indexKey(index), id[:])
+		}
+	}
+	return err
+}
+
+// remakeContents finds items that are not listed by content, and lists them.
+func (m *mender) remakeContents() error {
+	var items []Item
+	err := m.tx.Table(tableItems).Scan(nil, func(k, _ []byte) error {
+		it, err := m.tx.item(binary.BigEndian.Uint32(k))
+		items = append(items, it)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		id, place, err := m.tx.findItem(it.Section, it.Key, it.Data)
+		if err == nil && id == 0 {
+			err = m.tx.Table(tableContents).Put(place, itemKey(it.ID))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remakeIndex makes the index of the log by host anew.
+func (m *mender) remakeIndex() error {
+	if err := m.tx.Table(tableByHost).Clear(); err != nil {
+		return err
+	}
+	return m.tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
+		first := binary.BigEndian.Uint64(k)
+		return m.tx.blockGroups(first, v, false, func(blockHead) bool { return true }, func(g group) error {
+			return m.tx.noteBlock(g.host, first)
+		})
+	})
+}
+
+// forgetViews has all views built anew, because it is not known how far they had read.
+func (m *mender) forgetViews() error {
+	for _, prefix := range views {
+		if err := m.tx.Table(tableMeta).Delete([]byte("view." + strings.TrimSuffix(prefix, "."))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
