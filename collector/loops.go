@@ -68,6 +68,28 @@ func (c *collector) prune(ctx context.Context) error {
 	})
 }
 
+// scrubEvery lies between two looks at the whole state file. It is checked at the start too.
+const scrubEvery = 24 * time.Hour
+
+// scrub looks for damage in the state file while it is served, and has it mended.
+func (c *collector) scrub(ctx context.Context) error {
+	first := true
+	return every(ctx, scrubEvery, func(time.Time) {
+		if first {
+			first = false
+			return
+		}
+		r, err := c.store.Scrub()
+		if err == nil && r.Count > 0 {
+			c.opt.Log.Error("the state file is damaged", "findings", r.Count, "first", r.Damage[0].String())
+			err = c.store.Repair(r)
+		}
+		if err != nil {
+			c.opt.Log.Error("state file not verified or not mended", "err", err)
+		}
+	})
+}
+
 // every calls f now and then at each interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, f func(now time.Time)) error {
 	t := time.NewTicker(interval)

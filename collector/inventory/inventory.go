@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"atalaya/collector/store"
@@ -44,7 +45,8 @@ func (v *View) CatchUp(ctx context.Context) error { return v.store.CatchUp(ctx, 
 func (v *View) Rebuild(ctx context.Context) error { return v.store.Rebuild(ctx, follower()) }
 
 func follower() store.Follower {
-	return store.Follower{Name: "inventory", Version: 2, Tables: []string{tableHosts, "inventory.packages"}, Fold: fold}
+	return store.Follower{Name: "inventory", Version: 2, Tables: []string{tableHosts, "inventory.packages"}, Fold: fold,
+		Sections: slices.Collect(maps.Keys(summarised))}
 }
 
 // summary is what is kept of a host for lists: taken from its rows, nothing that ages.

@@ -149,7 +149,7 @@ func replay(t testing.TB, s *Store) state {
 		last, err := tx.LastChange()
 		for read := first - 1; read < last && err == nil; {
 			var changes []Change
-			changes, read, err = tx.folded(read)
+			changes, read, err = tx.folded(read, Follower{}.wants)
 			take(changes)
 		}
 		return err

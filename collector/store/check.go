@@ -80,9 +80,7 @@ func Check(path string) (Report, error) {
 	}
 	c := newChecker(f, info.Size(), path)
 	if c.readMeta() {
-		c.used = make([]uint64, c.pages/64+1)
-		c.bucket("", c.root)
-		c.compareSums()
+		c.walk()
 	}
 	if c.ioErr != nil {
 		return c.report, fmt.Errorf("check state file %q: %w", path, c.ioErr)
@@ -122,6 +120,13 @@ type checker struct {
 
 func newChecker(f io.ReaderAt, size int64, path string) *checker {
 	return &checker{file: f, size: size, report: Report{Path: path}, sums: map[string]tableTotal{}, want: map[string]tableTotal{}, broken: map[string]bool{}}
+}
+
+// walk checks all that the root leads to.
+func (c *checker) walk() {
+	c.used = make([]uint64, c.pages/64+1)
+	c.bucket("", c.root)
+	c.compareSums()
 }
 
 func (c *checker) damage(table string, key []byte, page uint64, format string, args ...any) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"atalaya/shared/facts"
@@ -19,7 +20,9 @@ type Follower struct {
 	Name    string   // names its cursor
 	Version uint64   // of its tables; they are built anew when it differs from the stored one
 	Tables  []string // all tables it writes
-	Fold    func(tx *Tx, changes []Change) error
+	// Sections are those whose changes it folds; nil: all.
+	Sections []facts.ID
+	Fold     func(tx *Tx, changes []Change) error
 }
 
 // foldChanges is how many changes one transaction of a follower takes: some tens of
@@ -121,7 +124,7 @@ func (f Follower) step(tx *Tx) error {
 	case cursor+1 < first:
 		return f.begin(tx, first-1)
 	}
-	changes, read, err := tx.folded(cursor)
+	changes, read, err := tx.folded(cursor, f.wants)
 	if err != nil {
 		return err
 	}
@@ -156,6 +159,9 @@ func (f Follower) begin(tx *Tx, after uint64) error {
 			return err
 		}
 		for _, st := range states {
+			if !f.wants(st.Section) {
+				continue
+			}
 			base := Change{Seq: after, Host: id, Section: st.Section, Kind: Added, Observed: history, At: history, Received: history}
 			if changes, err = tx.addRows(changes, state, index, base); err != nil {
 				return err
@@ -195,7 +201,7 @@ func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) 
 	}
 	want := func(h blockHead) bool { return h.sections&sectionBit(section) != 0 }
 	err = tx.hostGroups(rec.Index, false, want, func(g group) error {
-		changes, err = tx.expand(changes, id, g, section, 0)
+		changes, err = tx.expand(changes, id, g, 0, func(id facts.ID) bool { return id == section })
 		return err
 	})
 	for i := 0; i < len(changes) && err == nil; i++ {
@@ -224,7 +230,7 @@ func (tx *Tx) addRows(changes []Change, state *State, index uint32, base Change)
 
 // folded returns the next changes for a view, some thousands at most: Baseline and
 // Cleared become a change for each row.
-func (tx *Tx) folded(after uint64) (changes []Change, read uint64, err error) {
+func (tx *Tx) folded(after uint64, wants func(facts.ID) bool) (changes []Change, read uint64, err error) {
 	if read, err = tx.LastChange(); err != nil {
 		return nil, 0, err
 	}
@@ -237,19 +243,19 @@ func (tx *Tx) folded(after uint64) (changes []Change, read uint64, err error) {
 		if err != nil {
 			return err
 		}
-		changes, err = tx.expand(changes, id, g, 0, after)
+		changes, err = tx.expand(changes, id, g, after, wants)
 		return err
 	})
 	return changes, read, err
 }
 
-// expand appends the changes of a group above that number; section 0 is all.
-func (tx *Tx) expand(changes []Change, id identity.HostID, g group, section facts.ID, above uint64) ([]Change, error) {
+// expand appends the changes of a group above that number in the sections wanted.
+func (tx *Tx) expand(changes []Change, id identity.HostID, g group, above uint64, wants func(facts.ID) bool) ([]Change, error) {
 	// A batch holds a section once: after it each is as after its own entries.
 	then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
 	before := tx.asOfChange(g.first - 1)
 	for i, e := range g.entries {
-		if g.first+uint64(i) <= above || section != 0 && e.section != section {
+		if g.first+uint64(i) <= above || !wants(e.section) {
 			continue
 		}
 		c, err := tx.change(id, g, i)
@@ -273,6 +279,10 @@ func (tx *Tx) expand(changes []Change, id identity.HostID, g group, section fact
 		}
 	}
 	return changes, nil
+}
+
+func (f Follower) wants(section facts.ID) bool {
+	return f.Sections == nil || slices.Contains(f.Sections, section)
 }
 
 func (f Follower) reset(tx *Tx) error {

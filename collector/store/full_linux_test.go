@@ -53,6 +53,9 @@ func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
 	if !errors.Is(err, ErrFull) {
 		t.Fatalf("batch %d: got %v, want ErrFull", seq, err)
 	}
+	if s.Trouble() == "" {
+		t.Error("the store does not say that it is read-only")
+	}
 	want := state{}
 	for _, it := range base {
 		want[rowName(id, facts.Users, it.Key)] = it.Data
@@ -66,6 +69,9 @@ func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
 	now, ds := next(seq)
 	if out, err := s.Apply(ds); err != nil || out[0].Duplicate || len(out[0].Resync) > 0 {
 		t.Fatalf("with space again: %+v, %v", out, err)
+	}
+	if trouble := s.Trouble(); trouble != "" {
+		t.Errorf("with space again: %s", trouble)
 	}
 	for _, it := range now {
 		want[rowName(id, facts.Users, it.Key)] = it.Data

@@ -65,6 +65,9 @@ type Store struct {
 	seen    map[[8]byte]time.Time // moments of Seen not yet written
 	flushed time.Time             // when seen was last written
 	failed  error                 // the file cannot be written any more
+
+	full      error // the last commit found no space
+	fullSince time.Time
 }
 
 // Open opens the state file and creates it when there is none. It refuses when
@@ -147,7 +150,7 @@ func createFile(path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("create state file: %w", err)
 	}
-	s := &Store{db: db, path: aside, changed: make(chan struct{})}
+	s := &Store{db: db, path: aside, changed: make(chan struct{}), now: time.Now, log: slog.New(slog.DiscardHandler)}
 	err = s.Update(func(tx *Tx) error {
 		return tx.putMeta(metaVersion, formatVersion)
 	})
@@ -260,7 +263,9 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		return err
 	}
 	txid := uint64(b.ID())
-	if err := s.commit(b); err != nil {
+	err = s.commit(b)
+	s.noteFull(err)
+	if err != nil {
 		return err
 	}
 	done = true

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"bytes"
-	"fmt"
-)
+import "fmt"
 
 // SplitRow cuts an encoded row in two: the row without the columns that own names,
 // itself a row, and the pairs of number and value of those columns, one behind the
@@ -31,30 +28,28 @@ func JoinRow(common, pairs []byte) ([]byte, error) {
 	if len(pairs) == 0 {
 		return common, nil
 	}
-	type pair struct{ head, whole []byte }
-	var list []pair
-	collect := func(_ uint64, whole, value []byte) {
-		list = append(list, pair{whole[:len(whole)-len(value)], whole})
+	major, n, head := cborHead(common)
+	if head == 0 || major != majorMap {
+		return nil, fmt.Errorf("%w: row is not a map", ErrMalformed)
 	}
-	if err := eachPair(common, collect); err != nil {
+	own := uint64(0)
+	if err := PairsOf(pairs, func(uint64, []byte, []byte) { own++ }); err != nil {
 		return nil, err
 	}
-	if err := PairsOf(pairs, collect); err != nil {
-		return nil, err
-	}
-	out := make([]byte, 0, len(common)+len(pairs)+1)
-	out = appendHead(out, majorMap, uint64(len(list)))
-	for range list {
-		least := 0
-		for i, p := range list {
-			if p.whole != nil && (list[least].whole == nil || bytes.Compare(p.head, list[least].head) < 0) {
-				least = i
+	out := appendHead(make([]byte, 0, len(common)+len(pairs)+1), majorMap, n+own)
+	rest := common[head:]
+	err := PairsOf(pairs, func(column uint64, pair, _ []byte) {
+		for len(rest) > 0 {
+			_, next, n := cborHead(rest)
+			size := cborSize(rest[n:])
+			if next > column || n == 0 || size == 0 {
+				break
 			}
+			out, rest = append(out, rest[:n+size]...), rest[n+size:]
 		}
-		out = append(out, list[least].whole...)
-		list[least].whole = nil
-	}
-	return out, nil
+		out = append(out, pair...)
+	})
+	return append(out, rest...), err
 }
 
 // PairsOf calls fn for the pairs that SplitRow took out, with their number, the bytes

@@ -1,0 +1,114 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Scrub verifies all of the open file as Check does, while it is read and written: a
+// read transaction keeps the pages that it looks at. It reads the file itself, not
+// what is mapped of it, and believes no length: no damage harms the process.
+func (s *Store) Scrub() (r Report, err error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return r, fmt.Errorf("scrub state file: %w", err)
+	}
+	defer f.Close() // only read
+	err = s.View(func(tx *Tx) (err error) {
+		defer guard(&err, "", nil)()
+		size := uint64(s.db.Info().PageSize)
+		c := newChecker(f, tx.b.Size(), s.path)
+		c.pageSize, c.pages, c.root = size, uint64(tx.b.Size())/size, uint64(tx.b.Cursor().Bucket().Root())
+		c.report.TxID, c.report.Bytes = uint64(tx.b.ID()), uint64(tx.b.Size())
+		c.walk()
+		r = c.report
+		return c.ioErr
+	})
+	if err != nil {
+		return r, fmt.Errorf("scrub state file %q: %w", s.path, err)
+	}
+	return r, nil
+}
+
+// Trouble returns why the state cannot be written at the moment, empty when it can.
+// Reading goes on meanwhile, and hosts keep what they are not told is durable.
+func (s *Store) Trouble() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.failed != nil:
+		return fmt.Sprintf("the state is read-only, its file is damaged: %v (stop the collector and restore a backup)", s.failed)
+	case s.full != nil:
+		return fmt.Sprintf("the state is read-only since %s: no space is left on the disk of %q; hosts keep what they have to tell",
+			s.fullSince.UTC().Format(time.RFC3339), filepath.Dir(s.path))
+	}
+	return ""
+}
+
+// noteFull remembers whether the last commit found no space.
+func (s *Store) noteFull(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !errors.Is(err, ErrFull):
+		if s.full != nil && err == nil {
+			s.full = nil
+			s.log.Info("the state can be written again", "file", s.path)
+		}
+	case s.full == nil:
+		s.full, s.fullSince = err, s.now()
+		s.log.Error("the state is read-only until there is space", "file", s.path, "err", err)
+	}
+}
+
+// Restore puts a backup in the place of the state file of a collector that does not
+// run. The backup is verified before, and the file that was there is kept beside it
+// under the name that is returned, empty when there was none. When the collector
+// starts it notices that the state is older and asks every host for its facts.
+func Restore(backup, path string) (kept string, err error) {
+	lock, err := lockPath(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, lock.release()) }()
+	report, err := Check(backup)
+	if err == nil {
+		err = report.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("backup %q: %w", backup, err)
+	}
+	aside := path + ".new"
+	if err := copyFile(backup, aside); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		kept = fmt.Sprintf("%s.before-%s", path, time.Now().UTC().Format("20060102T150405Z"))
+		if err := os.Rename(path, kept); err != nil {
+			return "", fmt.Errorf("restore: %w", err)
+		}
+	}
+	if err := os.Rename(aside, path); err != nil {
+		return kept, fmt.Errorf("restore: %w", err)
+	}
+	return kept, syncDir(filepath.Dir(path))
+}
+
+// copyFile copies a file durably.
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only read
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
