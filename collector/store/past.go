@@ -462,6 +462,25 @@ func (s *State) ItemsNamed(section facts.ID, name string, fn func(Item) error) e
 	return s.tx.eachNamed(section, name, fn)
 }
 
+// ItemOf returns the item that a row is an instance of; false: there is none, because
+// the section is not shared or the item is known no more.
+func (s *State) ItemOf(section facts.ID, key string, row []byte) (it Item, found bool, err error) {
+	common, _, ok := layouts[section].split(row)
+	if !ok {
+		return it, false, nil
+	}
+	err = s.tx.itemsOfKey(section, key, func(id uint32) error {
+		if it, err = s.tx.item(id); err != nil {
+			return err
+		}
+		if found = string(it.Data) == string(common); found {
+			return ErrStop
+		}
+		return nil
+	})
+	return it, found, err
+}
+
 // HostRow returns the row that an item is on a host, with the host's own columns; nil
 // when the host has it not.
 func (s *State) HostRow(index uint32, it Item) ([]byte, error) {

@@ -1,0 +1,247 @@
+package inventory
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"atalaya/collector/store"
+	"atalaya/shared/facts"
+)
+
+// ChangedQuery asks what changed on hosts between two moments.
+type ChangedQuery struct {
+	Hosts    []string // see Host; nil: all, or those with Tag
+	Tag      string
+	From, To time.Time // To zero: now
+	Limit    int       // 0: all
+}
+
+// Changed is what changed in the same way on some of the hosts that were asked about.
+type Changed struct {
+	Event           // of the first host; Columns and Text without what differs from host to host
+	Hosts []HostRef `json:"hosts"` // the first ones
+	Count int       `json:"count"` // of hosts
+	Fleet int       `json:"fleet"` // hosts of the whole fleet that have now what it became, 0: not known
+	Times int       `json:"times"` // changes of the row on one host in that time, at most
+	Score float64   `json:"score"`
+}
+
+// maxChangedHosts is how many hosts a Changed names.
+const maxChangedHosts = 10
+
+// weights say how much a change of a section is likely to matter to who looks for a
+// cause: software and configuration before what follows from them, and that before
+// what comes and goes by itself. Others weigh otherWeight.
+var weights = map[facts.ID]float64{
+	facts.Packages: 1, facts.Kernel: 1, facts.OS: 1, facts.Services: 0.9, facts.Users: 0.9, facts.Groups: 0.8,
+	facts.ListeningSockets: 0.7, facts.Filesystems: 0.7, facts.Interfaces: 0.6, facts.Addresses: 0.6, facts.Routes: 0.6,
+	facts.BIOS: 0.8, facts.Patches: 0.2, facts.PatchState: 0.1,
+}
+
+const (
+	otherWeight  = 0.5
+	statusWeight = 0.2
+	firstWeight  = 0.05 // of a first reading
+)
+
+// WhatChanged returns the net changes between two moments, those that likely matter
+// most first: by section, rare before common in the fleet and among the hosts asked
+// about, once before often. What came and went between the moments is left out.
+func (v *View) WhatChanged(q ChangedQuery) ([]Changed, error) {
+	if q.To.IsZero() {
+		q.To = v.store.Now()
+	}
+	out := []Changed{}
+	err := v.store.View(func(tx *store.Tx) error {
+		if _, err := tx.AsOf(q.From); err != nil {
+			return err
+		}
+		hosts, names, err := q.hosts(tx)
+		if err != nil {
+			return err
+		}
+		r := ranking{tx: tx, net: map[hostPlace]*netChange{}, same: map[string]*Changed{}}
+		err = tx.ChangesBetween(store.FleetQuery{ChangeQuery: store.ChangeQuery{From: q.From}, Hosts: hosts}, func(c store.Change) error {
+			if c.At.After(q.From) && !c.At.After(q.To) {
+				r.add(c)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		out, err = r.ranked(names)
+		return err
+	})
+	if q.Limit > 0 && len(out) > q.Limit {
+		out = out[:q.Limit]
+	}
+	return out, err
+}
+
+// hosts resolves whom the query is about; nil: all.
+func (q ChangedQuery) hosts(tx *store.Tx) (*store.HostSet, map[[8]byte]string, error) {
+	names := map[[8]byte]string{}
+	var indexes []uint32
+	take := func(h store.Host) error {
+		names[h.ID] = h.Name
+		indexes = append(indexes, h.Index)
+		return nil
+	}
+	if q.Hosts == nil {
+		err := tx.Hosts(func(h store.Host) error {
+			if q.Tag != "" && !slices.Contains(h.Tags, q.Tag) {
+				return nil
+			}
+			return take(h)
+		})
+		if err != nil || q.Tag == "" {
+			return nil, names, err
+		}
+	}
+	for _, ref := range q.Hosts {
+		h, err := FindHost(tx, ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := take(h); err != nil {
+			return nil, nil, err
+		}
+	}
+	set := store.HostSetOf(indexes...)
+	return &set, names, nil
+}
+
+type hostPlace struct {
+	host [8]byte
+	place
+}
+
+// netChange joins the changes of a row on a host.
+type netChange struct {
+	store.Change
+	first []byte // what the row was before all of them
+	times int
+}
+
+// ranking is one run of WhatChanged.
+type ranking struct {
+	tx    *store.Tx
+	order []hostPlace
+	net   map[hostPlace]*netChange
+	same  map[string]*Changed
+}
+
+func (r *ranking) add(c store.Change) {
+	p := hostPlace{c.Host, place{c.Section, c.Key, c.Key == "" && c.Kind > store.Removed}}
+	n := r.net[p]
+	if n == nil {
+		n = &netChange{first: c.Old}
+		r.net[p] = n
+		r.order = append(r.order, p)
+	}
+	n.Change = c
+	n.times++
+}
+
+// ranked groups what is left by what hosts have in common, and sorts it.
+func (r *ranking) ranked(names map[[8]byte]string) ([]Changed, error) {
+	var keys []string
+	for _, p := range r.order {
+		n := r.net[p]
+		c := n.Change
+		if c.Kind <= store.StatusChanged {
+			if c.Old = n.first; string(c.Old) == string(c.New) {
+				continue
+			}
+		}
+		switch {
+		case c.Kind > store.Removed:
+		case c.Old == nil:
+			c.Kind = store.Added
+		case c.New == nil:
+			c.Kind = store.Removed
+		default:
+			c.Kind = store.Changed
+		}
+		e, err := event(c)
+		if err != nil {
+			return nil, err
+		}
+		if e, err = withoutOwn(e, c); err != nil || e.Text == "" {
+			continue // only what is each host's own differs
+		}
+		key := fmt.Sprint(e.Section, "\x00", c.Key, "\x00", e.Kind, "\x00", e.Text)
+		g := r.same[key]
+		if g == nil {
+			g = &Changed{Event: e}
+			if g.Fleet, err = r.fleet(c); err != nil {
+				return nil, err
+			}
+			r.same[key] = g
+			keys = append(keys, key)
+		}
+		g.Count++
+		g.Times = max(g.Times, n.times)
+		if len(g.Hosts) < maxChangedHosts {
+			g.Hosts = append(g.Hosts, HostRef{c.Host, names[c.Host]})
+		}
+	}
+	out := make([]Changed, len(keys))
+	for i, key := range keys {
+		out[i] = *r.same[key]
+		out[i].Score = out[i].score()
+	}
+	slices.SortStableFunc(out, func(a, b Changed) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), b.Received.Compare(a.Received))
+	})
+	return out, nil
+}
+
+// withoutOwn takes the columns that are each host's own out of an event.
+func withoutOwn(e Event, c store.Change) (Event, error) {
+	own := store.HostColumns(c.Section)
+	if len(own) == 0 || c.Kind > store.Removed {
+		return e, nil
+	}
+	e.Columns = slices.DeleteFunc(e.Columns, func(c Column) bool { return slices.Contains(own, c.Name) })
+	e.Text = text(e)
+	return e, nil
+}
+
+// fleet returns how many hosts have now what a row became, or what it was when it went.
+func (r *ranking) fleet(c store.Change) (int, error) {
+	row := c.New
+	if row == nil {
+		row = c.Old
+	}
+	if c.Kind > store.Removed || row == nil {
+		return 0, nil
+	}
+	state := r.tx.Now()
+	it, found, err := state.ItemOf(c.Section, c.Key, row)
+	if err != nil || !found {
+		return 0, err
+	}
+	return state.Count(it)
+}
+
+func (c Changed) score() float64 {
+	weight, ok := otherWeight, false
+	if sec, known := facts.ByName(c.Section); known {
+		if weight, ok = weights[sec.ID]; !ok {
+			weight = otherWeight
+		}
+	}
+	switch c.Kind {
+	case store.StatusChanged:
+		weight = statusWeight
+	case store.Baseline:
+		weight = firstWeight
+	}
+	common := float64(max(c.Fleet, c.Count, 1))
+	return weight / (1 + math.Log2(common)/8) / (1 + math.Log2(float64(max(c.Times, 1))))
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"atalaya/shared/facts"
+	"atalaya/shared/identity"
+	"atalaya/shared/wire"
+)
+
+// TestThePastIsByWhenThingsCameAbout: what a spool brings late takes its place in the
+// past, by the host's clock corrected; a clock that is wrong by more than is known of
+// it misplaces nothing beyond what was received.
+func TestThePastIsByWhenThingsCameAbout(t *testing.T) {
+	s := open(t)
+	h := identity.HostID{1}
+	addHost(t, s, h)
+	const fast = time.Hour // the host's clock is ahead by it
+	if _, err := s.Hello(h, wire.Hello{Hostname: "a", Epoch: 1, At: t0.Add(fast).UnixMilli()}, t0); err != nil {
+		t.Fatal(err)
+	}
+	seq := uint64(0)
+	var base []facts.Item
+	report := func(uid int64, observed, received time.Time) {
+		t.Helper()
+		seq++
+		now := []facts.Item{user(t, "ann", uid)}
+		u := update(facts.Users, base, now)
+		u.At = observed.UnixMilli()
+		if out := apply(t, s, Delivery{h, batch(seq, u), received}); len(out[0].Resync) > 0 {
+			t.Fatalf("%+v", out)
+		}
+		base = now
+	}
+	at := func(minutes int) time.Time { return t0.Add(time.Duration(minutes) * time.Minute) }
+	report(1, at(0).Add(fast), at(0))
+	report(2, at(10).Add(fast), at(60)) // spooled for 50 minutes
+	report(3, at(200), at(61))          // from the future, even corrected
+	report(4, at(5), at(62))            // from before the last
+	f := func(minutes int, uid int64) {
+		t.Helper()
+		err := s.View(func(tx *Tx) error {
+			then, err := tx.AsOf(at(minutes))
+			if err != nil {
+				return err
+			}
+			data, err := then.Row(1, facts.Users, "ann")
+			if want := user(t, "ann", uid).Data; uid != 0 && string(data) != string(want) || uid == 0 && data != nil {
+				t.Errorf("after %d minutes: %x, want user id %d", minutes, data, uid)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f(-1, 0)
+	f(0, 1)
+	f(9, 1)
+	f(10, 2)
+	f(60, 2)
+	f(61, 4)
+}
+
+// TestStateOfARemovedHostIsKept: it is gone now, and was there then.
+func TestStateOfARemovedHostIsKept(t *testing.T) {
+	s, _, base := pair(t)
+	h := identity.HostID{1}
+	if err := s.Update(func(tx *Tx) error { return tx.RemoveHost(h, t0.Add(time.Hour), "sold") }); err != nil {
+		t.Fatal(err)
+	}
+	if out := apply(t, s, Delivery{h, batch(2, update(facts.Users, base, base)), t0}); out[0].Err == nil {
+		t.Error("a removed host was heard")
+	}
+	count := func(state *State) (hosts, having int) {
+		t.Helper()
+		err := state.Hosts(func(Host) error { hosts++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = state.ItemsNamed(facts.Users, "ann", func(it Item) error {
+			n, err := state.Count(it)
+			having += n
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hosts, having
+	}
+	err := s.View(func(tx *Tx) error {
+		then, err := tx.AsOf(t0.Add(time.Minute))
+		if err != nil {
+			return err
+		}
+		if hosts, having := count(tx.Now()); hosts != 1 || having != 1 {
+			t.Errorf("now %d hosts, %d with ann; want the other alone", hosts, having)
+		}
+		if hosts, having := count(then); hosts != 2 || having != 2 {
+			t.Errorf("before %d hosts, %d with ann; want both", hosts, having)
+		}
+		rec, ok, err := tx.Host(h)
+		if !ok || rec.RemovedAt.IsZero() || rec.RemovedWhy != "sold" {
+			t.Errorf("tombstone %+v, %v", rec, ok)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
