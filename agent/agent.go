@@ -81,6 +81,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 		InventoryInterval: cfg.InventoryInterval,
 		Name:              hello.Hostname + hello.MachineID,
 		Disabled:          cfg.disabled(),
+		Budget:            cfg.budget(),
 		Log:               opt.Log,
 	})
 	if opt.Ready != nil {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +48,8 @@ type Config struct {
 	DisabledMetrics []string `yaml:"disabled_metrics"`
 	// Processes says what is reported of the processes.
 	Processes ProcessesConfig `yaml:"processes"`
+	// Budget bounds what the agent takes of its host.
+	Budget BudgetConfig `yaml:"budget"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -59,6 +63,57 @@ type ProcessesConfig struct {
 	Top int `yaml:"top"`
 }
 
+// BudgetConfig bounds what the agent takes of its host. When it takes more on average
+// over a minute it gives up processes first, then slow metrics, then most inventories.
+type BudgetConfig struct {
+	CPU    Percent `yaml:"cpu"`    // of one processor; 0: no bound
+	Memory Bytes   `yaml:"memory"` // anonymous; 0: no bound
+	// Probes bounds single probes, by the names that `atalaya-agent cost` prints.
+	Probes map[string]ProbeBudget `yaml:"probes"`
+}
+
+// ProbeBudget bounds one probe; what is 0 stays as the probe has it.
+type ProbeBudget struct {
+	Timeout time.Duration `yaml:"timeout"` // of one run
+	Period  time.Duration `yaml:"period"`  // between two runs, or two complete readings of inventory
+}
+
+// Percent is a share, written as 1% or 0.5%.
+type Percent float64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Percent) UnmarshalText(b []byte) error {
+	text, ok := strings.CutSuffix(strings.TrimSpace(string(b)), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if !ok && v == 0 && err == nil {
+		ok = true // plain 0: no bound
+	}
+	if err != nil || !ok || !(v >= 0 && v <= 100) {
+		return fmt.Errorf("%q: want a share such as 1%%", b)
+	}
+	*p = Percent(v / 100)
+	return nil
+}
+
+// Bytes is a size, written as 64MiB, 512KiB or a number.
+type Bytes int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *Bytes) UnmarshalText(b []byte) error {
+	text, unit := strings.TrimSpace(string(b)), int64(1)
+	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
+		if t, ok := strings.CutSuffix(text, suffix); ok {
+			text, unit = strings.TrimSpace(t), 1<<(10*(i+1))
+		}
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v < 0 || v > 1<<40/unit {
+		return fmt.Errorf("%q: want a size such as 64MiB", b)
+	}
+	*n = Bytes(v * unit)
+	return nil
+}
+
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
@@ -69,6 +124,7 @@ func DefaultConfig() Config {
 		SpoolMaxBytes:     64 << 20,
 		SpoolMaxAge:       7 * 24 * time.Hour,
 		Processes:         ProcessesConfig{Interval: 30 * time.Second, Top: 10},
+		Budget:            BudgetConfig{CPU: 0.02, Memory: 128 << 20},
 		LogLevel:          "info",
 	}
 }
@@ -140,6 +196,7 @@ func (c Config) Check() error {
 			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q", name))
 		}
 	}
+	errs = append(errs, c.Budget.check(c)...)
 	if c.Processes.Interval < time.Second || c.Processes.Interval > time.Hour {
 		errs = append(errs, fmt.Errorf("processes.interval %s: must lie between 1s and 1h", c.Processes.Interval))
 	}
@@ -157,4 +214,48 @@ func (c Config) Check() error {
 		errs = append(errs, fmt.Errorf("log_level %q: want debug, info, warn or error", c.LogLevel))
 	}
 	return errors.Join(errs...)
+}
+
+// check refuses a budget that cannot be kept, or of a probe that there is not.
+func (b BudgetConfig) check(c Config) (errs []error) {
+	if b.CPU < 0 || b.CPU > 1 {
+		errs = append(errs, fmt.Errorf("budget.cpu %v: must lie between 0%% and 100%%", b.CPU))
+	}
+	if b.Memory != 0 && b.Memory < 4<<20 {
+		errs = append(errs, fmt.Errorf("budget.memory %d: must be 0 or at least 4MiB", b.Memory))
+	}
+	known := slices.Concat(NodeProbes(c), InventoryProbes(c))
+	for name, p := range b.Probes {
+		if !slices.ContainsFunc(known, func(k probe.Probe) bool { return k.Info().Name == name }) {
+			errs = append(errs, fmt.Errorf("budget.probes: no probe is called %q", name))
+		}
+		if p.Timeout != 0 && (p.Timeout < 100*time.Millisecond || p.Timeout > 10*time.Minute) {
+			errs = append(errs, fmt.Errorf("budget.probes.%s.timeout %s: must lie between 100ms and 10m", name, p.Timeout))
+		}
+		if p.Period != 0 && (p.Period < time.Second || p.Period > 24*time.Hour) {
+			errs = append(errs, fmt.Errorf("budget.probes.%s.period %s: must lie between 1s and 24h", name, p.Period))
+		}
+	}
+	return errs
+}
+
+// budget is the budget as the scheduler takes it.
+func (c Config) budget() probe.Budget {
+	b := probe.Budget{CPU: float64(c.Budget.CPU), Memory: int64(c.Budget.Memory), Use: ownUse, Probes: make(map[string]probe.ProbeBudget)}
+	for name, p := range c.Budget.Probes {
+		b.Probes[name] = probe.ProbeBudget{Timeout: p.Timeout, Period: p.Period}
+	}
+	return b
+}
+
+// ownUse measures this process. Its memory is what the Go runtime holds of the
+// system: all but the program's own pages.
+func ownUse() probe.Use {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample)
+	use := probe.Use{CPU: time.Duration(processUse().CPUSeconds * float64(time.Second))}
+	if sample[0].Value.Kind() == metrics.KindUint64 && sample[1].Value.Kind() == metrics.KindUint64 {
+		use.Anonymous = int64(sample[0].Value.Uint64() - sample[1].Value.Uint64())
+	}
+	return use
 }

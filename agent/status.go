@@ -28,6 +28,9 @@ type Status struct {
 	Spool     spool.Stats   `json:"spool"`
 	Process   Use           `json:"process"`
 	Costs     []probe.Cost  `json:"costs"`
+	// Degraded says how much is given up to stay within the budget (0: nothing), and why.
+	Degraded       int    `json:"degraded"`
+	DegradedReason string `json:"degraded_reason,omitempty"`
 }
 
 // Use is what the agent's process has used since it started.
@@ -39,15 +42,21 @@ type Use struct {
 func statusOf(version string, up *uplink.Uplink, sp *spool.Spool, sched *probe.Scheduler) func() Status {
 	started := time.Now()
 	return func() Status {
+		level, why := sched.Degraded()
+		if level > probe.Full {
+			why = level.String() + ": " + why
+		}
 		return Status{
-			Version:   version,
-			PID:       os.Getpid(),
-			StartedAt: started,
-			Now:       time.Now(),
-			Uplink:    up.Status(),
-			Spool:     sp.Stats(),
-			Process:   processUse(),
-			Costs:     sched.Costs(),
+			Degraded:       int(level),
+			DegradedReason: why,
+			Version:        version,
+			PID:            os.Getpid(),
+			StartedAt:      started,
+			Now:            time.Now(),
+			Uplink:         up.Status(),
+			Spool:          sp.Stats(),
+			Process:        processUse(),
+			Costs:          sched.Costs(),
 		}
 	}
 }

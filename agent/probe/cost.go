@@ -9,8 +9,11 @@ import (
 // Cost is what the runs of one probe took so far, and how the last one ended.
 type Cost struct {
 	Probe   string `json:"probe"`
-	Metrics bool   `json:"metrics"` // runs at every tick
-	Runs    uint64 `json:"runs"`
+	Metrics bool   `json:"metrics"`
+	// PeriodSeconds lies between two runs; 0: it runs at every tick, or with the inventory.
+	PeriodSeconds float64 `json:"period_seconds,omitempty"`
+	Suspended     bool    `json:"suspended,omitempty"` // given up to stay within the budget
+	Runs          uint64  `json:"runs"`
 	// CPU time includes the programs that were run. It is not known (0) on systems
 	// that do not tell the time of one thread; time on the wall bounds it there.
 	CPUSeconds      float64      `json:"cpu_seconds"`

@@ -21,9 +21,10 @@ type runner struct {
 	info  Info // with defaults filled in
 	host  *Host
 
-	// Of a metric probe with a period; the loop that runs it alone uses them.
-	slot      time.Time // the period it last ran in
-	notBefore time.Time // it found nothing to read, and is left alone until then
+	// Of a probe with a period; the loop that runs it alone uses them.
+	slot      time.Time     // the period it last ran in; of inventory: its last complete reading
+	least     time.Duration // between two complete readings of an inventory probe
+	notBefore time.Time     // it found nothing to read, and is left alone until then
 
 	mu    sync.Mutex // guards what follows
 	hung  bool       // a run was abandoned and has not returned

@@ -36,6 +36,8 @@ type Config struct {
 	InventoryInterval time.Duration
 	// Name tells this host from others, so that not all read at the same moment.
 	Name string
+	// Budget bounds what all of it takes.
+	Budget Budget
 	// Disabled sections are not reported; a probe of no other section is not run.
 	Disabled []facts.ID
 	Log      *slog.Logger // nil: none
@@ -67,6 +69,7 @@ type Scheduler struct {
 	due  map[*runner]bool
 
 	problems problems
+	governor governor
 }
 
 // NewScheduler prepares a scheduler; nothing runs before Run.
@@ -89,9 +92,16 @@ func NewScheduler(cfg Config) *Scheduler {
 		wake:     make(chan struct{}, 1),
 		due:      make(map[*runner]bool),
 		problems: problems{log: cfg.Log, last: make(map[string]string)},
+		governor: governor{budget: cfg.Budget},
 	}
 	for _, p := range cfg.Probes {
 		r := newRunner(p, cfg.Host)
+		r.info = cfg.Budget.apply(r.info)
+		r.cost.PeriodSeconds = r.info.Period.Seconds()
+		if !r.info.Metrics {
+			r.least = cfg.Budget.Probes[r.info.Name].Period
+			r.cost.PeriodSeconds = max(r.cost.PeriodSeconds, r.least.Seconds())
+		}
 		switch {
 		case r.info.Metrics:
 			s.metrics = append(s.metrics, r)
@@ -151,8 +161,11 @@ func (s *Scheduler) request(runners ...*runner) {
 // Costs returns the ledger, one entry for each probe, metrics first.
 func (s *Scheduler) Costs() []Cost {
 	var out []Cost
+	level, _ := s.governor.state()
 	for _, r := range slices.Concat(s.metrics, s.inventory) {
-		out = append(out, r.snapshot())
+		c := r.snapshot()
+		c.Suspended = level.suspended(r.info)
+		out = append(out, c)
 	}
 	return out
 }
@@ -209,7 +222,7 @@ func (s *Scheduler) readMetrics(ctx context.Context, tick time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
-	frame.Samples = inOrder(frame.Samples)
+	frame.Samples = inOrder(s.degraded(frame.Samples))
 	s.problems.note("metrics", s.cfg.Sink.Metrics(frame))
 }
 
@@ -221,8 +234,9 @@ const unsupportedRetry = 10 * time.Minute
 // run in one wake.
 func (s *Scheduler) dueMetrics(tick time.Time) []*runner {
 	s.list = s.list[:0]
+	level := s.governor.look(tick)
 	for _, r := range s.metrics {
-		if r.due(tick) {
+		if !level.suspended(r.info) && r.due(tick) {
 			s.list = append(s.list, r)
 		}
 	}
@@ -277,14 +291,41 @@ func (s *Scheduler) runInventory(ctx context.Context) {
 			return
 		case <-timer.C:
 			s.takeDue() // all of them run now
-			timer.Reset(jitter(s.cfg.InventoryInterval))
+			list = s.dueInventory()
+			timer.Reset(jitter(s.inventoryInterval()))
 		case <-s.wake:
 			list = s.takeDue()
 		}
 		if err := s.readInventory(ctx, list); err != nil {
+			for _, r := range list {
+				r.slot = time.Time{} // nobody has its reading
+			}
 			timer.Reset(jitter(min(inventoryRetry, s.cfg.InventoryInterval)))
 		}
 	}
+}
+
+// inventoryInterval is longer when the agent has to save.
+func (s *Scheduler) inventoryInterval() time.Duration {
+	if level, _ := s.governor.state(); level >= SlowInventory {
+		return inventoryStretch * s.cfg.InventoryInterval
+	}
+	return s.cfg.InventoryInterval
+}
+
+// dueInventory returns the probes of a complete reading: all but those that have been
+// read within a period of their own.
+func (s *Scheduler) dueInventory() []*runner {
+	now := s.cfg.Host.Now()
+	var list []*runner
+	for _, r := range s.inventory {
+		if since := now.Sub(r.slot); !r.slot.IsZero() && since >= 0 && since < r.least {
+			continue
+		}
+		r.slot = now
+		list = append(list, r)
+	}
+	return list
 }
 
 // takeDue returns the probes that were requested, in the order of the configuration.

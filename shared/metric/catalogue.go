@@ -198,6 +198,7 @@ var (
 	AgentAnonymous  = Desc{Name: "atalaya_agent_anonymous_memory_bytes", Help: "Memory of the agent that no file holds, in bytes."}
 	AgentHeap       = Desc{Name: "atalaya_agent_heap_bytes", Help: "Memory of living and dead objects, in bytes."}
 	AgentGoroutines = Desc{Name: "atalaya_agent_goroutines", Help: "Goroutines."}
+	AgentDegraded   = Desc{Name: "atalaya_agent_degraded", Help: "What the agent gives up to stay within its budget: 0 nothing, 1 processes, 2 slow metrics too, 3 most inventories too."}
 	AgentInfo       = Desc{Name: "atalaya_agent_build_info", Help: "1; the labels name the build.", Labels: []string{"goversion", "version"}}
 	ProbeSuccess    = Desc{Name: "node_scrape_collector_success", Help: "1 when the probe read all that it looks for.", Labels: []string{"collector"}}
 )
@@ -239,7 +240,7 @@ var families = []*Desc{
 	&CgroupThrottled, &CgroupMemory, &CgroupMemoryLimit, &CgroupOOMKills,
 	&CgroupIORead, &CgroupIOWritten, &CgroupPressureCPU, &CgroupPressureIO,
 	&CgroupPressureMemory, &AgentCPUSeconds, &AgentResident,
-	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo,
+	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo, &AgentDegraded,
 	&ProbeSuccess,
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"atalaya/agent"
+	"atalaya/agent/probe"
 	"atalaya/installers"
 )
 
@@ -100,10 +101,18 @@ func writeStatus(w io.Writer, st agent.Status) {
 	}
 	fmt.Fprintf(tw, "sent\t%s out, %s in, %d packets, %s\n", size(int64(up.BytesOut)), size(int64(up.BytesIn)), up.Packets, count(int(up.Sessions), "session", "sessions"))
 	fmt.Fprintf(tw, "used\t%.2f s of CPU\n", st.Process.CPUSeconds)
+	writeDegraded(tw, st)
 	for _, c := range st.Costs {
 		if c.Reason != "" {
 			fmt.Fprintf(tw, "probe %s\t%s: %s\n", c.Probe, c.Status, plain(c.Reason))
 		}
+	}
+}
+
+// writeDegraded says what is given up to stay within the budget.
+func writeDegraded(w io.Writer, st agent.Status) {
+	if st.Degraded > 0 {
+		fmt.Fprintf(w, "given up\t%s (level %d)\n", plain(st.DegradedReason), st.Degraded)
 	}
 }
 
@@ -115,19 +124,23 @@ func newCost() *cobra.Command {
 func writeCost(w io.Writer, st agent.Status) {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	defer tw.Flush()
-	fmt.Fprintln(tw, "PROBE\tRUNS\tCPU/RUN\tCPU\tLAST TOOK\tREAD\tITEMS\tLAST RUN\tSTATUS")
+	fmt.Fprintln(tw, "PROBE\tEVERY\tRUNS\tCPU/RUN\tCPU\tLAST TOOK\tREAD\tITEMS\tLAST RUN\tSTATUS")
 	for _, c := range st.Costs {
 		last, perRun := "never", "-"
 		if c.Runs > 0 {
 			last, perRun = age(st.Now.Sub(c.LastRun.Time())), millis(c.CPUSeconds/float64(c.Runs))
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s", c.Probe, c.Runs, perRun, millis(c.CPUSeconds),
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s", c.Probe, every(c), c.Runs, perRun, millis(c.CPUSeconds),
 			millis(c.LastWallSeconds), size(c.LastReadBytes), c.LastItems, last, c.Status)
+		if c.Suspended {
+			fmt.Fprint(tw, ", given up for now")
+		}
 		if c.Reason != "" {
 			fmt.Fprintf(tw, ": %s", plain(c.Reason))
 		}
 		fmt.Fprintln(tw)
 	}
+	writeDegraded(tw, st)
 	fmt.Fprintf(tw, "the whole agent\t\t\t%s\n", millis(st.Process.CPUSeconds))
 }
 
@@ -151,4 +164,15 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// every says how often a probe runs.
+func every(c probe.Cost) string {
+	switch {
+	case c.PeriodSeconds > 0:
+		return span(time.Duration(c.PeriodSeconds * float64(time.Second)))
+	case c.Metrics:
+		return "tick"
+	}
+	return "inventory"
 }
