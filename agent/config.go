@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"runtime/metrics"
 	"slices"
 	"strconv"
@@ -48,6 +50,9 @@ type Config struct {
 	DisabledMetrics []string `yaml:"disabled_metrics"`
 	// Processes says what is reported of the processes.
 	Processes ProcessesConfig `yaml:"processes"`
+	// TextfileDir is the folder of metrics that programs of the administrator leave in
+	// *.prom files; empty: none.
+	TextfileDir string `yaml:"textfile_dir"`
 	// Budget bounds what the agent takes of its host.
 	Budget BudgetConfig `yaml:"budget"`
 	// LogLevel is debug, info, warn or error.
@@ -124,6 +129,7 @@ func DefaultConfig() Config {
 		SpoolMaxBytes:     64 << 20,
 		SpoolMaxAge:       7 * 24 * time.Hour,
 		Processes:         ProcessesConfig{Interval: 30 * time.Second, Top: 10},
+		TextfileDir:       DefaultStateDir + "/textfile",
 		Budget:            BudgetConfig{CPU: 0.02, Memory: 128 << 20},
 		LogLevel:          "info",
 	}
@@ -131,9 +137,9 @@ func DefaultConfig() Config {
 
 // LoadConfig reads a YAML file over the defaults. Unknown keys are errors with
 // file and line. With mayMiss, a file that does not exist gives the defaults.
-func LoadConfig(path string, mayMiss bool) (Config, error) {
+func LoadConfig(file string, mayMiss bool) (Config, error) {
 	c := DefaultConfig()
-	f, err := os.Open(path)
+	f, err := os.Open(file)
 	if mayMiss && errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
@@ -144,10 +150,10 @@ func LoadConfig(path string, mayMiss bool) (Config, error) {
 	dec := yaml.NewDecoder(f)
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) { // an empty file is all defaults
-		return c, fmt.Errorf("configuration %s: %s", path, yamlReason(err))
+		return c, fmt.Errorf("configuration %s: %s", file, yamlReason(err))
 	}
 	if err := c.Check(); err != nil {
-		return c, fmt.Errorf("configuration %s: %w", path, err)
+		return c, fmt.Errorf("configuration %s: %w", file, err)
 	}
 	return c, nil
 }
@@ -197,6 +203,9 @@ func (c Config) Check() error {
 		}
 	}
 	errs = append(errs, c.Budget.check(c)...)
+	if c.TextfileDir != "" && !path.IsAbs(c.TextfileDir) && !filepath.IsAbs(c.TextfileDir) {
+		errs = append(errs, fmt.Errorf("textfile_dir %q: must be an absolute path, or empty", c.TextfileDir))
+	}
 	if c.Processes.Interval < time.Second || c.Processes.Interval > time.Hour {
 		errs = append(errs, fmt.Errorf("processes.interval %s: must lie between 1s and 1h", c.Processes.Interval))
 	}
@@ -224,7 +233,7 @@ func (b BudgetConfig) check(c Config) (errs []error) {
 	if b.Memory != 0 && b.Memory < 4<<20 {
 		errs = append(errs, fmt.Errorf("budget.memory %d: must be 0 or at least 4MiB", b.Memory))
 	}
-	known := slices.Concat(NodeProbes(c), InventoryProbes(c))
+	known := slices.Concat(NodeProbes(c), MetricProbes(c, ""), InventoryProbes(c))
 	for name, p := range b.Probes {
 		if !slices.ContainsFunc(known, func(k probe.Probe) bool { return k.Info().Name == name }) {
 			errs = append(errs, fmt.Errorf("budget.probes: no probe is called %q", name))

@@ -27,6 +27,7 @@ import (
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
 	"atalaya/agent/probe/timesync"
+	"atalaya/agent/probe/textfile"
 	"atalaya/shared/facts"
 )
 
@@ -72,7 +73,11 @@ func MetricProbes(c Config, version string) []probe.Probe {
 		info := p.Info()
 		return slices.Contains(c.DisabledMetrics, info.Name) || info.Optional && !slices.Contains(c.EnabledMetrics, info.Name)
 	})
-	return append(wanted, self.New(version))
+	wanted = append(wanted, self.New(version))
+	if c.TextfileDir != "" {
+		wanted = append(wanted, textfile.New(c.TextfileDir))
+	}
+	return wanted
 }
 
 // HelperTasks is what the agent's helper process does: readings that may never return.

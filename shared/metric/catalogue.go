@@ -198,6 +198,8 @@ var (
 	AgentAnonymous  = Desc{Name: "atalaya_agent_anonymous_memory_bytes", Help: "Memory of the agent that no file holds, in bytes."}
 	AgentHeap       = Desc{Name: "atalaya_agent_heap_bytes", Help: "Memory of living and dead objects, in bytes."}
 	AgentGoroutines = Desc{Name: "atalaya_agent_goroutines", Help: "Goroutines."}
+	TextfileError   = Desc{Name: "node_textfile_scrape_error", Help: "1 when a file of the textfile folder could not be read."}
+	TextfileTime    = Desc{Name: "node_textfile_mtime_seconds", Help: "When a file of the textfile folder was changed, in seconds since 1970.", Decimals: 3, Labels: []string{"file"}}
 	AgentDegraded   = Desc{Name: "atalaya_agent_degraded", Help: "What the agent gives up to stay within its budget: 0 nothing, 1 processes, 2 slow metrics too, 3 most inventories too."}
 	AgentInfo       = Desc{Name: "atalaya_agent_build_info", Help: "1; the labels name the build.", Labels: []string{"goversion", "version"}}
 	ProbeSuccess    = Desc{Name: "node_scrape_collector_success", Help: "1 when the probe read all that it looks for.", Labels: []string{"collector"}}
@@ -240,7 +242,7 @@ var families = []*Desc{
 	&CgroupThrottled, &CgroupMemory, &CgroupMemoryLimit, &CgroupOOMKills,
 	&CgroupIORead, &CgroupIOWritten, &CgroupPressureCPU, &CgroupPressureIO,
 	&CgroupPressureMemory, &AgentCPUSeconds, &AgentResident,
-	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo, &AgentDegraded,
+	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo, &AgentDegraded, &TextfileError, &TextfileTime,
 	&ProbeSuccess,
 }
 
