@@ -26,8 +26,8 @@ import (
 	"atalaya/agent/probe/services"
 	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
-	"atalaya/agent/probe/timesync"
 	"atalaya/agent/probe/textfile"
+	"atalaya/agent/probe/timesync"
 	"atalaya/shared/facts"
 )
 
