@@ -75,7 +75,8 @@ func TestDamagedDatabasesGiveAReason(t *testing.T) {
 		"nul_filled": func(root string) error {
 			return os.WriteFile(filepath.Join(root, dpkgStatus), []byte(status[:half]+strings.Repeat("\x00", len(status)-half)), 0o644)
 		},
-		"empty": func(root string) error { return os.Truncate(filepath.Join(root, dpkgStatus), 0) },
+		"sparse": func(root string) error { return os.Truncate(filepath.Join(root, dpkgStatus), 2<<30) },
+		"empty":  func(root string) error { return os.Truncate(filepath.Join(root, dpkgStatus), 0) },
 		"a_folder": func(root string) error {
 			return errors.Join(os.Remove(filepath.Join(root, dpkgStatus)), os.Mkdir(filepath.Join(root, dpkgStatus), 0o755))
 		},
