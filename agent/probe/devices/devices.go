@@ -2,9 +2,9 @@
 // usb_devices, gpus, monitors, sensors and boot_security, all of them out of /sys.
 //
 // What a device is called comes from the device itself where it says so (USB, EDID),
-// else from the lists of the PCI and USB ID projects, of which the agent carries a part
-// so that the same device has the same name on every machine; the system's own list is
-// asked for devices that are newer.
+// else from the list of the PCI ID project, of which the agent carries a part so that the
+// same device has the same name on every machine; the system's own lists are asked for
+// the rest.
 //
 // The probe remembers names, and the limits of sensors, for as long as a device is
 // there: asking for the latter can wake a slow bus. It never asks a sensor for its value

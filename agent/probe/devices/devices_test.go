@@ -39,6 +39,9 @@ fff0  Example Devices
 	1234  Example Thing
 		fff0 0001  Not this
 fff1  Next
+-- usr/share/misc/usb.ids --
+046d  Logitech, Inc.
+	c52b  Unifying Receiver
 -- proc/driver/nvidia/gpus/0000:01:00.0/information --
 Model: 		 Example GPU 3090
 IRQ:   		 16

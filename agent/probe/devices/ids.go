@@ -12,15 +12,14 @@ import (
 	"atalaya/agent/probe"
 )
 
-// idsData holds the names of PCI classes, vendors and devices and of USB classes and
-// vendors, from the lists of the PCI and USB ID projects (docs/licences/pci-usb-ids.txt,
-// ADR 13). It is a little-endian count of chunks of two bytes, an index with a
+// idsData holds the names of PCI classes, vendors and devices, from the list of the PCI
+// ID project (docs/licences/pci-ids.txt, ADR 13). It is a little-endian count of chunks of two bytes, an index with a
 // first key of nine bytes and an offset of four for each, and the chunks, deflated one
 // by one so that a machine with devices of four makers inflates a few of them.
 //
-// A chunk is lines "key TAB name", sorted. A key is a letter for the table (p PCI, c its
-// classes, u USB, d its classes), the vendor and the device; the keys of the devices
-// after their vendor have no more than the last part.
+// A chunk is lines "key TAB name", sorted. A key is a letter for the table (p devices, c
+// classes), the vendor and the device; the keys of the devices after their vendor have no
+// more than the last part.
 //
 //go:embed ids.bin
 var idsData []byte

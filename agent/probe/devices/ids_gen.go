@@ -1,8 +1,8 @@
 //go:build ignore
 
-// ids_gen writes ids.bin out of the lists of the PCI and USB ID projects:
+// ids_gen writes ids.bin out of the list of the PCI ID project:
 //
-//	go run ids_gen.go /usr/share/misc/pci.ids /usr/share/misc/usb.ids
+//	go run ids_gen.go /usr/share/misc/pci.ids
 //
 // The layout is described in ids.go.
 package main
@@ -30,9 +30,9 @@ var (
 	subLine    = regexp.MustCompile(`^\t([0-9a-f]{2})  (.+)$`)
 )
 
-// read takes vendors, devices and classes out of a list; table and classes are the
-// first letters of their keys.
-func read(file, table, classes string, devices bool) []entry {
+// read takes vendors, devices and classes out of the list.
+func read(file string) []entry {
+	const table, classes = "p", "c"
 	b, err := os.ReadFile(file)
 	if err != nil {
 		log.Fatal(err)
@@ -53,7 +53,7 @@ func read(file, table, classes string, devices bool) []entry {
 		} else if m := classLine.FindStringSubmatch(line); m != nil {
 			class = m[1]
 			out = append(out, entry{classes + class, m[2]})
-		} else if m := deviceLine.FindStringSubmatch(line); m != nil && vendor != "" && devices {
+		} else if m := deviceLine.FindStringSubmatch(line); m != nil && vendor != "" {
 			out = append(out, entry{table + vendor + m[1], m[2]})
 		} else if m := subLine.FindStringSubmatch(line); m != nil && class != "" {
 			out = append(out, entry{classes + class + m[1], m[2]})
@@ -63,10 +63,10 @@ func read(file, table, classes string, devices bool) []entry {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		log.Fatal("usage: go run ids_gen.go pci.ids usb.ids")
+	if len(os.Args) != 2 {
+		log.Fatal("usage: go run ids_gen.go pci.ids")
 	}
-	all := append(read(os.Args[1], "p", "c", true), read(os.Args[2], "u", "d", false)...)
+	all := read(os.Args[1])
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.key, b.key) })
 	var index, data, chunk bytes.Buffer
 	count := 0

@@ -25,8 +25,7 @@ func TestEmbeddedNames(t *testing.T) {
 	f("p10de2204", "GA102 [GeForce RTX 3090]")
 	f("c03", "Display controller")
 	f("c0300", "VGA compatible controller")
-	f("u1d6b", "Linux Foundation")
-	f("d09", "Hub")
+	f("u1d6b", "")
 	f("p8086fff0", "")
 	f("pfff0", "")
 	f("", "")
@@ -53,7 +52,7 @@ func TestEveryChunkInflates(t *testing.T) {
 			}
 		}
 	}
-	if found < 20000 {
+	if found < 19000 {
 		t.Errorf("only %d names", found)
 	}
 }

@@ -59,17 +59,17 @@ func (p *devices) usbRow(h *probe.Host, port, dir, ids string) *facts.USBDeviceR
 	row := &facts.USBDeviceRow{
 		Port: port, VendorID: ids[:4], ProductID: ids[4:],
 		Vendor: text("manufacturer"), Product: text("product"), Serial: text("serial"),
-		USBVersion: text("version"), Revision: bcd(text("bcdDevice")), Class: p.usbClass(h, text("bDeviceClass"), text("bDeviceSubClass")),
+		USBVersion: text("version"), Revision: bcd(text("bcdDevice")), Class: usbClasses[text("bDeviceClass")],
 		SpeedBits: megabits(text("speed")),
 	}
-	if name := p.names.find(h, "u"+ids[:4]); name != "" {
-		row.Vendor = name // devices write it in many ways
+	if strings.HasPrefix(port, "usb") { // a root hub says the kernel's version and the PCI address of its controller
+		row.Vendor, row.Serial = "Linux Foundation", ""
+	}
+	if row.Vendor == "" {
+		row.Vendor = p.names.find(h, "u"+ids[:4])
 	}
 	if row.Product == "" {
-		row.Product = listed(p.names.list(h, 'u'), "u"+ids)
-	}
-	if strings.HasPrefix(port, "usb") {
-		row.Serial = "" // of a root hub: the PCI address of its controller
+		row.Product = p.names.find(h, "u"+ids)
 	}
 	return row
 }
@@ -91,17 +91,6 @@ func megabits(s string) int64 {
 	return int64(v * 1e6)
 }
 
-// usbClass names a class; 00 says that the interfaces have their own.
-func (p *devices) usbClass(h *probe.Host, class, subclass string) string {
-	if len(class) != 2 || class == "00" {
-		return ""
-	}
-	if name := p.names.find(h, "d"+class+subclass); name != "" && len(subclass) == 2 && subclass != "00" {
-		return name
-	}
-	return p.names.find(h, "d"+class)
-}
-
 // drivers fills in what drives the interfaces, and their class where the device has none.
 func drivers(h *probe.Host, row *facts.USBDeviceRow, interfaces []string) {
 	found := make(map[string]bool)
@@ -110,15 +99,15 @@ func drivers(h *probe.Host, row *facts.USBDeviceRow, interfaces []string) {
 			found[path.Base(target)] = true
 		}
 		if class := h.ReadString(usbFolder + "/" + name + "/bInterfaceClass"); row.Class == "" && class != "ff" && class != "" {
-			row.Class = usbInterfaceClasses[class]
+			row.Class = usbClasses[class]
 		}
 	}
 	row.Drivers = slices.Sorted(maps.Keys(found))
 }
 
-// usbInterfaceClasses are the classes of usb.org/defined-class-codes that stand on
-// interfaces.
-var usbInterfaceClasses = map[string]string{
+// usbClasses are those of usb.org/defined-class-codes; 00 says that the interfaces have
+// their own.
+var usbClasses = map[string]string{
 	"01": "Audio", "02": "Communications", "03": "Human Interface Device", "05": "Physical Interface Device", "06": "Imaging", "07": "Printer",
 	"08": "Mass Storage", "09": "Hub", "0a": "CDC Data", "0b": "Chip/SmartCard", "0d": "Content Security", "0e": "Video",
 	"0f": "Personal Healthcare", "10": "Audio/Video", "11": "Billboard", "dc": "Diagnostic", "e0": "Wireless", "ef": "Miscellaneous Device",
