@@ -75,6 +75,10 @@ bench: build ## benchmarks with allocations, then the agent's cost on this machi
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...
 	@installers/bench.sh
 
+.PHONY: truth
+truth: build ## the inventory of this machine against its own tools, row by row, beside peers (as root)
+	@installers/truth.sh --rows --peers
+
 .PHONY: golden
 golden: ## rewrite golden files; review the diff
 	$(GO) test . -run DataModel -update
