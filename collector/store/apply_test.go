@@ -209,7 +209,9 @@ func stateRows(t testing.TB, s *State) state {
 		}
 		if !Shared(section.ID) {
 			for name := range having {
-				delete(having, name)
+				if strings.Contains(name, "/"+section.Name+"/") {
+					delete(having, name)
+				}
 			}
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"atalaya/shared/facts"
-
-	"github.com/RoaringBitmap/roaring/v2"
 )
 
 // State is what is known of the fleet at one moment, now or in the past, within a
@@ -33,13 +31,6 @@ type State struct {
 type undo struct {
 	entry
 	seq uint64
-}
-
-// turned is the inverted index of a section as far as the past differs.
-type turned struct {
-	blank *roaring.Bitmap            // hosts of which the present index says nothing
-	plus  map[uint32]*roaring.Bitmap // item -> hosts that had it
-	minus map[uint32]*roaring.Bitmap // item -> hosts that have it but had it not
 }
 
 // ErrHistory: the moment lies before what the log still knows.
@@ -348,80 +339,6 @@ func (s *State) sectionState(index uint32, st SectionState) (SectionState, error
 	}
 	st.Rows = h.rows()
 	return st, nil
-}
-
-// turn makes the difference between the present inverted index of a section and that
-// of the moment.
-func (s *State) turn(section facts.ID) (*turned, error) {
-	if t, ok := s.turned[section]; ok || s.now() {
-		return t, nil
-	}
-	t := &turned{roaring.New(), map[uint32]*roaring.Bitmap{}, map[uint32]*roaring.Bitmap{}}
-	extra := map[uint32][]uint32{} // host -> items it was put to in plus
-	var broken error
-	put := func(index, item uint32) {
-		if item == 0 {
-			return
-		}
-		if m := t.minus[item]; m != nil && m.CheckedRemove(index) {
-			return
-		}
-		setOf(t.plus, item).Add(index)
-		extra[index] = append(extra[index], item)
-	}
-	take := func(index, item uint32) {
-		if item == 0 {
-			return
-		}
-		if p := t.plus[item]; p != nil && p.CheckedRemove(index) || t.blank.Contains(index) {
-			return
-		}
-		setOf(t.minus, item).Add(index)
-	}
-	err := s.fleet(section, func(index uint32, u undo) {
-		switch u.kind {
-		case Added:
-			take(index, u.new.item)
-		case Removed:
-			put(index, u.old.item)
-		case Changed:
-			if u.old.item != u.new.item {
-				take(index, u.new.item)
-				put(index, u.old.item)
-			}
-		case Baseline, Cleared:
-			for _, item := range extra[index] {
-				t.plus[item].Remove(index)
-			}
-			delete(extra, index)
-			t.blank.Add(index)
-			if u.kind == Cleared {
-				was, ok := decodeHeld(s.tx.store.codec, u.content)
-				if !ok {
-					broken = &CorruptError{Table: tableChanges, Key: blockKey(u.seq), Detail: "content is not decodable"}
-					return
-				}
-				for _, it := range was.items {
-					setOf(t.plus, it.id).Add(index)
-					extra[index] = append(extra[index], it.id)
-				}
-			}
-		}
-	})
-	if err = errors.Join(err, broken); err != nil {
-		return nil, err
-	}
-	s.turned[section] = t
-	return t, nil
-}
-
-func setOf(m map[uint32]*roaring.Bitmap, item uint32) *roaring.Bitmap {
-	b := m[item]
-	if b == nil {
-		b = roaring.New()
-		m[item] = b
-	}
-	return b
 }
 
 // HostsWith returns the hosts that have an item.

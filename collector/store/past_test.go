@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,53 @@ func TestStateOfARemovedHostIsKept(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEarlierLifeOfAHostIsTold: what it lost before it was removed, and has again.
+func TestEarlierLifeOfAHostIsTold(t *testing.T) {
+	s, _, base := pair(t)
+	h := identity.HostID{1}
+	more := []facts.Item{base[0], base[1], user(t, "cyd", 1), user(t, "dan", 1)}
+	tell := func(minute int, base, now []facts.Item) {
+		t.Helper()
+		at := t0.Add(time.Duration(minute) * time.Minute)
+		u := update(facts.Users, base, now)
+		u.At = at.UnixMilli()
+		apply(t, s, Delivery{h, batch(uint64(minute+1), u), at})
+	}
+	tell(1, base, more)
+	tell(2, more, base)
+	err := s.Update(func(tx *Tx) error {
+		if err := tx.RemoveHost(h, t0.Add(3*time.Minute), ""); err != nil {
+			return err
+		}
+		return tx.ReviveHost(h)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(4, nil, more[:3])
+	tell(5, more[:3], more)
+	for minutes, want := range []int{2, 4, 2, 0, 3, 4} {
+		err := s.View(func(tx *Tx) error {
+			then, err := tx.AsOf(t0.Add(time.Duration(minutes) * time.Minute))
+			if err != nil {
+				return err
+			}
+			n := 0
+			for name := range stateRows(t, then) { // compares the index with the rows
+				if strings.HasPrefix(name, h.String()) {
+					n++
+				}
+			}
+			if n != want {
+				t.Errorf("after %d minutes %d rows, want %d", minutes, n, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
