@@ -3,7 +3,7 @@ package facts
 // ContainerRow is a container of this host, running or not. Its environment and its
 // command line are never read.
 type ContainerRow struct {
-	ID          string   `json:"id" cbor:"1,keyasint"` // as the runtime numbers it; its name where there are no numbers
+	ID          string   `json:"id" cbor:"1,keyasint" store:"own"` // as the runtime numbers it; its name where there are no numbers
 	Name        string   `json:"name,omitempty" cbor:"2,keyasint,omitempty"`
 	Runtime     string   `json:"runtime" cbor:"3,keyasint"` // docker, podman, containerd, cri-o, lxc, incus, lxd, nspawn
 	Image       string   `json:"image,omitempty" cbor:"4,keyasint,omitempty"`
@@ -31,7 +31,7 @@ func (r *ContainerRow) Key() string { return key(r.Runtime, r.ID, r.User) }
 type VirtualMachineRow struct {
 	Name        string   `json:"name" cbor:"1,keyasint"`
 	Manager     string   `json:"manager" cbor:"2,keyasint"` // libvirt, proxmox, qemu (started by hand)
-	UUID        string   `json:"uuid,omitempty" cbor:"3,keyasint,omitempty"`
+	UUID        string   `json:"uuid,omitempty" cbor:"3,keyasint,omitempty" store:"own"`
 	Type        string   `json:"type,omitempty" cbor:"4,keyasint,omitempty"`  // kvm, qemu, xen, lxc ...
 	State       string   `json:"state,omitempty" cbor:"5,keyasint,omitempty"` // running, paused, stopped
 	VCPUs       int      `json:"vcpus,omitempty" cbor:"6,keyasint,omitempty"`

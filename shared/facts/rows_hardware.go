@@ -2,25 +2,25 @@ package facts
 
 // MonitorRow is a display that is connected, as its EDID tells.
 type MonitorRow struct {
-	Connector      string  `json:"connector,omitempty" cbor:"1,keyasint,omitempty"`      // of the graphics card: card0-HDMI-A-1
-	Manufacturer   string  `json:"manufacturer,omitempty" cbor:"2,keyasint,omitempty"`   // three letters of the PNP registry
-	Vendor         string  `json:"vendor,omitempty" cbor:"3,keyasint,omitempty"`         // its name
-	Name           string  `json:"name,omitempty" cbor:"4,keyasint,omitempty"`           // model
-	ProductCode    int     `json:"product_code" cbor:"5,keyasint"`                       // given by the manufacturer
-	Serial         string  `json:"serial,omitempty" cbor:"6,keyasint,omitempty"`         // as text
-	SerialID       string  `json:"serial_id,omitempty" cbor:"7,keyasint,omitempty"`      // as number, eight hexadecimal digits
-	SerialNumber   int64   `json:"serial_number,omitempty" cbor:"24,keyasint,omitempty"` // the same
-	SerialLabel    string  `json:"serial_label,omitempty" cbor:"8,keyasint,omitempty"`   // on the case, where its maker composes it of both
-	Year           int     `json:"year,omitempty" cbor:"9,keyasint,omitempty"`           // of manufacture
-	Week           int     `json:"week,omitempty" cbor:"10,keyasint,omitempty"`          // of manufacture
-	ModelYear      bool    `json:"model_year,omitempty" cbor:"11,keyasint,omitempty"`    // the year is that of the model
-	WidthPx        int     `json:"width_px,omitempty" cbor:"12,keyasint,omitempty"`      // preferred resolution
-	HeightPx       int     `json:"height_px,omitempty" cbor:"13,keyasint,omitempty"`     //
-	RefreshHz      float64 `json:"refresh_hz,omitempty" cbor:"14,keyasint,omitempty"`    // of it
-	WidthCm        int     `json:"width_cm,omitempty" cbor:"15,keyasint,omitempty"`      // of the image
-	HeightCm       int     `json:"height_cm,omitempty" cbor:"16,keyasint,omitempty"`     //
-	WidthMm        int     `json:"width_mm,omitempty" cbor:"17,keyasint,omitempty"`      // the same, more exact
-	HeightMm       int     `json:"height_mm,omitempty" cbor:"18,keyasint,omitempty"`     //
+	Connector      string  `json:"connector,omitempty" cbor:"1,keyasint,omitempty"`          // of the graphics card: card0-HDMI-A-1
+	Manufacturer   string  `json:"manufacturer,omitempty" cbor:"2,keyasint,omitempty"`       // three letters of the PNP registry
+	Vendor         string  `json:"vendor,omitempty" cbor:"3,keyasint,omitempty"`             // its name
+	Name           string  `json:"name,omitempty" cbor:"4,keyasint,omitempty"`               // model
+	ProductCode    int     `json:"product_code" cbor:"5,keyasint"`                           // given by the manufacturer
+	Serial         string  `json:"serial,omitempty" cbor:"6,keyasint,omitempty" store:"own"` // as text
+	SerialID       string  `json:"serial_id,omitempty" cbor:"7,keyasint,omitempty"`          // as number, eight hexadecimal digits
+	SerialNumber   int64   `json:"serial_number,omitempty" cbor:"24,keyasint,omitempty"`     // the same
+	SerialLabel    string  `json:"serial_label,omitempty" cbor:"8,keyasint,omitempty"`       // on the case, where its maker composes it of both
+	Year           int     `json:"year,omitempty" cbor:"9,keyasint,omitempty"`               // of manufacture
+	Week           int     `json:"week,omitempty" cbor:"10,keyasint,omitempty"`              // of manufacture
+	ModelYear      bool    `json:"model_year,omitempty" cbor:"11,keyasint,omitempty"`        // the year is that of the model
+	WidthPx        int     `json:"width_px,omitempty" cbor:"12,keyasint,omitempty"`          // preferred resolution
+	HeightPx       int     `json:"height_px,omitempty" cbor:"13,keyasint,omitempty"`         //
+	RefreshHz      float64 `json:"refresh_hz,omitempty" cbor:"14,keyasint,omitempty"`        // of it
+	WidthCm        int     `json:"width_cm,omitempty" cbor:"15,keyasint,omitempty"`          // of the image
+	HeightCm       int     `json:"height_cm,omitempty" cbor:"16,keyasint,omitempty"`         //
+	WidthMm        int     `json:"width_mm,omitempty" cbor:"17,keyasint,omitempty"`          // the same, more exact
+	HeightMm       int     `json:"height_mm,omitempty" cbor:"18,keyasint,omitempty"`         //
 	DiagonalInches float64 `json:"diagonal_inches,omitempty" cbor:"19,keyasint,omitempty"`
 	Digital        bool    `json:"digital" cbor:"20,keyasint"`                          // the signal
 	Connection     string  `json:"connection,omitempty" cbor:"21,keyasint,omitempty"`   // analog, DVI, HDMI-a, DisplayPort
@@ -68,7 +68,7 @@ type BatteryRow struct {
 	Name          string `json:"name" cbor:"1,keyasint"` // of the kernel: BAT0; else its location
 	Manufacturer  string `json:"manufacturer,omitempty" cbor:"2,keyasint,omitempty"`
 	Model         string `json:"model,omitempty" cbor:"3,keyasint,omitempty"`
-	Serial        string `json:"serial,omitempty" cbor:"4,keyasint,omitempty"`
+	Serial        string `json:"serial,omitempty" cbor:"4,keyasint,omitempty" store:"host"`
 	Chemistry     string `json:"chemistry,omitempty" cbor:"5,keyasint,omitempty"`       // Li-ion
 	DesignMWh     int64  `json:"design_mwh,omitempty" cbor:"6,keyasint,omitempty"`      // energy when new
 	DesignMAh     int64  `json:"design_mah,omitempty" cbor:"7,keyasint,omitempty"`      // charge when new
@@ -89,8 +89,8 @@ type PowerSupplyRow struct {
 	Location       string `json:"location,omitempty" cbor:"3,keyasint,omitempty"` // PSU1
 	Manufacturer   string `json:"manufacturer,omitempty" cbor:"4,keyasint,omitempty"`
 	Part           string `json:"part,omitempty" cbor:"5,keyasint,omitempty"` // model part number
-	Serial         string `json:"serial,omitempty" cbor:"6,keyasint,omitempty"`
-	AssetTag       string `json:"asset_tag,omitempty" cbor:"7,keyasint,omitempty"`
+	Serial         string `json:"serial,omitempty" cbor:"6,keyasint,omitempty" store:"host"`
+	AssetTag       string `json:"asset_tag,omitempty" cbor:"7,keyasint,omitempty" store:"host"`
 	Revision       string `json:"revision,omitempty" cbor:"8,keyasint,omitempty"`
 	MaxWatts       int    `json:"max_watts,omitempty" cbor:"9,keyasint,omitempty"`
 	HotReplaceable bool   `json:"hot_replaceable,omitempty" cbor:"10,keyasint,omitempty"`
@@ -130,7 +130,7 @@ type USBDeviceRow struct {
 	Vendor     string   `json:"vendor,omitempty" cbor:"3,keyasint,omitempty"`
 	ProductID  string   `json:"product_id" cbor:"4,keyasint"`
 	Product    string   `json:"product,omitempty" cbor:"5,keyasint,omitempty"`
-	Serial     string   `json:"serial,omitempty" cbor:"6,keyasint,omitempty"`
+	Serial     string   `json:"serial,omitempty" cbor:"6,keyasint,omitempty" store:"host"`
 	Class      string   `json:"class,omitempty" cbor:"7,keyasint,omitempty"`      // of the device, or of its first interface
 	SpeedBits  int64    `json:"speed_bits,omitempty" cbor:"8,keyasint,omitempty"` // per second, as agreed on this port
 	USBVersion string   `json:"usb_version,omitempty" cbor:"9,keyasint,omitempty"`
@@ -207,7 +207,7 @@ type VirtualizationRow struct {
 	Container    string `json:"container,omitempty" cbor:"3,keyasint,omitempty"`  // docker, lxc, podman, wsl ...
 	Host         string `json:"host,omitempty" cbor:"4,keyasint,omitempty"`       // it can run virtual machines itself: kvm, xen
 	Cloud        string `json:"cloud,omitempty" cbor:"5,keyasint,omitempty"`      // aws, azure, gce, openstack ...
-	InstanceID   string `json:"instance_id,omitempty" cbor:"6,keyasint,omitempty"`
+	InstanceID   string `json:"instance_id,omitempty" cbor:"6,keyasint,omitempty" store:"host"`
 	InstanceType string `json:"instance_type,omitempty" cbor:"7,keyasint,omitempty"`
 	Region       string `json:"region,omitempty" cbor:"8,keyasint,omitempty"`
 	Zone         string `json:"zone,omitempty" cbor:"9,keyasint,omitempty"`

@@ -8,7 +8,7 @@ import "strconv"
 type ConnectionRow struct {
 	Direction     string `json:"direction" cbor:"1,keyasint"` // in: the peer is the client; out: we are
 	Protocol      string `json:"protocol" cbor:"2,keyasint"`  // tcp, udp; of IPv4 and IPv6
-	RemoteAddress string `json:"remote_address" cbor:"3,keyasint"`
+	RemoteAddress string `json:"remote_address" cbor:"3,keyasint" store:"own"`
 	RemotePort    int    `json:"remote_port,omitempty" cbor:"4,keyasint,omitempty"` // absent: several that look like ports of clients
 	LocalPort     int    `json:"local_port,omitempty" cbor:"5,keyasint,omitempty"`
 	Process       string `json:"process,omitempty" cbor:"6,keyasint,omitempty"` // its name; absent when of the kernel or when the rights do not suffice
@@ -82,7 +82,7 @@ func (r *HostsFileRow) Key() string {
 type NeighbourRow struct {
 	Address   string `json:"address" cbor:"1,keyasint"`
 	Interface string `json:"interface" cbor:"2,keyasint"`
-	MAC       string `json:"mac" cbor:"3,keyasint"`
+	MAC       string `json:"mac" cbor:"3,keyasint" store:"own"`
 	Gateway   bool   `json:"gateway,omitempty" cbor:"4,keyasint,omitempty"`
 	Permanent bool   `json:"permanent,omitempty" cbor:"5,keyasint,omitempty"` // entered by hand or by a program such as a network overlay
 }

@@ -2,7 +2,7 @@ package facts
 
 // ContainerPackageRow is a package inside a running container of this host.
 type ContainerPackageRow struct {
-	Container     string   `json:"container" cbor:"1,keyasint"` // its number, as in the section containers
+	Container     string   `json:"container" cbor:"1,keyasint" store:"own"` // its number, as in the section containers
 	Name          string   `json:"name" cbor:"2,keyasint"`
 	Version       string   `json:"version" cbor:"3,keyasint"`
 	Arch          string   `json:"arch,omitempty" cbor:"4,keyasint,omitempty"`

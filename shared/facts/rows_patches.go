@@ -25,15 +25,15 @@ func (r *RepositoryRow) Key() string { return key(r.Manager, r.Kind, r.ID, r.Fil
 // rests on.
 type PackageIndexRow struct {
 	Manager    string `json:"manager" cbor:"1,keyasint"`
-	Repository string `json:"repository" cbor:"2,keyasint"`                               // id of the repository
-	Origin     string `json:"origin,omitempty" cbor:"3,keyasint,omitempty"`               // "Debian:12/stable-security"
-	Security   bool   `json:"security" cbor:"4,keyasint"`                                 // carries security updates only
-	Time       Time   `json:"time,omitempty,omitzero" cbor:"5,keyasint,omitempty"`        // when it was last fetched or confirmed by the server
-	Published  Time   `json:"published,omitempty,omitzero" cbor:"6,keyasint,omitempty"`   // when the repository made it
-	ValidUntil Time   `json:"valid_until,omitempty,omitzero" cbor:"7,keyasint,omitempty"` // when the repository itself calls it expired
-	Signature  string `json:"signature,omitempty" cbor:"8,keyasint,omitempty"`            // signed: as the manager took it, not verified by us; unsigned; unchecked: the configuration asks for no check
-	Error      string `json:"error,omitempty" cbor:"9,keyasint,omitempty"`                // why the index does not count
-	File       string `json:"file,omitempty" cbor:"10,keyasint,omitempty"`                // of the index or what signs it
+	Repository string `json:"repository" cbor:"2,keyasint"`                                     // id of the repository
+	Origin     string `json:"origin,omitempty" cbor:"3,keyasint,omitempty"`                     // "Debian:12/stable-security"
+	Security   bool   `json:"security" cbor:"4,keyasint"`                                       // carries security updates only
+	Time       Time   `json:"time,omitempty,omitzero" cbor:"5,keyasint,omitempty" store:"host"` // when it was last fetched or confirmed by the server
+	Published  Time   `json:"published,omitempty,omitzero" cbor:"6,keyasint,omitempty"`         // when the repository made it
+	ValidUntil Time   `json:"valid_until,omitempty,omitzero" cbor:"7,keyasint,omitempty"`       // when the repository itself calls it expired
+	Signature  string `json:"signature,omitempty" cbor:"8,keyasint,omitempty"`                  // signed: as the manager took it, not verified by us; unsigned; unchecked: the configuration asks for no check
+	Error      string `json:"error,omitempty" cbor:"9,keyasint,omitempty"`                      // why the index does not count
+	File       string `json:"file,omitempty" cbor:"10,keyasint,omitempty"`                      // of the index or what signs it
 }
 
 // Key implements Row.
@@ -45,7 +45,7 @@ type RestartRow struct {
 	Unit      string   `json:"unit,omitempty" cbor:"1,keyasint,omitempty"`      // service of the process, named as in services
 	Process   string   `json:"process" cbor:"2,keyasint"`                       // its name
 	Container string   `json:"container,omitempty" cbor:"3,keyasint,omitempty"` // id of the container it runs in
-	PID       int      `json:"pid" cbor:"4,keyasint"`                           // the lowest, where there are several alike
+	PID       int      `json:"pid" cbor:"4,keyasint" store:"host"`              // the lowest, where there are several alike
 	Exe       string   `json:"exe,omitempty" cbor:"5,keyasint,omitempty"`
 	Files     []string `json:"files" cbor:"6,keyasint"`                        // replaced or removed, sorted
 	Packages  []string `json:"packages,omitempty" cbor:"7,keyasint,omitempty"` // that own the files, where it is cheap to tell

@@ -5,7 +5,7 @@ type LVMVolumeRow struct {
 	Kind      string `json:"kind" cbor:"1,keyasint"` // pv, vg, lv
 	Group     string `json:"group,omitempty" cbor:"2,keyasint,omitempty"`
 	Name      string `json:"name" cbor:"3,keyasint"` // a PV's is its device, or its UUID while that is not known
-	UUID      string `json:"uuid,omitempty" cbor:"4,keyasint,omitempty"`
+	UUID      string `json:"uuid,omitempty" cbor:"4,keyasint,omitempty" store:"own"`
 	SizeBytes int64  `json:"size_bytes,omitempty" cbor:"5,keyasint,omitempty"`
 	FreeBytes *int64 `json:"free_bytes,omitempty" cbor:"6,keyasint,omitempty"` // of a VG or PV, in extents that belong to no LV
 	Type      string `json:"type,omitempty" cbor:"7,keyasint,omitempty"`       // of an LV: striped (also linear), thin-pool, thin, raid1, cache, snapshot ...
@@ -37,7 +37,7 @@ type RAIDArrayRow struct {
 	SizeBytes int64  `json:"size_bytes,omitempty" cbor:"10,keyasint,omitempty"`
 	Metadata  string `json:"metadata,omitempty" cbor:"11,keyasint,omitempty"` // version of the superblock: 1.2, 0.90, imsm
 	Chunk     int64  `json:"chunk_bytes,omitempty" cbor:"12,keyasint,omitempty"`
-	UUID      string `json:"uuid,omitempty" cbor:"13,keyasint,omitempty"`
+	UUID      string `json:"uuid,omitempty" cbor:"13,keyasint,omitempty" store:"own"`
 	Bitmap    bool   `json:"bitmap,omitempty" cbor:"14,keyasint,omitempty"` // write intentions are recorded
 	ReadOnly  bool   `json:"read_only,omitempty" cbor:"15,keyasint,omitempty"`
 }
@@ -50,7 +50,7 @@ type MultipathRow struct {
 	Map       string `json:"map" cbor:"1,keyasint"`  // device mapper name
 	Path      string `json:"path" cbor:"2,keyasint"` // kernel name of the disk at the end of this path
 	Device    string `json:"device,omitempty" cbor:"3,keyasint,omitempty"`
-	WWID      string `json:"wwid,omitempty" cbor:"4,keyasint,omitempty"`
+	WWID      string `json:"wwid,omitempty" cbor:"4,keyasint,omitempty" store:"own"`
 	State     string `json:"state,omitempty" cbor:"5,keyasint,omitempty"`     // of the SCSI device: running, offline, blocked, transport-offline
 	Address   string `json:"address,omitempty" cbor:"6,keyasint,omitempty"`   // host:channel:target:lun, or the NVMe controller
 	Transport string `json:"transport,omitempty" cbor:"7,keyasint,omitempty"` // fc, iscsi, sas, nvme ...
@@ -82,7 +82,7 @@ type DiskHealthRow struct {
 	SparePercent  *int    `json:"spare_percent,omitempty" cbor:"11,keyasint,omitempty"`        // of the spare blocks that are left
 	PowerOnHours  *uint64 `json:"power_on_hours,omitempty" cbor:"12,keyasint,omitempty"`       // rounded down to 1,000
 	Model         string  `json:"model,omitempty" cbor:"13,keyasint,omitempty"`
-	Serial        string  `json:"serial,omitempty" cbor:"14,keyasint,omitempty"`
+	Serial        string  `json:"serial,omitempty" cbor:"14,keyasint,omitempty" store:"own"`
 	Firmware      string  `json:"firmware,omitempty" cbor:"15,keyasint,omitempty"`
 	RPM           int     `json:"rpm,omitempty" cbor:"16,keyasint,omitempty"` // rotations a minute; absent for disks that do not turn
 	Warnings      string  `json:"warnings,omitempty" cbor:"17,keyasint,omitempty"`
@@ -96,7 +96,7 @@ type EncryptedVolumeRow struct {
 	Name    string `json:"name" cbor:"1,keyasint"` // of the open volume; of the device where it has none
 	Type    string `json:"type" cbor:"2,keyasint"` // luks1, luks2, plain, bitlk, tcrypt, verity, integrity; luks where the version is not known
 	Device  string `json:"device,omitempty" cbor:"3,keyasint,omitempty"`
-	UUID    string `json:"uuid,omitempty" cbor:"4,keyasint,omitempty"`
+	UUID    string `json:"uuid,omitempty" cbor:"4,keyasint,omitempty" store:"own"`
 	Open    bool   `json:"open" cbor:"5,keyasint"`
 	Listed  bool   `json:"in_crypttab" cbor:"6,keyasint"`
 	Unlock  string `json:"unlock,omitempty" cbor:"7,keyasint,omitempty"`  // how crypttab has it opened: passphrase, file, random, tpm2, fido2, pkcs11; never which file

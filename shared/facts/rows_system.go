@@ -5,7 +5,7 @@ import "strconv"
 // LoginRow is the last login of a user on a line, or a session that is open now.
 type LoginRow struct {
 	User    string `json:"user" cbor:"1,keyasint"`
-	Line    string `json:"line" cbor:"2,keyasint"` // terminal: tty1, pts/0; "" where only the moment is known
+	Line    string `json:"line" cbor:"2,keyasint" store:"own"` // terminal: tty1, pts/0; "" where only the moment is known
 	Host    string `json:"host,omitempty" cbor:"3,keyasint,omitempty"`
 	At      Time   `json:"at" cbor:"4,keyasint"`
 	Session bool   `json:"session" cbor:"5,keyasint"` // the user is logged in there now
