@@ -15,13 +15,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // sumSize is the length of the checksum behind each value.
 const sumSize = 4
 
-// fillPercent is how full pages are left when they are split. Keys mostly come in
-// ascending runs (hosts, items, the change log), which half-full pages, the default
-// of bbolt, would spread over twice the space.
-const fillPercent = 0.9
-
-// growingPercent is the same for a table whose records grow where they are.
-const growingPercent = 0.5
+// How full pages are left when they are split: full where keys come in ascending runs
+// (hosts, items, the change log), which half-full pages, the default of bbolt, would
+// spread over twice the space; half full where keys come in between or records grow,
+// which full pages would have split again and again.
+const (
+	fillAscending = 0.9
+	fillBetween   = 0.5
+)
 
 // catalogue is the bucket with the number and the sum of the records of each table.
 const catalogue = "store.tables"
@@ -49,6 +50,11 @@ type table struct {
 	dirty  bool
 	count  uint64 // of records; loaded by the first write
 	sum    uint64 // of their checksums, modulo 2^64
+
+	// Of this transaction: the greatest key, records put behind it, and records put
+	// between others or grown.
+	last          []byte
+	behind, inner int
 }
 
 // Table returns the table of that name; it comes into being with its first record.
@@ -139,9 +145,11 @@ func (t Table) Put(key, value []byte) (err error) {
 		return err
 	}
 	defer guard(&err, t.name, key)()
-	if old := t.bucket.Get(key); old != nil {
+	old := t.bucket.Get(key)
+	if old != nil {
 		t.forget(old)
 	}
+	t.place(key, len(value)+sumSize-len(old), old == nil)
 	sum := checksum(t.name, key, value)
 	stored := make([]byte, len(value), len(value)+sumSize)
 	copy(stored, value)
@@ -298,12 +306,24 @@ func (t *table) open() (err error) {
 	if t.bucket, err = t.tx.b.CreateBucketIfNotExists([]byte(t.name)); err != nil {
 		return fmt.Errorf("write table %q: %w", t.name, err)
 	}
-	t.bucket.FillPercent = fillPercent
-	if t.name == tableHave {
-		t.bucket.FillPercent = growingPercent
-	}
+	t.last, _ = t.bucket.Cursor().Last()
 	t.dirty = true
 	return nil
+}
+
+// place notes where a record goes and chooses how full its pages are to be.
+func (t *table) place(key []byte, grows int, fresh bool) {
+	switch {
+	case fresh && bytes.Compare(key, t.last) > 0:
+		t.behind++
+		t.last = bytes.Clone(key)
+	case grows > 0:
+		t.inner++
+	}
+	t.bucket.FillPercent = fillAscending
+	if t.inner > t.behind {
+		t.bucket.FillPercent = fillBetween
+	}
 }
 
 // forget takes a record that is going away out of the sum.
