@@ -28,8 +28,17 @@ func (r Report) Repairable() bool {
 		if !d.record || !own && !view {
 			return false
 		}
+		if n, fixed := keyLengths[d.Table]; fixed && d.Key != nil && len(d.Key) != n {
+			return false // the key itself is damaged: whose record it was is not known
+		}
 	}
 	return true
+}
+
+// keyLengths are the lengths of the keys of tables in which all have one.
+var keyLengths = map[string]int{
+	tableHosts: 8, tableIndex: 4, tableSeen: 4, tableMarks: 4, tableSections: 4, tableItems: 4, tableHeld: 6,
+	tableHave: 7, tableChanges: 8, tableByHost: 12, tableLosses: 4,
 }
 
 // Repair mends what Check or Scrub found, in one transaction: what other records tell
@@ -72,12 +81,9 @@ func (m *mender) mend(d Damage) error {
 	case tableHeld:
 		return m.section(d.Key)
 	case tableSections:
-		if len(d.Key) != 4 {
-			return m.tx.mend(d.Table, d.Key)
-		}
 		return m.host(binary.BigEndian.Uint32(d.Key), 0)
-	case tableHave:
-		return m.piece(d.Key)
+	case tableHave, tableContents, tableByHost, tableCursors:
+		return nil // made anew as a whole
 	case tableItems:
 		return m.item(d.Key)
 	case tableChanges:
@@ -86,12 +92,23 @@ func (m *mender) mend(d Damage) error {
 	return m.tx.mend(d.Table, d.Key)
 }
 
+// strange is the error for a record whose key may itself be damaged: no other record
+// speaks of it, so it may have been another's, who would now seem to have nothing.
+func strange(table string, key []byte) error {
+	return &CorruptError{Table: table, Key: bytes.Clone(key), Detail: "record is damaged, maybe in its key: restore the last backup, the hosts then report again what is newer"}
+}
+
 // section has a section of a host made anew.
 func (m *mender) section(key []byte) error {
-	if len(key) != 6 {
-		return m.tx.mend(tableHeld, key)
+	index, section := binary.BigEndian.Uint32(key), facts.ID(binary.BigEndian.Uint16(key[4:]))
+	states, err := m.tx.sections(index)
+	if err != nil {
+		return err
 	}
-	return m.host(binary.BigEndian.Uint32(key), facts.ID(binary.BigEndian.Uint16(key[4:])))
+	if !slices.ContainsFunc(states, func(s SectionState) bool { return s.Section == section && s.Rows > 0 }) {
+		return strange(tableHeld, key)
+	}
+	return m.host(index, section)
 }
 
 // host looks at a section of a host, which heals it; section 0 is all of them.
@@ -108,14 +125,6 @@ func (m *mender) host(index uint32, section facts.ID) error {
 	return err
 }
 
-func (m *mender) piece(key []byte) error {
-	if len(key) != 7 {
-		return m.tx.mend(tableHave, key)
-	}
-	m.tx.edits = append(m.tx.edits, haveEdit{place: uint64(binary.BigEndian.Uint32(append([]byte{0}, key[:3]...)))<<32 | uint64(binary.BigEndian.Uint32(key[3:]))})
-	return nil // the piece is remade when it is written
-}
-
 // item doubts the section of all hosts that have an item that cannot be read. The
 // first that tells the row again brings it back under its number.
 func (m *mender) item(key []byte) error {
@@ -127,8 +136,11 @@ func (m *mender) item(key []byte) error {
 		}
 		return nil
 	})
-	if err != nil || section == 0 || len(key) != 4 {
-		return errors.Join(err, m.tx.mend(tableItems, key))
+	if err == nil && section == 0 {
+		err = strange(tableItems, key)
+	}
+	if err != nil {
+		return err
 	}
 	hosts, err := m.tx.hostsWith(binary.BigEndian.Uint32(key))
 	if err != nil {
@@ -196,7 +208,7 @@ func (m *mender) finish() error {
 		do    func() error
 	}{
 		{tableHosts, m.remakeHosts}, {tableIndex, m.remakeHosts}, {tableContents, m.remakeContents},
-		{tableByHost, m.remakeIndex}, {tableCursors, m.forgetViews},
+		{tableHave, m.remakeHave}, {tableByHost, m.remakeIndex}, {tableCursors, m.forgetViews},
 	} {
 		if !m.tables[step.table] {
 			continue
@@ -246,8 +258,37 @@ func (m *mender) remakeHosts() error {
 	return err
 }
 
-// remakeContents finds items that are not listed by content, and lists them.
+// remakeHave makes the inverted index anew from what hosts have.
+func (m *mender) remakeHave() error {
+	t := m.tx.Table(tableHave)
+	if err := t.Clear(); err != nil {
+		return err
+	}
+	n := 0
+	err := m.tx.Table(tableHeld).Scan(nil, func(k, v []byte) error {
+		h, ok := decodeHeld(m.tx.store.codec, v)
+		if !ok || len(k) != 6 {
+			return &CorruptError{Table: tableHeld, Key: bytes.Clone(k), Detail: "not decodable"}
+		}
+		for _, it := range h.items {
+			m.tx.have(binary.BigEndian.Uint32(k), it.id, true)
+		}
+		if n++; n%2000 == 0 {
+			return m.tx.flushHave()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return m.tx.flushHave()
+}
+
+// remakeContents lists all items by content anew.
 func (m *mender) remakeContents() error {
+	if err := m.tx.Table(tableContents).Clear(); err != nil {
+		return err
+	}
 	var items []Item
 	err := m.tx.Table(tableItems).Scan(nil, func(k, _ []byte) error {
 		it, err := m.tx.item(binary.BigEndian.Uint32(k))
@@ -284,6 +325,9 @@ func (m *mender) remakeIndex() error {
 
 // forgetViews has all views built anew, because it is not known how far they had read.
 func (m *mender) forgetViews() error {
+	if err := m.tx.Table(tableCursors).Clear(); err != nil {
+		return err
+	}
 	for _, prefix := range views {
 		if err := m.tx.Table(tableMeta).Delete([]byte("view." + strings.TrimSuffix(prefix, "."))); err != nil {
 			return err
