@@ -71,9 +71,12 @@ size: build ## fail when the agent is over its budget
 	@n=$$(stat -c %s bin/atalaya-agent); echo "atalaya-agent: $$n bytes of at most $(AGENT_MAX_BYTES)"; test $$n -le $(AGENT_MAX_BYTES)
 
 .PHONY: bench
-bench: build ## benchmarks with allocations, then the agent's cost on this machine
-	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...
+bench: build ## the agent's budgets, each measured on this machine
 	@installers/bench.sh
+
+.PHONY: benchmarks
+benchmarks: ## every benchmark, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...
 
 .PHONY: truth
 truth: build ## the inventory of this machine against its own tools, row by row, beside peers (as root)

@@ -79,12 +79,13 @@ truth_routes() {
 	{ ip -j route; ip -j -6 route; } | jq -r '.[] | . as $r | (.nexthops // [.])[] |
 		[$r.dst, .gateway // "", .dev // $r.dev, $r.metric // 0] | join("\t")'
 }
+file_system() { blkid -p -s TYPE -o value "$1" 2>/dev/null || findmnt -n -o FSTYPE -f -S "$1" || true; } # not every root may open devices
 truth_block_devices() {
 	need lsblk util-linux || return
 	need blkid util-linux || return # lsblk knows file systems only where udev runs
 	lsblk -J -b -o NAME,TYPE,SIZE,RO,MAJ:MIN | jq -r '[.. | objects | select(.name)] | .[] |
 		[.name, .type, .size, .ro, ."maj:min"] | join("\t")' | while IFS= read -r l; do
-		printf '%s\t%s\n' "$l" "$(blkid -p -s TYPE -o value "/dev/${l%%$'\t'*}" 2>/dev/null || true)"
+		printf '%s\t%s\n' "$l" "$(file_system "/dev/${l%%$'\t'*}")"
 	done
 }
 truth_mounts() {

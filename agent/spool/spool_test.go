@@ -659,6 +659,60 @@ func benchmarkUnchanged(b *testing.B, revision uint64) {
 	}
 }
 
+// BenchmarkInventoryOnTheWire says how many bytes of batches a complete inventory of
+// 1,556 packages needs when nothing changed since the last, and how many more when one
+// package did.
+func BenchmarkInventoryOnTheWire(b *testing.B) {
+	s := open(b, b.TempDir(), Config{})
+	var readings []facts.Reading
+	for _, section := range facts.Sections() {
+		readings = append(readings, facts.Reading{Section: section.ID, Status: facts.StatusEmpty})
+		if section.ID != facts.Packages {
+			continue
+		}
+		r := &readings[len(readings)-1]
+		r.Status = facts.StatusOK
+		for i := range 1556 {
+			r.Rows = append(r.Rows, &facts.PackageRow{Name: fmt.Sprintf("package-%04d", i), Version: "1:2.3-4+deb12u1", Arch: "amd64", Source: "dpkg", SizeBytes: int64(i)})
+		}
+	}
+	at := facts.Time(0)
+	report := func() (sent int) {
+		at++
+		for i := range readings {
+			readings[i].At = at
+		}
+		if err := s.AppendInventory(readings); err != nil {
+			b.Fatal(err)
+		}
+		batches := drain(b, s)
+		for _, batch := range batches {
+			payload, err := wire.AppendBatch(nil, batch, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			sent += len(payload)
+		}
+		ackAll(b, s, batches)
+		return sent
+	}
+	first, unchanged, changed := report(), 0, 0
+	for b.Loop() {
+		unchanged = report()
+		for i := range readings {
+			if rows := readings[i].Rows; len(rows) > 0 {
+				row := *rows[77].(*facts.PackageRow)
+				row.Version = fmt.Sprint("1:2.4-", at)
+				rows[77] = &row
+			}
+		}
+		changed = report()
+	}
+	b.ReportMetric(float64(first), "first-B")
+	b.ReportMetric(float64(unchanged), "unchanged-B")
+	b.ReportMetric(float64(changed-unchanged), "changed-B")
+}
+
 // writtenBytes is what this process wrote so far, see proc(5), io; 0 elsewhere.
 func writtenBytes() (n int64) {
 	data, err := os.ReadFile("/proc/self/io")
