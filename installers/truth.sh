@@ -76,8 +76,10 @@ truth_addresses() {
 }
 truth_routes() {
 	need ip iproute2 || return
+	# A host's route is one of all its bits; one that leads nowhere has no interface.
 	{ ip -j route; ip -j -6 route; } | jq -r '.[] | . as $r | (.nexthops // [.])[] |
-		[$r.dst, .gateway // "", .dev // $r.dev, $r.metric // 0] | join("\t")'
+		[($r.dst | if test("^default$|/") then . elif test(":") then . + "/128" else . + "/32" end),
+		.gateway // "", (if $r.type then "" else .dev // $r.dev end), $r.metric // 0] | join("\t")'
 }
 file_system() { blkid -p -s TYPE -o value "$1" 2>/dev/null || findmnt -n -o FSTYPE -f -S "$1" || true; } # not every root may open devices
 truth_block_devices() {
