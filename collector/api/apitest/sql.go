@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -72,9 +73,9 @@ func (f *Fleet) ForgetQuery(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.saved, func(q v1.SavedQuery) bool { return q.Name == name })
-	if i < 0 {
-		return fmt.Errorf("%w: no such saved query %q", api.ErrNotFound, name)
+	if f.fail != nil || i < 0 {
+		return cmp.Or(f.fail, fmt.Errorf("%w: no such saved query %q", api.ErrNotFound, name))
 	}
 	f.saved = slices.Delete(f.saved, i, i+1)
-	return f.fail
+	return nil
 }
