@@ -245,13 +245,13 @@ func (a *agent) run(ctx, session context.Context, cfg Config, dir string) error 
 		},
 	})
 	var loop sync.WaitGroup
-	loop.Go(func() { a.live(ctx, cfg) })
+	loop.Go(func() { a.live(ctx, session, cfg) })
 	defer loop.Wait()
 	return up.Run(session)
 }
 
-// live owes what the present brings until ctx ends.
-func (a *agent) live(ctx context.Context, cfg Config) {
+// live owes what the present brings until ctx or the session ends.
+func (a *agent) live(ctx, session context.Context, cfg Config) {
 	r := a.host.random(-1)
 	metrics, change, inventory := newBeat(r, cfg.Interval), newBeat(r, cfg.ChangeEvery), newBeat(r, cfg.InventoryEvery)
 	defer metrics.stop()
@@ -260,6 +260,8 @@ func (a *agent) live(ctx context.Context, cfg Config) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-session.Done():
 			return
 		case t := <-metrics.c:
 			a.owe(owed{dutyMetrics, t.UnixMilli()})
