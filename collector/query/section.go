@@ -154,7 +154,7 @@ func (w *walk) run() error {
 	case err != nil:
 		return err
 	case named:
-		return w.state.ItemsNamed(w.section.ID, name, func(it store.Item) error { return w.item(it, indexes, only) })
+		return w.named(name, indexes, only)
 	case only:
 		for _, index := range indexes {
 			if err := w.host(index); err != nil {
@@ -163,7 +163,13 @@ func (w *walk) run() error {
 		}
 		return nil
 	case store.Shared(w.section.ID) && w.query.wants&w.section.host == 0:
-		return w.state.Items(w.section.ID, "", func(it store.Item) error { return w.item(it, nil, false) })
+		return w.state.Items(w.section.ID, "", func(it store.Item) error {
+			k, err := w.known(it)
+			if err != nil {
+				return err
+			}
+			return w.item(k, nil, false)
+		})
 	}
 	return w.state.Hosts(func(h store.Host) error { return w.host(h.Index) })
 }
@@ -175,11 +181,11 @@ func (q *Scan) hosts() (indexes []uint32, only bool, err error) {
 		if err != nil {
 			return nil, true, nil // no host has such a number
 		}
-		h, ok, err := q.session.tx.Host(id)
-		if err != nil || !ok {
+		index, err := q.session.index(id)
+		if err != nil || index == 0 {
 			return nil, true, err
 		}
-		return []uint32{h.Index}, true, nil
+		return []uint32{index}, true, nil
 	}
 	text, ok := q.Filter[columnHost]
 	if !ok {
@@ -197,37 +203,98 @@ func (w *walk) host(index uint32) error {
 	return w.state.Rows(index, w.section.ID, func(_ string, data []byte) error { return w.give(data) })
 }
 
-// item gives the rows of the hosts that have an item, of all or of those named.
-func (w *walk) item(it store.Item, indexes []uint32, only bool) error {
-	set, err := w.state.HostsWith(it)
-	if err != nil {
-		return err
-	}
-	decoded := false
-	for index := range set.All() {
-		if only && !slices.Contains(indexes, index) {
-			continue
-		}
-		if err := w.name(index); err != nil {
+// knownItem is an item with what a query asks of it again and again.
+type knownItem struct {
+	store.Item
+	hosts  store.HostSet
+	values []any // of its columns, those of the host absent
+}
+
+// itemsOf names the items of one name in one state, as the session keeps them.
+type itemsOf struct {
+	state   *store.State
+	section facts.ID
+	name    string
+}
+
+// maxKnown bounds the items that a session keeps: joins ask for the same names for
+// each host.
+const maxKnown = 50_000
+
+// named gives the rows of one name.
+func (w *walk) named(name string, indexes []uint32, only bool) error {
+	session, key := w.query.session, itemsOf{w.state, w.section.ID, name}
+	list, ok := session.items[key]
+	if !ok {
+		err := w.state.ItemsNamed(w.section.ID, name, func(it store.Item) error {
+			k, err := w.known(it)
+			list = append(list, k)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		data := it.Data
-		if w.query.wants&w.section.host != 0 {
-			if data, err = w.state.HostRow(index, it); err != nil {
+		if session.kept += 1 + len(list); session.kept <= maxKnown {
+			session.items[key] = list
+		}
+	}
+	for _, k := range list {
+		if err := w.item(k, indexes, only); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) known(it store.Item) (k knownItem, err error) {
+	k.Item = it
+	if k.hosts, err = w.state.HostsWith(it); err != nil {
+		return k, err
+	}
+	row, err := wire.DecodeRow(w.section.ID, it.Data)
+	if err != nil {
+		return k, err
+	}
+	k.values = make([]any, firstColumn+len(w.section.fields))
+	w.section.values(row, k.values)
+	return k, nil
+}
+
+// item gives the rows of the hosts that have an item, of all or of those named.
+func (w *walk) item(k knownItem, indexes []uint32, only bool) error {
+	if !only {
+		for index := range k.hosts.All() {
+			if err := w.ofHost(k, index); err != nil {
 				return err
 			}
-			decoded = false
 		}
-		if decoded {
-			if !w.yield(w.row, nil) {
-				return store.ErrStop
+		return nil
+	}
+	for _, index := range indexes {
+		if k.hosts.Contains(index) {
+			if err := w.ofHost(k, index); err != nil {
+				return err
 			}
-			continue
 		}
-		decoded = true
-		if err := w.give(data); err != nil {
+	}
+	return nil
+}
+
+// ofHost gives an item as the row of one host.
+func (w *walk) ofHost(k knownItem, index uint32) error {
+	if err := w.name(index); err != nil {
+		return err
+	}
+	if w.query.wants&w.section.host != 0 {
+		data, err := w.state.HostRow(index, k.Item)
+		if err != nil {
 			return err
 		}
+		return w.give(data)
+	}
+	copy(w.row[firstColumn:], k.values[firstColumn:])
+	if !w.yield(w.row, nil) {
+		return store.ErrStop
 	}
 	return nil
 }

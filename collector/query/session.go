@@ -11,6 +11,7 @@ import (
 	"modernc.org/sqlite"
 
 	"atalaya/collector/store"
+	"atalaya/shared/identity"
 )
 
 // session is the data that one query sees.
@@ -24,7 +25,11 @@ type session struct {
 	failed  error // of a table or function; SQLite keeps only its text
 	states  map[time.Time]*store.State
 	hosts   map[uint32]*hostName
+	byID    map[identity.HostID]*hostName
 	byName  map[string][]uint32 // nil until it is needed
+	indexes map[identity.HostID]uint32
+	items   map[itemsOf][]knownItem
+	kept    int // entries that items has, or would have without its limit
 	// patterns are the regular expressions that were compiled.
 	patterns map[string]*regexp.Regexp
 }
@@ -35,7 +40,7 @@ type hostName struct{ id, name string }
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned,
-		states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, patterns: map[string]*regexp.Regexp{},
+		states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, byID: map[identity.HostID]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}
 }
 
@@ -85,6 +90,20 @@ func (s *session) host(index uint32) (*hostName, error) {
 	n := &hostName{id.String(), h.Name}
 	s.hosts[index] = n
 	return n, nil
+}
+
+// index returns the short number of a host, 0 when there is none.
+func (s *session) index(id identity.HostID) (uint32, error) {
+	index, ok := s.indexes[id]
+	if !ok {
+		h, _, err := s.tx.Host(id)
+		if err != nil {
+			return 0, err
+		}
+		index = h.Index
+		s.indexes[id] = index
+	}
+	return index, nil
 }
 
 // named returns the hosts of a name, removed ones too: the past has them still.

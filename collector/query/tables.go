@@ -241,15 +241,24 @@ func changesTable() Table {
 }
 
 func fillChange(s *Scan, row []any, c store.Change) error {
-	h, ok, err := s.session.tx.Host(c.Host)
-	if err != nil || !ok {
-		return err
+	const name, old, current, count = 2, 6, 7, 11
+	h := s.session.byID[c.Host]
+	if h == nil && (s.Wants(name-1) || s.Wants(name)) {
+		known, ok, err := s.session.tx.Host(c.Host)
+		if err != nil || !ok {
+			return err
+		}
+		h = &hostName{c.Host.String(), known.Name}
+		s.session.byID[c.Host] = h
 	}
-	copy(row, []any{
-		int64(c.Seq), c.Host.String(), h.Name, c.Section.String(), c.Kind.String(), text(strings.Join(facts.KeyParts(c.Key), " ")), nil, nil,
-		Time(c.At), Time(c.Observed), Time(c.Received), nil,
-	})
-	const old, current, count = 6, 7, 11
+	if h != nil {
+		row[name-1], row[name] = h.id, h.name
+	}
+	row[0], row[3], row[4] = int64(c.Seq), c.Section.String(), c.Kind.String()
+	row[5] = text(strings.Join(facts.KeyParts(c.Key), " "))
+	row[8], row[9], row[10] = Time(c.At), Time(c.Observed), Time(c.Received)
+	row[old], row[current], row[count] = nil, nil, nil
+	var err error
 	if c.Rows > 0 {
 		row[count] = int64(c.Rows)
 	}
