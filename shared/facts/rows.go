@@ -406,8 +406,8 @@ type UserRow struct {
 	PasswordChanged Time   `json:"password_changed,omitempty,omitzero" cbor:"8,keyasint,omitempty"` // a day
 	PasswordMaxDays int    `json:"password_max_days,omitempty" cbor:"9,keyasint,omitempty"`         // absent: it does not age
 	AccountExpires  Time   `json:"account_expires,omitempty,omitzero" cbor:"10,keyasint,omitempty"` // a day
-	Login           bool   `json:"login" cbor:"11,keyasint"`                                        // the shell is one to log in with and the account has not expired
-	System          bool   `json:"system" cbor:"12,keyasint"`                                       // of the system, not of a person, by its uid (login.defs)
+	Login           bool   `json:"login" cbor:"11,keyasint,omitempty"`                              // the shell is one to log in with and the account has not expired
+	System          bool   `json:"system" cbor:"12,keyasint,omitempty"`                             // of the system, not of a person, by its uid (login.defs)
 }
 
 // Key implements Row.
@@ -418,7 +418,7 @@ type GroupRow struct {
 	Name    string   `json:"name" cbor:"1,keyasint"`
 	GID     int64    `json:"gid" cbor:"2,keyasint"`
 	Members []string `json:"members,omitempty" cbor:"3,keyasint,omitempty"` // sorted
-	System  bool     `json:"system" cbor:"4,keyasint"`                      // by its gid (login.defs)
+	System  bool     `json:"system" cbor:"4,keyasint,omitempty"`            // by its gid (login.defs)
 }
 
 // Key implements Row.
