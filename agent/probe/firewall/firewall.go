@@ -147,6 +147,9 @@ func nftables(h *probe.Host, r *probe.Report) error {
 		if present(err) == nil {
 			return nil
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("the rules of nftables are told to CAP_NET_ADMIN only, which the agent has where firewall.conf is installed (docs/operations.md): %w", fs.ErrPermission)
+		}
 		return fmt.Errorf("ask for nftables: %w", err)
 	}
 	r.Add(facts.Firewall, rs.row())

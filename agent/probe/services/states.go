@@ -46,7 +46,7 @@ func (s *states) remark() string {
 	}
 	why := "systemd does not answer"
 	if errors.Is(s.refused, errRefused) {
-		why = errRefused.Error() + " (run `useradd --system atalaya-agent` and restart it)"
+		why = errRefused.Error() + " (run `useradd --system --user-group atalaya-agent` and restart it)"
 	}
 	return "failed services are shown as stopped: " + why
 }

@@ -119,13 +119,14 @@ func (s *storage) askHealth(ctx context.Context, v *survey) {
 	}
 }
 
-// refused says what rights are lacking, in the same words for all disks.
+// refused says what rights are lacking, in the same words for all disks. A service with a
+// /dev of its own has no node of a disk that the kernel lists.
 func refused(name string, err error) error {
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return err
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("asking disks takes CAP_SYS_RAWIO (ATA) or CAP_SYS_ADMIN (NVMe) and access to /dev: %w", fs.ErrPermission)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("asking disks takes CAP_SYS_RAWIO (ATA) or CAP_SYS_ADMIN (NVMe) and access to /dev, which the agent has where smart.conf is installed (docs/operations.md): %w", fs.ErrPermission)
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
