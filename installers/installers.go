@@ -12,6 +12,12 @@ import (
 //go:embed systemd/atalaya-agent.service
 var agentUnit string
 
+// AgentSysusers is the sysusers.d(5) file of the agent's system user. dbus-daemon talks to
+// no passing user: without this one, failed services would be shown as stopped.
+//
+//go:embed systemd/atalaya-agent.sysusers
+var AgentSysusers string
+
 //go:embed systemd/atalaya.service
 var collectorUnit string
 

@@ -22,6 +22,7 @@ type Service struct {
 	Args        []string                    // that make the program do its work
 	Unit        func(command string) string // systemd unit for a command line
 	Hint        string                      // what to look at when it does not start; may be empty
+	Sysusers    string                      // sysusers.d(5) line of a system user with the service's name, made under systemd; may be empty
 }
 
 // ErrNotInstalled is returned by Status, Start, Stop and Uninstall for an unknown service.
@@ -127,6 +128,11 @@ func (s Service) Install() error {
 		if dir := hidden(exe); svc.Platform() == systemd && dir != "" {
 			return fmt.Errorf("a service does not see %s: run `install -m 755 %s /usr/bin/`, then `/usr/bin/%s install`", dir, exe, filepath.Base(exe))
 		}
+		if svc.Platform() == systemd && s.Sysusers != "" {
+			if err := makeUser(s.Name, s.Sysusers); err != nil {
+				return err
+			}
+		}
 		return svc.Install()
 	})
 }
@@ -142,7 +148,8 @@ func hidden(exe string) string {
 	return ""
 }
 
-// Uninstall stops the service and removes it; the state folder stays.
+// Uninstall stops the service and removes it; the state folder stays, and so does the system
+// user, who owns it.
 func (s Service) Uninstall() error {
 	return s.do("uninstall", func(svc service.Service) error {
 		// Also where the status is stopped: it may be stopping, or waiting for a restart.

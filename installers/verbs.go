@@ -8,6 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// uninstalled says what stays: the owner of the state folder stays with it.
+func (s Service) uninstalled() string {
+	if s.Sysusers == "" {
+		return "uninstalled; its state folder stays"
+	}
+	return "uninstalled; its state folder stays, and the system user " + s.Name + " if it was made"
+}
+
 // Verbs returns the commands install, uninstall, start and stop of a program.
 // check refuses a configuration file that the service could not start with.
 func (s Service) Verbs(check func(config string) error) []*cobra.Command {
@@ -44,7 +52,7 @@ func (s Service) Verbs(check func(config string) error) []*cobra.Command {
 	install.Flags().StringVar(&config, "config", "", "configuration `file` that the service shall read")
 	return []*cobra.Command{
 		install,
-		verb("uninstall", "Stop the service and remove it; its state stays", "uninstalled", Service.Uninstall),
+		verb("uninstall", "Stop the service and remove it; its state stays", s.uninstalled(), Service.Uninstall),
 		verb("start", "Start the service", "started; see: "+s.Name+" status", Service.Start),
 		verb("stop", "Stop the service", "stopped", Service.Stop),
 	}

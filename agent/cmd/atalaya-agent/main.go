@@ -117,5 +117,6 @@ var service = installers.Service{
 	Description: "Inventory, metrics and patch state of this machine",
 	Args:        []string{"run"},
 	Unit:        installers.AgentUnit,
+	Sysusers:    installers.AgentSysusers,
 	Hint:        "is this host enrolled? see: atalaya-agent enroll --help",
 }
