@@ -35,5 +35,6 @@ func Parsers() []probe.Parser {
 		schedule.Parsers(),
 		storage.Parsers(),
 		patches.Parsers(),
+		procParsers(),
 	)
 }

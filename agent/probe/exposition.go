@@ -87,33 +87,40 @@ func appendValue(b []byte, v float64) []byte {
 	return strconv.AppendFloat(b, v, 'g', -1, 64)
 }
 
-// WriteJSON writes the samples of a result as one JSON document, in the order of
-// WriteExposition. Values that JSON cannot hold (NaN, infinities) are null.
-func WriteJSON(w io.Writer, res Result) error {
-	type sample struct {
-		Name   string            `json:"name"`
-		Type   string            `json:"type"`
-		Labels map[string]string `json:"labels,omitempty"`
-		Value  *float64          `json:"value"`
-	}
-	doc := struct {
-		Schema  string   `json:"schema"`
-		AtMilli int64    `json:"at_milliseconds"`
-		Samples []sample `json:"samples"`
-	}{Schema: "atalaya.metrics/1", AtMilli: res.Frame.At, Samples: []sample{}}
+// SampleJSON is a sample as JSON shows it.
+type SampleJSON struct {
+	Name   string            `json:"name"`
+	Type   string            `json:"type"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Value  *float64          `json:"value"` // null: one that JSON cannot hold (NaN, infinities)
+}
+
+// SamplesJSON returns the samples of a result in the order of WriteExposition.
+func SamplesJSON(res Result) []SampleJSON {
+	out := []SampleJSON{}
 	for _, s := range sorted(res) {
-		out := sample{Name: s.Name, Type: s.Kind.String()}
+		shown := SampleJSON{Name: s.Name, Type: s.Kind.String()}
 		if !math.IsNaN(s.value) && !math.IsInf(s.value, 0) {
-			out.Value = &s.value
+			shown.Value = &s.value
 		}
 		for _, l := range s.Labels {
-			if out.Labels == nil {
-				out.Labels = make(map[string]string, len(s.Labels))
+			if shown.Labels == nil {
+				shown.Labels = make(map[string]string, len(s.Labels))
 			}
-			out.Labels[l.Name] = l.Value
+			shown.Labels[l.Name] = l.Value
 		}
-		doc.Samples = append(doc.Samples, out)
+		out = append(out, shown)
 	}
+	return out
+}
+
+// WriteJSON writes the samples of a result as one JSON document.
+func WriteJSON(w io.Writer, res Result) error {
+	doc := struct {
+		Schema  string       `json:"schema"`
+		AtMilli int64        `json:"at_milliseconds"`
+		Samples []SampleJSON `json:"samples"`
+	}{Schema: "atalaya.metrics/1", AtMilli: res.Frame.At, Samples: SamplesJSON(res)}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)

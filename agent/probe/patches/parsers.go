@@ -27,7 +27,7 @@ func Parsers() []probe.Parser {
 		{Kind: "repomd", Help: "repomd.xml: files of an rpm repository", Parse: parseEach(func(in probe.Input) (any, error) { return rpmmd.ParseRepomd(in.Data) })},
 		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parseEach(parsePrimary)},
 		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseEach(parseUpdateinfo)},
-		{Kind: "modules", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseEach(parseModules)},
+		{Kind: "modulemd", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseEach(parseModules)},
 		{Kind: "apkindex", Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseEach(parseAPKFile)},
 		{Kind: "apk-repositories", Help: "/etc/apk/repositories: repositories", Parse: parseEach(func(in probe.Input) (any, error) {
 			list := []string{}
