@@ -144,6 +144,7 @@ func releaseMemory(ctx context.Context, gathered <-chan struct{}) {
 		}
 		runtime.GC() // pools let go of their content in two collections
 		debug.FreeOSMemory()
+		releaseCode()
 	}
 }
 
