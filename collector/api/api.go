@@ -36,6 +36,8 @@ type Inventory interface {
 	Host(ctx context.Context, host string, rows bool, sections []string) (v1.HostDetail, error)
 	History(ctx context.Context, host string, q v1.HistoryQuery) (v1.History, error)
 	Diff(ctx context.Context, host string, q v1.DiffQuery) (v1.Diff, error)
+	// Changed gives the net changes, those that likely matter most first.
+	Changed(ctx context.Context, q v1.FleetChangeQuery) (v1.FleetChanges, error)
 	Packages(ctx context.Context, q v1.PackageQuery) (v1.PackagePage, error)
 	Patches(ctx context.Context, q v1.PatchQuery) (v1.PatchPage, error)
 }

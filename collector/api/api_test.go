@@ -77,6 +77,7 @@ var routes = map[string]struct{ target, body string }{
 	"GET /api/v1/hosts/{host}/sections/{section}": {target: "/api/v1/hosts/web1/sections/packages"},
 	"GET /api/v1/hosts/{host}/history":            {target: "/api/v1/hosts/web1/history"},
 	"GET /api/v1/hosts/{host}/diff":               {target: "/api/v1/hosts/web1/diff"},
+	"GET /api/v1/changes":                         {target: "/api/v1/changes?host=web1&from=2026-03-01T00:00:00Z"},
 	"GET /api/v1/packages":                        {target: "/api/v1/packages?name=openssl"},
 	"GET /api/v1/patches":                         {target: "/api/v1/patches"},
 	"GET /api/v1/cis":                             {target: "/api/v1/cis"},
@@ -215,6 +216,9 @@ func TestWrongRequestsBecomeProblems(t *testing.T) {
 	f("GET", "/api/v1/packages", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts/web1/diff?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts/web1/diff?from=yesterday", "", 422, v1.CodeInvalid)
+	f("GET", "/api/v1/changes?host=nowhere", "", 404, v1.CodeNotFound)
+	f("GET", "/api/v1/changes?host=web1&tag=web", "", 422, v1.CodeInvalid)
+	f("GET", "/api/v1/changes?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/cis/none%2Fx", "", 404, v1.CodeNotFound)
 	f("GET", "/api/v1/alerts/none", "", 404, v1.CodeNotFound)
 	f("DELETE", "/api/v1/tokens/none", "", 404, v1.CodeNotFound)

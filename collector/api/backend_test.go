@@ -182,6 +182,11 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 		t.Errorf("diff has %v of %+v", kinds, diff.Changes)
 	}
 
+	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Hosts: []string{"web1"}, From: w.now.Add(-5 * time.Minute), Limit: 1}))
+	if len(changed.Changes) != 1 || changed.Total < 2 || changed.Changes[0].Section != "packages" || changed.Changes[0].HostCount != 1 || changed.Changes[0].Hosts[0].Host != "web1" {
+		t.Errorf("what changed on web1: %+v", changed)
+	}
+
 	older := must[v1.PackagePage](t)(w.Packages(ctx, v1.PackageQuery{Name: "openssl", Below: "3.0.11"}))
 	if len(older.Packages) != 1 || older.Packages[0].Host != "web1" || older.Packages[0].KnownAt.IsZero() {
 		t.Errorf("openssl below 3.0.11: %+v", older)

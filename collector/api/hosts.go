@@ -18,6 +18,7 @@ func (a *API) hostRoutes(routes huma.API) {
 	get(routes, "/api/v1/hosts/{host}/sections/{section}", "get-section", "One section of a host", a.section)
 	get(routes, "/api/v1/hosts/{host}/history", "list-changes", "What changed on a host, newest first", a.history)
 	get(routes, "/api/v1/hosts/{host}/diff", "diff-host", "Net difference of a host between two moments", a.diff)
+	get(routes, "/api/v1/changes", "what-changed", "What changed between two moments on hosts, what likely matters first", a.changed)
 	get(routes, "/api/v1/packages", "find-packages", "Find hosts by what they have installed", a.packages)
 	get(routes, "/api/v1/patches", "list-patches", "Patch state of hosts with its proof", a.patches)
 }

@@ -13,6 +13,7 @@ var permissions = map[string]auth.Permission{
 	"GET /api/v1/hosts/{host}/sections/{section}": auth.Read,
 	"GET /api/v1/hosts/{host}/history":            auth.Read,
 	"GET /api/v1/hosts/{host}/diff":               auth.Read,
+	"GET /api/v1/changes":                         auth.Read,
 	"GET /api/v1/packages":                        auth.Read,
 	"GET /api/v1/patches":                         auth.Read,
 	"GET /api/v1/cis":                             auth.Read,

@@ -123,7 +123,7 @@ func setup(env *testscript.Env) error {
 // readCommands are commands whose answer holds texts of hosts.
 var readCommands = [][]string{
 	{"host", "list"}, {"host", "show", "d0d0d0d0d0d0d0d0"}, {"host", "show", "d0d0d0d0d0d0d0d0", "--section", "packages"},
-	{"host", "history", "d0d0d0d0d0d0d0d0"}, {"host", "diff", "d0d0d0d0d0d0d0d0"}, {"package", "find", "*"},
+	{"host", "history", "d0d0d0d0d0d0d0d0"}, {"host", "diff", "d0d0d0d0d0d0d0d0"}, {"host", "changed"}, {"package", "find", "*"},
 	{"patch", "status"}, {"patch", "status", "d0d0d0d0d0d0d0d0"}, {"metric", "query", "node_load1"},
 	{"metric", "query", "node_load1", "--range", "1h"}, {"ci", "list"}, {"ci", "show", "CI"}, {"ci", "impact", "CI"},
 	{"rule", "list"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"},

@@ -17,7 +17,7 @@ import (
 )
 
 func (c *client) hostCommands() *cobra.Command {
-	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff())
+	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff(), c.hostChanged())
 }
 
 func (c *client) hostList() *cobra.Command {

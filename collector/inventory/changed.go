@@ -9,6 +9,7 @@ import (
 
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 )
 
 // ChangedQuery asks what changed on hosts between two moments.
@@ -44,7 +45,7 @@ var weights = map[facts.ID]float64{
 const (
 	otherWeight  = 0.5
 	statusWeight = 0.2
-	firstWeight  = 0.05 // of a first reading
+	firstWeight  = 0.05 // of a first reading, and of all that went with a host that was removed
 )
 
 // WhatChanged returns the net changes between two moments, those that likely matter
@@ -92,7 +93,7 @@ func (q ChangedQuery) hosts(tx *store.Tx) (*store.HostSet, map[[8]byte]string, e
 		return nil
 	}
 	if q.Hosts == nil {
-		err := tx.Hosts(func(h store.Host) error {
+		err := tx.AllHosts(identity.HostID{}, func(h store.Host) error { // the removed ones too: they changed
 			if q.Tag != "" && !slices.Contains(h.Tags, q.Tag) {
 				return nil
 			}
@@ -239,7 +240,7 @@ func (c Changed) score() float64 {
 	switch c.Kind {
 	case store.StatusChanged:
 		weight = statusWeight
-	case store.Baseline:
+	case store.Baseline, store.Cleared:
 		weight = firstWeight
 	}
 	common := float64(max(c.Fleet, c.Count, 1))
