@@ -90,6 +90,11 @@ type Selection struct {
 type Operations interface {
 	Status(ctx context.Context) (v1.Status, error)
 	RevokeHost(ctx context.Context, host string) (v1.Revocation, error)
+	// RemoveHost takes a host out of the fleet and revokes it; ReviveHost undoes the first.
+	RemoveHost(ctx context.Context, host, reason string) (v1.RemovedHost, error)
+	ReviveHost(ctx context.Context, host string) (v1.Revival, error)
+	RemovedHosts(ctx context.Context) ([]v1.RemovedHost, error)
+	TagHost(ctx context.Context, host string, change v1.TagChange) (v1.HostTags, error)
 	// Backup writes a consistent copy of the state.
 	Backup(ctx context.Context, w io.Writer) error
 	Tokens(ctx context.Context) ([]v1.Token, error)
@@ -135,6 +140,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a.adminRoutes(routes)
 	a.metricRoutes(routes)
 	a.sqlRoutes(routes)
+	a.lifecycleRoutes(routes)
 	if err := a.publicRoutes(routes); err != nil {
 		return nil, err
 	}

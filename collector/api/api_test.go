@@ -105,6 +105,10 @@ var routes = map[string]struct{ target, body string }{
 	"PUT /api/v1/sql/saved/{name}":                {target: "/api/v1/sql/saved/all", body: `{"sql":"select name from hosts"}`},
 	"DELETE /api/v1/sql/saved/{name}":             {target: "/api/v1/sql/saved/kept"},
 	"POST /api/v1/hosts/{host}/revoke":            {target: "/api/v1/hosts/web1/revoke"},
+	"POST /api/v1/hosts/{host}/remove":            {target: "/api/v1/hosts/web1/remove", body: `{"reason":"sold"}`},
+	"POST /api/v1/hosts/{host}/revive":            {target: "/api/v1/hosts/gone/revive"},
+	"POST /api/v1/hosts/{host}/tags":              {target: "/api/v1/hosts/web1/tags", body: `{"add":["web"]}`},
+	"GET /api/v1/removed-hosts":                   {target: "/api/v1/removed-hosts"},
 	"GET /api/v1/tokens":                          {target: "/api/v1/tokens"},
 	"POST /api/v1/tokens":                         {target: "/api/v1/tokens", body: `{"kind":"enrol"}`},
 	"DELETE /api/v1/tokens/{id}":                  {target: "/api/v1/tokens/tok1"},
@@ -126,6 +130,10 @@ func TestEveryRouteObeysThePermissionTable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := f.SaveQuery(context.Background(), v1.SavedQuery{Name: "kept", SQL: "select 1"}); err != nil {
+				t.Fatal(err)
+			}
+			f.HostList = append(f.HostList, v1.Host{ID: "9090909090909090", Name: "gone"})
+			if _, err := f.RemoveHost(context.Background(), "gone", "sold"); err != nil {
 				t.Fatal(err)
 			}
 			w := do(newAPI(t, f), method, routes[pattern].target, string(role), routes[pattern].body)
@@ -221,6 +229,13 @@ func TestWrongRequestsBecomeProblems(t *testing.T) {
 	f("GET", "/api/v1/changes?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/cis/none%2Fx", "", 404, v1.CodeNotFound)
 	f("GET", "/api/v1/alerts/none", "", 404, v1.CodeNotFound)
+	f("POST", "/api/v1/hosts/nowhere/remove", `{}`, 404, v1.CodeNotFound)
+	f("POST", "/api/v1/hosts/web1/revive", "", 404, v1.CodeNotFound)
+	f("POST", "/api/v1/hosts/web1/remove", `{"reason":"`+strings.Repeat("x", 201)+`"}`, 422, v1.CodeInvalid)
+	f("POST", "/api/v1/hosts/web1/tags", `{}`, 422, v1.CodeInvalid)
+	f("POST", "/api/v1/hosts/web1/tags", `{"add":["two words"]}`, 422, v1.CodeInvalid)
+	f("POST", "/api/v1/hosts/web1/tags", `{"add":["-x"]}`, 422, v1.CodeInvalid)
+	f("POST", "/api/v1/hosts/web1/tags", `{"add":["x"],"remove":["x"]}`, 422, v1.CodeInvalid)
 	f("DELETE", "/api/v1/tokens/none", "", 404, v1.CodeNotFound)
 	f("POST", "/api/v1/tokens", `{"kind":"api"}`, 422, v1.CodeInvalid)
 	f("POST", "/api/v1/tokens", `{"kind":"enrol","role":"admin"}`, 422, v1.CodeInvalid)

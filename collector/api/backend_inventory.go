@@ -37,7 +37,7 @@ func (b inventoryBackend) Hosts(ctx context.Context, q v1.HostQuery) (out v1.Hos
 			return out, err
 		}
 		var part []inventory.Host
-		part, more, err = b.Inventory.Hosts(inventory.HostQuery{Name: name.plain(), After: last, Limit: scan})
+		part, more, err = b.Inventory.Hosts(inventory.HostQuery{Name: name.plain(), Tag: q.Tag, After: last, Limit: scan})
 		if err != nil {
 			return out, classify(err)
 		}

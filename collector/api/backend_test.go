@@ -328,3 +328,49 @@ func TestAdministrationThroughTheAPI(t *testing.T) {
 		t.Errorf("backup: %+v, %v", report, err)
 	}
 }
+
+func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
+	w, ctx := newWhole(t), context.Background()
+	web := w.host(1, "web1")
+	w.host(2, "db1")
+	w.report(web, facts.Packages, dpkg("openssl", "3.0.9-1"))
+	tags := must[v1.HostTags](t)(w.TagHost(ctx, "web1", v1.TagChange{Add: []string{"web", "old", "web"}}))
+	if !slices.Equal(tags.Tags, []string{"old", "web"}) {
+		t.Errorf("tags %q", tags.Tags)
+	}
+	if tags = must[v1.HostTags](t)(w.TagHost(ctx, "web1", v1.TagChange{Remove: []string{"old", "never"}})); !slices.Equal(tags.Tags, []string{"web"}) {
+		t.Errorf("tags %q", tags.Tags)
+	}
+	if only := must[v1.HostPage](t)(w.Hosts(ctx, v1.HostQuery{Tag: "web"})); len(only.Hosts) != 1 || only.Hosts[0].Name != "web1" {
+		t.Errorf("hosts with the tag: %+v", only.Hosts)
+	}
+	gone := must[v1.RemovedHost](t)(w.RemoveHost(ctx, "web1", "sold"))
+	if gone.HostID != web.String() || gone.Reason != "sold" || !gone.RemovedAt.Equal(w.now) {
+		t.Errorf("removed %+v", gone)
+	}
+	if left := must[v1.HostPage](t)(w.Hosts(ctx, v1.HostQuery{})); len(left.Hosts) != 1 || left.Hosts[0].Name != "db1" {
+		t.Errorf("left are %+v", left.Hosts)
+	}
+	if found := must[v1.PackagePage](t)(w.Packages(ctx, v1.PackageQuery{Name: "openssl"})); found.Total != 0 {
+		t.Errorf("packages of a removed host: %+v", found)
+	}
+	if _, err := w.RemoveHost(ctx, web.String(), ""); !v1.IsCode(err, v1.CodeNotFound) {
+		t.Errorf("removed twice: %v", err)
+	}
+	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Tag: "web", From: w.now.Add(-30 * time.Second)}))
+	if changed.Total != 1 || changed.Changes[0].Kind != "cleared" || changed.Changes[0].Hosts[0].Host != "web1" {
+		t.Errorf("the removal as a change: %+v", changed)
+	}
+	if list := must[v1.RemovedHosts](t)(w.RemovedHosts(ctx)); len(list.Hosts) != 1 || list.Hosts[0].Host != "web1" || !slices.Equal(list.Hosts[0].Tags, []string{"web"}) {
+		t.Errorf("list of the removed: %+v", list)
+	}
+	if back := must[v1.Revival](t)(w.ReviveHost(ctx, "web1")); back.HostID != web.String() || back.Revoked {
+		t.Errorf("revived %+v", back)
+	}
+	if only := must[v1.HostPage](t)(w.Hosts(ctx, v1.HostQuery{Tag: "web"})); len(only.Hosts) != 1 {
+		t.Errorf("hosts after the revival: %+v", only.Hosts)
+	}
+	if _, err := w.ReviveHost(ctx, "web1"); !v1.IsCode(err, v1.CodeNotFound) {
+		t.Errorf("revived twice: %v", err)
+	}
+}

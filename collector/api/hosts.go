@@ -27,13 +27,14 @@ func (a *API) hosts(ctx context.Context, in *struct {
 	Name    string `query:"name" maxLength:"255" doc:"part of the name, or a pattern with * and ?"`
 	State   string `query:"state" enum:"online,silent,revoked"`
 	Verdict string `query:"verdict" enum:"current,pending,unknown,unsupported"`
+	Tag     string `query:"tag" maxLength:"64" doc:"only hosts with this tag"`
 	PageParams
 }) (*body[v1.HostPage], error) {
 	page, err := in.page()
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.Inventory.Hosts(ctx, v1.HostQuery{Name: in.Name, State: in.State, Verdict: in.Verdict, Page: page})
+	out, err := a.Inventory.Hosts(ctx, v1.HostQuery{Name: in.Name, State: in.State, Verdict: in.Verdict, Tag: in.Tag, Page: page})
 	out.Now, out.Hosts, out.Next = a.now(), nonNil(out.Hosts), opaque(out.Next)
 	return answer(out, err)
 }

@@ -44,6 +44,10 @@ var permissions = map[string]auth.Permission{
 	"DELETE /api/v1/sql/saved/{name}": auth.SaveQueries,
 
 	"POST /api/v1/hosts/{host}/revoke": auth.RevokeHost,
+	"POST /api/v1/hosts/{host}/remove": auth.ManageHosts,
+	"POST /api/v1/hosts/{host}/revive": auth.ManageHosts,
+	"POST /api/v1/hosts/{host}/tags":   auth.ManageHosts,
+	"GET /api/v1/removed-hosts":        auth.Read,
 
 	"GET /api/v1/tokens":         auth.ManageTokens,
 	"POST /api/v1/tokens":        auth.ManageTokens,

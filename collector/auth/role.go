@@ -25,6 +25,8 @@ const (
 	SaveQueries Permission = "save_queries"
 	// RevokeHost ends a host's right to report.
 	RevokeHost Permission = "revoke_host"
+	// ManageHosts takes hosts out of the fleet, brings them back and tags them.
+	ManageHosts Permission = "manage_hosts"
 	// ManageTokens creates, lists and revokes tokens; who has it can give any role.
 	ManageTokens Permission = "manage_tokens"
 	// Backup takes a copy of the whole state.
@@ -48,8 +50,8 @@ var roles = []struct {
 	grant []Permission
 }{
 	{Reader, []Permission{Read}},
-	{Operator, []Permission{Read, SaveQueries, RevokeHost}},
-	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageTokens, Backup}},
+	{Operator, []Permission{Read, SaveQueries, RevokeHost, ManageHosts}},
+	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageTokens, Backup}},
 }
 
 // Roles returns all roles, the weakest first.

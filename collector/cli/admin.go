@@ -27,7 +27,7 @@ func (c *client) tokenCreate() *cobra.Command {
 		Short: "Create a token; it is shown this once",
 		Long: "Create a token and write it to standard output, where it is shown this once. Without\n" +
 			"--role it lets one agent enrol, within a day. With --role it lets a program use the API\n" +
-			"for 90 days: reader sees all, operator may also revoke hosts, admin may do everything.",
+			"for 90 days: reader sees all, operator may also revoke, remove and tag hosts, admin may do everything.",
 		Example: "  atalaya token create --note 'web servers' > token\n  atalaya token create --address collector.example.org:7443 --ttl 1h > token\n  atalaya token create --role reader --note grafana > grafana.token\n  atalaya token create --count 500 --note 'roll-out in May' > tokens",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -17,18 +17,23 @@ import (
 )
 
 func (c *client) hostCommands() *cobra.Command {
-	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff(), c.hostChanged())
+	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff(), c.hostChanged(),
+		c.hostTag(), c.hostRemove(), c.hostRevive())
 }
 
 func (c *client) hostList() *cobra.Command {
 	var q v1.HostQuery
+	var removed bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List hosts with their state and patch verdict",
-		Example: "  atalaya host list\n  atalaya host list --verdict pending --output csv\n  atalaya host list --name 'web*' --state silent",
+		Example: "  atalaya host list\n  atalaya host list --verdict pending --output csv\n  atalaya host list --name 'web*' --state silent\n  atalaya host list --tag web\n  atalaya host list --removed",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
+				if removed {
+					return c.listRemoved(ctx, api)
+				}
 				var doc v1.HostPage
 				hosts, _, err := all(0, func(p v1.Page) ([]v1.Host, string, error) {
 					q.Page = p
@@ -46,11 +51,16 @@ func (c *client) hostList() *cobra.Command {
 	f.StringVar(&q.Name, "name", "", "only hosts whose name holds this `part`, or matches it where it has * or ?")
 	choice{&q.State, v1.HostStates()}.flag(cmd, "state", "only hosts in this `state`")
 	choice{&q.Verdict, v1.Verdicts()}.flag(cmd, "verdict", "only hosts with this patch `verdict`")
+	f.StringVar(&q.Tag, "tag", "", "only hosts with this `tag`")
+	f.BoolVar(&removed, "removed", false, "list the hosts that were removed instead")
+	for _, name := range []string{"name", "state", "verdict", "tag"} {
+		cmd.MarkFlagsMutuallyExclusive("removed", name)
+	}
 	return cmd
 }
 
 func noHosts(q v1.HostQuery) string {
-	if q.Name+q.State+q.Verdict != "" {
+	if q.Name+q.State+q.Verdict+q.Tag != "" {
 		return "no host matches"
 	}
 	return "no hosts yet: `atalaya token create` makes a token with which an agent enrols"
@@ -64,13 +74,14 @@ func hostTable(doc v1.HostPage) table {
 		{title: "REBOOT", name: "reboot_required"}, {title: "SEEN", name: "last_seen"},
 		{name: "id", exact: true}, {name: "reason", exact: true}, {name: "index_time", exact: true}, {name: "agent_version", exact: true},
 		{name: "kernel", exact: true}, {name: "arch", exact: true}, {name: "machine", exact: true}, {name: "cpus", exact: true}, {name: "memory_bytes", exact: true},
+		{name: "tags", exact: true},
 	}}
 	for _, h := range doc.Hosts {
 		pending, security := patchCounts(h.Patch)
 		t.add(text(h.Name), word(h.State), orAbsent(h.OS), count(h.Packages), word(h.Patch.Verdict), pending, security,
 			yesNo(h.Patch.RebootRequired, warn), ago(doc.Now, h.LastSeen),
 			text(h.ID), text(h.Patch.Reason), ago(doc.Now, h.Patch.IndexTime), text(h.AgentVersion),
-			text(h.Kernel), text(h.Arch), text(h.Machine), known(h.CPUs, number), known(h.MemoryBytes, size))
+			text(h.Kernel), text(h.Arch), text(h.Machine), known(h.CPUs, number), known(h.MemoryBytes, size), text(strings.Join(h.Tags, " ")))
 	}
 	return t
 }
@@ -198,6 +209,9 @@ func hostView(doc v1.HostDetail) view {
 		p.add("memory", size(h.MemoryBytes))
 	}
 	p.add("addresses", text(strings.Join(h.Addresses, ", ")))
+	if len(h.Tags) > 0 {
+		p.add("tags", text(strings.Join(h.Tags, " ")))
+	}
 	p.add("packages", count(h.Packages))
 	p.add("patches", verdictCell(now, h.Patch))
 	p.add("reboot", yesNo(h.Patch.RebootRequired, warn))

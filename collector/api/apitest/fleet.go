@@ -45,6 +45,7 @@ type Fleet struct {
 	mu     sync.Mutex
 	tokens []v1.Token
 	saved  []v1.SavedQuery
+	gone   []goneHost
 	fail   error
 }
 
@@ -92,7 +93,7 @@ func (f *Fleet) find(host string) (v1.Host, error) {
 	if err := f.failure(); err != nil {
 		return v1.Host{}, err
 	}
-	for _, h := range f.HostList {
+	for _, h := range f.hosts() {
 		if h.ID == host || h.Name == host {
 			return h, nil
 		}
@@ -103,8 +104,8 @@ func (f *Fleet) find(host string) (v1.Host, error) {
 // Hosts implements api.Inventory.
 func (f *Fleet) Hosts(_ context.Context, q v1.HostQuery) (out v1.HostPage, err error) {
 	var all []v1.Host
-	for _, h := range f.HostList {
-		if glob(q.Name, h.Name) && (q.State == "" || q.State == h.State) && (q.Verdict == "" || q.Verdict == h.Patch.Verdict) {
+	for _, h := range f.hosts() {
+		if glob(q.Name, h.Name) && (q.Tag == "" || slices.Contains(h.Tags, q.Tag)) && (q.State == "" || q.State == h.State) && (q.Verdict == "" || q.Verdict == h.Patch.Verdict) {
 			all = append(all, h)
 		}
 	}

@@ -31,7 +31,7 @@ func Hostile(value string) *Fleet {
 	f.HostList = f.HostList[:1]
 	h := &f.HostList[0]
 	h.Name, h.OS, h.OSID, h.Arch, h.Kernel, h.AgentVersion, h.Machine = value, value, value, value, value, value, value
-	h.Addresses = []string{value}
+	h.Addresses, h.Tags = []string{value}, []string{value}
 	h.Patch.Reason = value
 	section := v1.Section{Status: "partial", Reason: value, ObservedAt: now, KnownAt: now, RowCount: 1, Rows: Rows(row)}
 	f.Facts = map[string]map[string]v1.Section{h.ID: {"packages": section}}

@@ -11,7 +11,7 @@ import (
 
 // Hosts lists hosts.
 func (c *Client) Hosts(ctx context.Context, q HostQuery) (HostPage, error) {
-	v := values{}.set("name", q.Name).set("state", q.State).set("verdict", q.Verdict)
+	v := values{}.set("name", q.Name).set("state", q.State).set("verdict", q.Verdict).set("tag", q.Tag)
 	return fetch[HostPage](ctx, c, "hosts", v.page(q.Page))
 }
 

@@ -95,6 +95,7 @@ type HostQuery struct {
 	Name    string // a part of the name, or a pattern with * and ?; empty means all
 	State   string // online, silent, revoked; empty means all
 	Verdict string // empty means all
+	Tag     string // exact
 	Page
 }
 

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"atalaya/collector/api/v1"
+	"atalaya/collector/enroll"
+	"atalaya/collector/inventory"
+	"atalaya/collector/store"
+	"atalaya/shared/identity"
+)
+
+// RemoveHost implements Operations. The certificate is refused first: a session that
+// goes on could bring facts of a host that is gone.
+func (b operationsBackend) RemoveHost(ctx context.Context, host, reason string) (out v1.RemovedHost, err error) {
+	ref, err := b.Inventory.Lookup(host)
+	if err != nil {
+		return out, classify(err)
+	}
+	if err := b.Authority.RevokeHost(ctx, ref.ID); err != nil && !errors.Is(err, enroll.ErrNoHost) {
+		return out, classify(err)
+	}
+	err = b.Store.Update(func(tx *store.Tx) error {
+		if err := tx.RemoveHost(ref.ID, b.Now(), reason); err != nil {
+			return err
+		}
+		h, _, err := tx.Host(ref.ID)
+		out = removedHost(h)
+		return err
+	})
+	return out, classify(err)
+}
+
+func removedHost(h store.Host) v1.RemovedHost {
+	return v1.RemovedHost{HostID: h.ID.String(), Host: h.Name, RemovedAt: h.RemovedAt.UTC(), Reason: h.RemovedWhy, Tags: h.Tags}
+}
+
+// ReviveHost implements Operations.
+func (b operationsBackend) ReviveHost(_ context.Context, host string) (out v1.Revival, err error) {
+	err = b.Store.Update(func(tx *store.Tx) error {
+		h, err := findRemoved(tx, host)
+		if err != nil {
+			return err
+		}
+		_, revoked := b.Authority.RevokedHosts()[h.ID]
+		out = v1.Revival{HostID: h.ID.String(), Host: h.Name, Revoked: revoked}
+		return tx.ReviveHost(h.ID)
+	})
+	return out, classify(err)
+}
+
+// findRemoved finds a removed host by its number or its name.
+func findRemoved(tx *store.Tx, ref string) (store.Host, error) {
+	var found []store.Host
+	err := tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+		if !h.RemovedAt.IsZero() && (h.ID.String() == ref || h.Name == ref) {
+			found = append(found, h)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return store.Host{}, err
+	case len(found) == 0:
+		return store.Host{}, fmt.Errorf("%w: no removed host %q", ErrNotFound, ref)
+	case len(found) == 1:
+		return found[0], nil
+	}
+	e := &inventory.AmbiguousError{Ref: ref, More: max(0, len(found)-maxNamed)}
+	for _, h := range found[:min(len(found), maxNamed)] {
+		e.Matches = append(e.Matches, inventory.HostRef{ID: h.ID, Name: h.Name})
+	}
+	return store.Host{}, e
+}
+
+// maxNamed is how many removed hosts of one name an error lists.
+const maxNamed = 10
+
+// RemovedHosts implements Operations.
+func (b operationsBackend) RemovedHosts(context.Context) (out []v1.RemovedHost, err error) {
+	err = b.Store.View(func(tx *store.Tx) error {
+		return tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+			if !h.RemovedAt.IsZero() {
+				out = append(out, removedHost(h))
+			}
+			return nil
+		})
+	})
+	slices.SortStableFunc(out, func(x, y v1.RemovedHost) int { return y.RemovedAt.Compare(x.RemovedAt) })
+	return out, classify(err)
+}
+
+// TagHost implements Operations.
+func (b operationsBackend) TagHost(_ context.Context, host string, change v1.TagChange) (out v1.HostTags, err error) {
+	err = b.Store.Update(func(tx *store.Tx) error {
+		h, err := inventory.FindHost(tx, host)
+		if err != nil {
+			return err
+		}
+		tags := slices.Concat(h.Tags, change.Add)
+		slices.Sort(tags)
+		tags = slices.DeleteFunc(slices.Compact(tags), func(tag string) bool { return slices.Contains(change.Remove, tag) })
+		if len(tags) > v1.MaxTags {
+			return fmt.Errorf("%w: a host has %d tags at most", ErrInvalid, v1.MaxTags)
+		}
+		h.Tags = tags
+		out = v1.HostTags{HostID: h.ID.String(), Host: h.Name, Tags: tags}
+		return tx.PutHost(h)
+	})
+	return out, classify(err)
+}
