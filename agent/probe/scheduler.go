@@ -285,7 +285,7 @@ func (s *Scheduler) runInventory(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		list := s.inventory
+		var list []*runner
 		select {
 		case <-ctx.Done():
 			return

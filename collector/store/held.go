@@ -299,21 +299,6 @@ func (tx *Tx) row(section facts.ID, r ref) (key string, data []byte, err error) 
 	return it.Key, data, nil
 }
 
-// rowsOf gives all rows of a section, by key.
-func (tx *Tx) rowsOf(section facts.ID, h *held) ([]facts.Item, error) {
-	out := make([]facts.Item, 0, h.rows())
-	for _, it := range h.items {
-		key, data, err := tx.row(section, ref{item: it.id, data: it.pairs})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, facts.Item{Key: key, Data: data})
-	}
-	out = append(out, h.own...)
-	slices.SortFunc(out, func(a, b facts.Item) int { return cmp.Compare(a.Key, b.Key) })
-	return out, nil
-}
-
 // find returns the row with that key; false when there is none.
 func (tx *Tx) find(section facts.ID, h *held, key string) (r ref, found bool, err error) {
 	if i, ok := h.findOwn(key); ok {

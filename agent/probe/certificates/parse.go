@@ -2,7 +2,8 @@ package certificates
 
 import (
 	"bytes"
-	"crypto/dsa" //nolint:staticcheck // old certificates have such keys; they are named, not used
+	//lint:ignore SA1019 old certificates have such keys; they are named, not used
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
