@@ -16,6 +16,7 @@ func (a *API) adminRoutes(routes huma.API) {
 	register(routes, http.MethodPost, "/api/v1/tokens", "create-token", "Create a token; its secret is shown this once", http.StatusCreated, a.createToken)
 	register(routes, http.MethodDelete, "/api/v1/tokens/{id}", "revoke-token", "Make a token worthless", http.StatusNoContent, a.revokeToken)
 	register(routes, http.MethodPost, "/api/v1/hosts/{host}/revoke", "revoke-host", "Refuse a host's certificate from now on", http.StatusOK, a.revokeHost)
+	register(routes, http.MethodPost, "/api/v1/scrub", "scrub", "Verify the whole state file and mend what can be mended", http.StatusOK, a.scrub)
 	a.guard.HandleFunc("GET /api/v1/backup", a.backup)
 	describe(routes, "/api/v1/backup", "backup", "A consistent copy of the collector's state, as a file", "application/octet-stream")
 }
@@ -74,6 +75,15 @@ func (a *API) revokeHost(ctx context.Context, in *HostParam) (*body[v1.Revocatio
 	out, err := a.Operations.RevokeHost(ctx, in.Host)
 	if err == nil {
 		a.Log.Info("host revoked", "by", principal(ctx).Name, "host", out.HostID)
+	}
+	return answer(out, err)
+}
+
+func (a *API) scrub(ctx context.Context, _ *struct{}) (*body[v1.Scrub], error) {
+	out, err := a.Operations.Scrub(ctx)
+	out.Now, out.Damage, out.AskedAgain = a.now(), nonNil(out.Damage), nonNil(out.AskedAgain)
+	if err == nil {
+		a.Log.Info("state file verified", "by", principal(ctx).Name, "findings", out.Count, "mended", out.Mended, "asked_again", out.AskedCount)
 	}
 	return answer(out, err)
 }

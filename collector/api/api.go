@@ -95,6 +95,8 @@ type Operations interface {
 	ReviveHost(ctx context.Context, host string) (v1.Revival, error)
 	RemovedHosts(ctx context.Context) ([]v1.RemovedHost, error)
 	TagHost(ctx context.Context, host string, change v1.TagChange) (v1.HostTags, error)
+	// Scrub verifies the state and mends what can be mended.
+	Scrub(ctx context.Context) (v1.Scrub, error)
 	// Backup writes a consistent copy of the state.
 	Backup(ctx context.Context, w io.Writer) error
 	Tokens(ctx context.Context) ([]v1.Token, error)

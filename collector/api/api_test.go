@@ -112,6 +112,7 @@ var routes = map[string]struct{ target, body string }{
 	"GET /api/v1/tokens":                          {target: "/api/v1/tokens"},
 	"POST /api/v1/tokens":                         {target: "/api/v1/tokens", body: `{"kind":"enrol"}`},
 	"DELETE /api/v1/tokens/{id}":                  {target: "/api/v1/tokens/tok1"},
+	"POST /api/v1/scrub":                          {target: "/api/v1/scrub"},
 	"GET /api/v1/backup":                          {target: "/api/v1/backup"},
 }
 

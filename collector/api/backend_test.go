@@ -316,6 +316,9 @@ func TestAdministrationThroughTheAPI(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 
+	if scrub := must[v1.Scrub](t)(w.Scrub(ctx)); scrub.Count != 0 || scrub.Records == 0 || scrub.Bytes == 0 || scrub.AskedCount != 0 || scrub.Problem != "" {
+		t.Errorf("scrub %+v", scrub)
+	}
 	path := filepath.Join(t.TempDir(), "backup.db")
 	var saved bytes.Buffer
 	if _, err := w.Backup(ctx, &saved); err != nil {
@@ -372,5 +375,32 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 	}
 	if _, err := w.ReviveHost(ctx, "web1"); !v1.IsCode(err, v1.CodeNotFound) {
 		t.Errorf("revived twice: %v", err)
+	}
+}
+
+func TestScrubMendsThroughTheAPI(t *testing.T) {
+	w, ctx := newWhole(t), context.Background()
+	id := w.host(7, "lab")
+	w.report(id, facts.Packages, dpkg("openssl", "3.0.9-1"))
+	path := filepath.Join(filepath.Dir(w.parts.SeriesDir), store.FileName)
+	f := must[*os.File](t)(os.OpenFile(path, os.O_RDWR, 0))
+	defer f.Close()
+	content, mark, places := must[[]byte](t)(os.ReadFile(path)), []byte(`"name":"lab"`), 0
+	for at := 0; ; places++ {
+		i := bytes.Index(content[at:], mark)
+		if i < 0 {
+			break
+		}
+		if _, err := f.WriteAt([]byte{'M'}, int64(at+i+len(mark)-2)); err != nil {
+			t.Fatal(err)
+		}
+		at += i + len(mark)
+	}
+	scrub := must[v1.Scrub](t)(w.Scrub(ctx))
+	if places == 0 || scrub.Count == 0 || !scrub.Mended || scrub.Problem != "" || scrub.Damage[0].Table != "store.hosts" {
+		t.Errorf("%d places damaged: %+v", places, scrub)
+	}
+	if again := must[v1.Scrub](t)(w.Scrub(ctx)); again.Count != 0 {
+		t.Errorf("after mending: %+v", again)
 	}
 }

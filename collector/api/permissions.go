@@ -54,4 +54,5 @@ var permissions = map[string]auth.Permission{
 	"DELETE /api/v1/tokens/{id}": auth.ManageTokens,
 
 	"GET /api/v1/backup": auth.Backup,
+	"POST /api/v1/scrub": auth.Scrub,
 }

@@ -87,12 +87,12 @@ func TestRolesGrantNoMoreThanTheTable(t *testing.T) {
 		"root":     {Public},
 		Reader:     {Public, Read},
 		Operator:   {Public, Read, RevokeHost, ManageHosts},
-		Admin:      {Public, Read, RevokeHost, ManageHosts, ManageTokens, Backup},
+		Admin:      {Public, Read, RevokeHost, ManageHosts, ManageTokens, Backup, Scrub},
 		"Admin":    {Public},
 		"reader\n": {Public},
 	}
 	for role, grants := range want {
-		for _, p := range []Permission{Public, Read, RevokeHost, ManageHosts, ManageTokens, Backup, "", "anything"} {
+		for _, p := range []Permission{Public, Read, RevokeHost, ManageHosts, ManageTokens, Backup, Scrub, "", "anything"} {
 			if got, want := role.Allows(p), slices.Contains(grants, p); got != want {
 				t.Errorf("Role(%q).Allows(%q) = %v, want %v", role, p, got, want)
 			}

@@ -31,6 +31,8 @@ const (
 	ManageTokens Permission = "manage_tokens"
 	// Backup takes a copy of the whole state.
 	Backup Permission = "backup"
+	// Scrub verifies the whole state and mends it.
+	Scrub Permission = "scrub"
 )
 
 // Role is a named set of permissions.
@@ -51,7 +53,7 @@ var roles = []struct {
 }{
 	{Reader, []Permission{Read}},
 	{Operator, []Permission{Read, SaveQueries, RevokeHost, ManageHosts}},
-	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageTokens, Backup}},
+	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageTokens, Backup, Scrub}},
 }
 
 // Roles returns all roles, the weakest first.

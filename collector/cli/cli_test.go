@@ -81,6 +81,16 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
+				found := &ts.Value(fleetKey{}).(*apitest.Fleet).Found
+				found.Count, found.Mended = 1, args[0] == "mended"
+				found.Damage = []v1.Damage{{Table: "store.held", Page: 311, Detail: "checksum differs"}}
+				if !found.Mended {
+					found.Problem = "not mended: restore a backup"
+					return
+				}
+				found.AskedCount, found.AskedAgain = 1, []v1.Doubt{{HostName: v1.HostName{HostID: "3e3e3e3e3e3e3e3e", Host: "web1"}, Section: "packages"}}
+			},
 			"break": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Value(fleetKey{}).(*apitest.Fleet).Fail(errors.New(strings.Join(args, " ")))
 			},
@@ -126,7 +136,7 @@ var readCommands = [][]string{
 	{"host", "history", "d0d0d0d0d0d0d0d0"}, {"host", "diff", "d0d0d0d0d0d0d0d0"}, {"host", "changed"}, {"package", "find", "*"},
 	{"patch", "status"}, {"patch", "status", "d0d0d0d0d0d0d0d0"}, {"metric", "query", "node_load1"},
 	{"metric", "query", "node_load1", "--range", "1h"}, {"ci", "list"}, {"ci", "show", "CI"}, {"ci", "impact", "CI"},
-	{"rule", "list"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"},
+	{"rule", "list"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"}, {"scrub"},
 	{"host", "show", "nobody\x1b[2J\u202e"},
 }
 

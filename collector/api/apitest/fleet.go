@@ -37,7 +37,8 @@ type Fleet struct {
 	Events    map[string][]v1.AlertEvent // by alert id
 	Samples   []v1.VectorSample
 	State     v1.Status
-	Saved     []byte // what a backup holds
+	Saved     []byte   // what a backup holds
+	Found     v1.Scrub // what a scrub finds
 	// Evaluate answers expressions that are more than the name of a metric; such are
 	// refused without it.
 	Evaluate func(expr string) (value float64, ok bool)

@@ -47,6 +47,8 @@ func Hostile(value string) *Fleet {
 		Labels: map[string]string{value: value}, Annotations: map[string]string{value: value}}}
 	f.Events = map[string][]v1.AlertEvent{"a1": {{At: now, State: "firing", Note: value}}}
 	f.Samples = []v1.VectorSample{{Metric: map[string]string{"__name__": "node_load1", "host": value}}}
+	f.Found = v1.Scrub{Count: 1, Mended: true, Damage: []v1.Damage{{Table: value, Detail: value}}, AskedCount: 1,
+		AskedAgain: []v1.Doubt{{HostName: v1.HostName{HostID: h.ID, Host: value}, Section: value}}}
 	f.State.Warnings = []string{value}
 	return f
 }

@@ -16,6 +16,7 @@ func Sample() *Fleet {
 	f.sampleFacts(now)
 	f.sampleItems(now)
 	f.sampleAlerts(now)
+	f.Found = v1.Scrub{Bytes: 6 << 20, Pages: 1536, Records: 40211, ElapsedSeconds: 0.018}
 	f.State = v1.Status{
 		Version: "0.1.0", StartedAt: now.Add(-49 * time.Hour), Sessions: 2, CIs: 1294,
 		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, Series: 412,

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"atalaya/collector/api/v1"
+	"atalaya/collector/store"
+)
+
+// maxDoubts is how many sections a scrub names.
+const maxDoubts = 1000
+
+// Scrub implements Operations. What cannot be mended is told, not failed: the finding
+// is the answer.
+func (b operationsBackend) Scrub(context.Context) (out v1.Scrub, err error) {
+	began := time.Now()
+	r, err := b.Store.Scrub()
+	if err != nil {
+		return out, classify(err)
+	}
+	out.Bytes, out.Pages, out.Records, out.Count = int64(r.Bytes), r.Pages, r.Records, r.Count
+	for _, d := range r.Damage {
+		out.Damage = append(out.Damage, v1.Damage{Table: d.Table, Page: d.Page, Detail: d.Detail})
+	}
+	if r.Count > 0 {
+		if err := b.Store.Repair(r); err != nil {
+			b.Log.Error("the state file is damaged and was not mended", "findings", r.Count, "err", err)
+			out.Problem = "not mended: stop the collector and restore a backup with `atalaya restore`; its log says more"
+		} else {
+			out.Mended = true
+		}
+	}
+	err = b.Store.View(func(tx *store.Tx) error {
+		return tx.Hosts(func(h store.Host) error {
+			states, err := tx.Sections(h.ID)
+			for _, s := range states {
+				if !s.Doubtful {
+					continue
+				}
+				if out.AskedCount++; len(out.AskedAgain) < maxDoubts {
+					out.AskedAgain = append(out.AskedAgain, v1.Doubt{HostName: v1.HostName{HostID: h.ID.String(), Host: h.Name}, Section: s.Section.String()})
+				}
+			}
+			return err
+		})
+	})
+	out.ElapsedSeconds = time.Since(began).Seconds()
+	if out.Problem != "" {
+		return out, nil // what is damaged may be what was to be read
+	}
+	return out, classify(err)
+}
