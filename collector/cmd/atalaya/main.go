@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 			"  atalaya package find openssl --below 3.0.11",
 		Version: version,
 	}
-	root.AddCommand(newServe())
+	root.AddCommand(newServe(), newRestore())
 	root.AddCommand(service.Verbs(func(config string) error {
 		_, err := load(config)
 		return err
