@@ -284,25 +284,28 @@ func TestLongRunningProgramsAreOneRowEach(t *testing.T) {
 func TestMask(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
-		if got := mask(strings.Split(in, " ")); got != want {
-			t.Errorf("mask(%q) = %q, want %q", in, got, want)
+		if got := command(strings.Split(in, " ")); got != want {
+			t.Errorf("command(%q) = %q, want %q", in, got, want)
 		}
 	}
 	f("nginx -g daemon off;", "nginx -g daemon off;")
 	f("app --password=hunter2 --user=bob", "app --password=*** --user=bob")
 	f("app --db-password hunter2 -v", "app --db-password *** -v")
-	f("app --token -v", "app --token -v")
+	f("app --token -v", "app --token ***")
 	f("mysql -phunter2 -P3306", "mysql -p*** -P3306")
 	f("ssh -p2222 host", "ssh -p2222 host")
-	f("psql postgres://bob:hunter2@db/x?sslmode=off", "psql postgres://***@db/x?sslmode=off")
-	f("curl -H Authorization:Bearer_abc http://x", "curl -H Authorization:*** http://x")
+	f("psql postgres://bob:hunter2@db/x?sslmode=off", "psql postgres://bob:***@db/x?sslmode=off")
+	f("curl -H Authorization:Bearer_abc http://x", "curl -H Authorization:*** ***")
+	f("curl -u bob:hunter2 http://x", "curl -u *** http://x")
+	f("sshpass -p hunter2 ssh host", "sshpass -p *** ssh host")
+	f("redis-cli -a hunter2", "redis-cli -a ***")
 	f("java -Dspring.datasource.password=x -Dport=1", "java -Dspring.datasource.password=*** -Dport=1")
 	f("env AWS_SECRET_ACCESS_KEY=abc prog", "env AWS_SECRET_ACCESS_KEY=*** prog")
 	f("prog --key-file=/etc/k.pem --config /etc/prog.conf", "prog --key-file=/etc/k.pem --config /etc/prog.conf")
 	f("agent a8F3kQ9zX1mN7pL2vB5cT0yR4w", "agent ***")
 	f("ls /usr/lib/x86_64-linux-gnu/libexec", "ls /usr/lib/x86_64-linux-gnu/libexec")
 	f("a\x1b[2Jb", "a [2Jb")
-	if got := mask([]string{strings.Repeat("x ", 1000)}); len(got) > maxCommand {
+	if got := command([]string{strings.Repeat("x ", 1000)}); len(got) > maxCommand {
 		t.Errorf("%d bytes", len(got))
 	}
 }
@@ -311,10 +314,10 @@ func FuzzMask(f *testing.F) {
 	f.Add("app --password=hunter2")
 	f.Add("x\x00--token\x00secret")
 	f.Fuzz(func(t *testing.T, s string) {
-		if got := mask(strings.Split(s, "\x00")); len(got) > maxCommand || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' }) {
+		if got := command(strings.Split(s, "\x00")); len(got) > maxCommand || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' }) {
 			t.Errorf("%q", got)
 		}
-		if got := mask([]string{"p", "--password", "hunter2secret" + strings.Trim(s, "- \x00")}); strings.Contains(got, "hunter2secret") {
+		if got := command([]string{"p", "--password", "hunter2secret" + strings.Trim(s, "- \x00")}); strings.Contains(got, "hunter2secret") {
 			t.Errorf("%q", got)
 		}
 	})

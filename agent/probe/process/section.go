@@ -146,5 +146,5 @@ func commandLine(h *probe.Host, name string) string {
 			break
 		}
 	}
-	return mask(strings.Split(strings.TrimRight(string(b[:n]), "\x00"), "\x00"))
+	return command(strings.Split(strings.TrimRight(string(b[:n]), "\x00"), "\x00"))
 }
