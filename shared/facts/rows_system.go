@@ -1,6 +1,9 @@
 package facts
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // LoginRow is the last login of a user on a line, or a session that is open now.
 type LoginRow struct {
@@ -51,8 +54,11 @@ type AuthorizedKeyRow struct {
 	File        string   `json:"file" cbor:"7,keyasint"`
 }
 
-// Key implements Row.
-func (r *AuthorizedKeyRow) Key() string { return key(r.User, r.File, r.Fingerprint) }
+// Key implements Row. A key may stand in a file twice, with and without restrictions: the
+// options are part of it.
+func (r *AuthorizedKeyRow) Key() string {
+	return key(r.User, r.File, r.Fingerprint, strings.Join(r.Options, ","))
+}
 
 // TimerRow is a systemd timer.
 type TimerRow struct {

@@ -60,6 +60,9 @@ func TestOptionsOfKeys(t *testing.T) {
 	if got := strings.Join(k.Options, "|"); got != want || k.Comment != "a comment" || k.Bits != 256 {
 		t.Errorf("%s, %q, %d bits", got, k.Comment, k.Bits)
 	}
+	if rows[0].Key() == rows[1].Key() {
+		t.Error("the restricted key hides the one that is not")
+	}
 	if plain := rows[1].(*facts.AuthorizedKeyRow); plain.Options != nil || plain.Comment != "" || plain.Fingerprint != k.Fingerprint {
 		t.Errorf("%+v", plain)
 	}

@@ -113,6 +113,17 @@ func (p *programs) archives(ctx context.Context, h *probe.Host, fds string) (cha
 // systemFolders hold files that packages of the operating system bring.
 var systemFolders = []string{"/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/usr/share/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/snap/", "/nix/store/"}
 
+// passing reports whether a file lies where things come and go: what compilers and tests
+// leave there is no software of the host.
+func passing(name string) bool {
+	for _, dir := range []string{"/tmp/", "/var/tmp/", "/dev/shm/", "/run/"} {
+		if strings.HasPrefix(name, dir) {
+			return true
+		}
+	}
+	return strings.Contains(name, "/.cache/")
+}
+
 // take reads a file that is not known yet.
 func (p *programs) take(h *probe.Host, name string, read func(*probe.Random) ([]*facts.PackageRow, error)) (changed bool, err error) {
 	for _, dir := range systemFolders {
@@ -120,7 +131,7 @@ func (p *programs) take(h *probe.Host, name string, read func(*probe.Random) ([]
 			return false, nil
 		}
 	}
-	if _, ok := p.files[name]; ok {
+	if _, ok := p.files[name]; ok || passing(name) {
 		return false, nil
 	}
 	if len(p.files) >= maxPrograms {

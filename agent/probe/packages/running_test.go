@@ -52,11 +52,13 @@ func TestArchivesOfRunningJava(t *testing.T) {
 		"opt/shop/shop.jar":          fatJar(t),
 		"opt/jdk/bin/java":           "x",
 		"usr/share/java/commons.jar": fatJar(t),
+		"tmp/build7/test.jar":        fatJar(t),
 		"proc/42/fd/keep":            "",
 		"lib/apk/db/installed":       "P:musl\nV:1\n\n",
 	})
 	for link, target := range map[string]string{
 		"/proc/42/exe": "/opt/jdk/bin/java", "/proc/42/fd/3": "/opt/shop/shop.jar", "/proc/42/fd/4": "/usr/share/java/commons.jar", "/proc/42/fd/5": "/opt/gone.jar",
+		"/proc/42/fd/6": "/tmp/build7/test.jar",
 	} {
 		if err := os.Symlink(target, root+link); err != nil {
 			t.Skip(err)
