@@ -82,14 +82,15 @@ func TestScripts(t *testing.T) {
 		Setup:         setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
-				found := &ts.Value(fleetKey{}).(*apitest.Fleet).Found
-				found.Count, found.Mended = 1, args[0] == "mended"
-				found.Damage = []v1.Damage{{Table: "store.held", Page: 311, Detail: "checksum differs"}}
-				if !found.Mended {
-					found.Problem = "not mended: restore a backup"
-					return
-				}
-				found.AskedCount, found.AskedAgain = 1, []v1.Doubt{{HostName: v1.HostName{HostID: "3e3e3e3e3e3e3e3e", Host: "web1"}, Section: "packages"}}
+				ts.Value(fleetKey{}).(*apitest.Fleet).SetFound(func(found *v1.Scrub) {
+					found.Count, found.Mended = 1, args[0] == "mended"
+					found.Damage = []v1.Damage{{Table: "store.held", Page: 311, Detail: "checksum differs"}}
+					if !found.Mended {
+						found.Problem = "not mended: restore a backup"
+						return
+					}
+					found.AskedCount, found.AskedAgain = 1, []v1.Doubt{{HostName: v1.HostName{HostID: "3e3e3e3e3e3e3e3e", Host: "web1"}, Section: "packages"}}
+				})
 			},
 			"break": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Value(fleetKey{}).(*apitest.Fleet).Fail(errors.New(strings.Join(args, " ")))
