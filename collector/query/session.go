@@ -25,7 +25,6 @@ type session struct {
 	failed  error // of a table or function; SQLite keeps only its text
 	states  map[time.Time]*store.State
 	hosts   map[uint32]*hostName
-	byID    map[identity.HostID]*hostName
 	byName  map[string][]uint32 // nil until it is needed
 	indexes map[identity.HostID]uint32
 	items   map[itemsOf][]knownItem
@@ -40,7 +39,7 @@ type hostName struct{ id, name string }
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned,
-		states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, byID: map[identity.HostID]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
+		states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}
 }
 
@@ -87,9 +86,17 @@ func (s *session) host(index uint32) (*hostName, error) {
 	if err != nil || !ok {
 		return nil, errors.Join(err, fmt.Errorf("host %s is not known", id))
 	}
-	n := &hostName{id.String(), h.Name}
-	s.hosts[index] = n
-	return n, nil
+	return s.meet(h), nil
+}
+
+// meet remembers the name of a host that a scan has come to.
+func (s *session) meet(h store.Host) *hostName {
+	n := s.hosts[h.Index]
+	if n == nil {
+		n = &hostName{h.ID.String(), h.Name}
+		s.hosts[h.Index] = n
+	}
+	return n
 }
 
 // index returns the short number of a host, 0 when there is none.
@@ -112,7 +119,7 @@ func (s *session) named(name string) ([]uint32, error) {
 		s.byName = map[string][]uint32{}
 		err := s.tx.AllHosts([8]byte{}, func(h store.Host) error {
 			s.byName[h.Name] = append(s.byName[h.Name], h.Index)
-			s.hosts[h.Index] = &hostName{h.ID.String(), h.Name}
+			s.meet(h)
 			return nil
 		})
 		if err != nil {

@@ -138,11 +138,7 @@ func (q *Scan) eachHost(fn func(st *store.State, index uint32, h *hostName) erro
 		if only && !slices.Contains(indexes, h.Index) {
 			return nil
 		}
-		name, err := q.session.host(h.Index)
-		if err != nil {
-			return err
-		}
-		return fn(st, h.Index, name)
+		return fn(st, h.Index, q.session.meet(h))
 	})
 }
 
@@ -242,16 +238,15 @@ func changesTable() Table {
 
 func fillChange(s *Scan, row []any, c store.Change) error {
 	const name, old, current, count = 2, 6, 7, 11
-	h := s.session.byID[c.Host]
-	if h == nil && (s.Wants(name-1) || s.Wants(name)) {
-		known, ok, err := s.session.tx.Host(c.Host)
-		if err != nil || !ok {
+	if s.Wants(name-1) || s.Wants(name) {
+		index, err := s.session.index(c.Host)
+		if err != nil {
 			return err
 		}
-		h = &hostName{c.Host.String(), known.Name}
-		s.session.byID[c.Host] = h
-	}
-	if h != nil {
+		h, err := s.session.host(index)
+		if err != nil {
+			return err
+		}
 		row[name-1], row[name] = h.id, h.name
 	}
 	row[0], row[3], row[4] = int64(c.Seq), c.Section.String(), c.Kind.String()
