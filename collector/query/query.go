@@ -151,13 +151,15 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	}
 	r.Limits = r.Limits.withDefaults()
 	began := e.cfg.Now()
-	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
-	defer cancel()
-	s, err := e.slot(running)
+	waiting, stop := context.WithTimeout(ctx, r.Limits.Time)
+	s, err := e.slot(waiting)
+	stop()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { e.slots <- s }()
+	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
+	defer cancel()
 	var answer *Answer
 	err = e.cfg.Store.View(func(tx *store.Tx) error {
 		s.session = newSession(running, tx, r, began)
@@ -188,7 +190,8 @@ func (e *Engine) slot(ctx context.Context) (*slot, error) {
 	case s := <-e.slots:
 		return s, nil
 	case e.made <- struct{}{}:
-		s, err := newSlot(ctx, e.tables)
+		// Not on the time of the query: the connection is for the next ones, too.
+		s, err := newSlot(context.WithoutCancel(ctx), e.tables)
 		if err != nil {
 			<-e.made
 		}
