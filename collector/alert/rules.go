@@ -150,18 +150,9 @@ func (e *Engine) addRules(file string, content []byte) error {
 	return nil
 }
 
-// CheckRules returns the number of rules in a file, and all that is wrong with it,
-// each error with file and line.
-func CheckRules(file string) (int, error) {
-	content, err := readRules(file)
-	if err != nil {
-		return 0, err
-	}
-	return CheckContent(file, content)
-}
-
-// CheckContent is CheckRules for the content of a file; name stands for it in errors.
-func CheckContent(name string, content []byte) (int, error) {
+// CheckRules returns the number of rules in the content of a rule file, and all that
+// is wrong with it, each error with the file's name and line.
+func CheckRules(name string, content []byte) (int, error) {
 	groups, err := parseRules(name, content)
 	n := 0
 	for _, g := range groups {

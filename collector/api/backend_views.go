@@ -110,7 +110,7 @@ func (b alertBackend) Rules(context.Context) ([]v1.Rule, error) {
 
 // CheckRules implements Alerts.
 func (b alertBackend) CheckRules(_ context.Context, content string) (out v1.RuleCheck, err error) {
-	out.Rules, err = alert.CheckContent("rules", []byte(content))
+	out.Rules, err = alert.CheckRules("rules", []byte(content))
 	out.Problems = lines(err)
 	return out, nil
 }

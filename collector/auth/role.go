@@ -6,10 +6,7 @@
 // secret, which suffices because the secret is 160 random bits.
 package auth
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // Permission is what a route asks of its caller.
 type Permission string
@@ -63,14 +60,6 @@ func Roles() []Role {
 		out = append(out, r.role)
 	}
 	return out
-}
-
-// ParseRole returns the role of that name.
-func ParseRole(name string) (Role, error) {
-	if !slices.Contains(Roles(), Role(name)) {
-		return "", fmt.Errorf("unknown role %q: want one of %v", name, Roles())
-	}
-	return Role(name), nil
 }
 
 // Allows reports whether the role holds the permission. An unknown role, and so
