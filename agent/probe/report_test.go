@@ -1,6 +1,11 @@
 package probe
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
 	"testing"
 
 	"atalaya/shared/facts"
@@ -27,5 +32,50 @@ func TestWholeSectionsKeepTheirRevisionUntilARowIsAdded(t *testing.T) {
 	}
 	if got := read(1); got.Revision != 0 || got.Status != facts.StatusPartial || len(got.Rows) != 1 {
 		t.Errorf("over the limit: %+v", got)
+	}
+}
+
+func TestRowsBeyondTheLimitMakeASectionPartial(t *testing.T) {
+	p := inventoryProbe("users", facts.Users, "a", "b", "c")
+	p.info.MaxItems = 2
+	res := RunOnce(t.Context(), RootHost(t.TempDir()), p)
+	rd := res.Readings[0]
+	if rd.Status != facts.StatusPartial || len(rd.Rows) != 2 || !strings.Contains(rd.Reason, "1 rows left out") {
+		t.Errorf("reading is %+v", rd)
+	}
+}
+
+func TestStatusOfAReading(t *testing.T) {
+	f := func(err error, rows int, want facts.Status) {
+		t.Helper()
+		users := []string{"a", "b"}[:rows]
+		p := inventoryProbe("users", facts.Users, users...)
+		add := p.collect
+		p.collect = func(ctx context.Context, h *Host, r *Report) error {
+			if e := add(ctx, h, r); e != nil {
+				return e
+			}
+			return err
+		}
+		rd := RunOnce(t.Context(), RootHost(t.TempDir()), p).Readings[0]
+		if rd.Status != want || (rd.Reason == "") != (err == nil) {
+			t.Errorf("error %v with %d rows: %v %q, want %v", err, rows, rd.Status, rd.Reason, want)
+		}
+	}
+	f(nil, 2, facts.StatusOK)
+	f(nil, 0, facts.StatusEmpty)
+	f(errors.New("cut"), 1, facts.StatusPartial)
+	f(errors.New("cut"), 0, facts.StatusFailed)
+	f(fmt.Errorf("open: %w", fs.ErrPermission), 0, facts.StatusDenied)
+	f(fmt.Errorf("rpm: %w", errors.ErrUnsupported), 0, facts.StatusUnsupported)
+	f(errors.New(strings.Repeat("é", 300)), 0, facts.StatusFailed)
+}
+
+func TestReasonStaysWithinItsLimit(t *testing.T) {
+	for n := range 5 {
+		got := reason(errors.New(strings.Repeat("x", n) + strings.Repeat("é", 300)))
+		if len(got) > maxReason || strings.ContainsRune(got, '\uFFFD') || !strings.HasSuffix(got, "é...") {
+			t.Errorf("reason of %d bytes: %q", len(got), got)
+		}
 	}
 }

@@ -135,17 +135,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	loops.Wait()
 }
 
-// Request has the probes of these sections run soon; without sections, all of them.
-func (s *Scheduler) Request(sections ...facts.ID) {
-	var runners []*runner
-	for _, r := range s.inventory {
-		if len(sections) == 0 || slices.ContainsFunc(r.info.Sections, func(id facts.ID) bool { return slices.Contains(sections, id) }) {
-			runners = append(runners, r)
-		}
-	}
-	s.request(runners...)
-}
-
+// request has these probes run soon.
 func (s *Scheduler) request(runners ...*runner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

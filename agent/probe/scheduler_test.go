@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -255,7 +254,7 @@ func TestAHangingInventoryProbeFailsItsSections(t *testing.T) {
 		if reason := sink.readings[0][1].Reason; !strings.Contains(reason, "no answer within 2s") {
 			t.Errorf("reason is %q", reason)
 		}
-		s.Request(facts.Groups)
+		s.request(s.inventory[1]) // groups
 		synctest.Wait()
 		if got, want := sink.describe(), fmt.Sprintf("%d=failed(0)", facts.Groups); got != want {
 			t.Errorf("while it hangs: %s, want %s", got, want)
@@ -266,7 +265,7 @@ func TestAHangingInventoryProbeFailsItsSections(t *testing.T) {
 		release.open()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		s.Request(facts.Groups)
+		s.request(s.inventory[1]) // groups
 		synctest.Wait()
 		if got, want := sink.describe(), fmt.Sprintf("%d=ok(1)", facts.Groups); got != want {
 			t.Errorf("afterwards: %s, want %s", got, want)
@@ -397,7 +396,7 @@ func TestDisabledSectionsAreNotReported(t *testing.T) {
 	off := inventoryProbe("off", facts.Services, "s")
 	cfg := Config{Probes: []Probe{both, off}, Disabled: []facts.ID{facts.Users, facts.Services}}
 	schedule(t, cfg, func(s *Scheduler, sink *fakeSink) {
-		s.Request()
+		s.request(s.inventory...)
 		synctest.Wait()
 		if got, want := sink.describe(), fmt.Sprintf("%d=empty(0)", facts.Groups); got != want {
 			t.Errorf("readings %s, want %s", got, want)
@@ -414,7 +413,7 @@ func TestARefusedInventoryIsReadAgainWithinAMinute(t *testing.T) {
 	cfg := Config{Probes: []Probe{p}, InventoryInterval: 12 * time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	schedule(t, cfg, func(s *Scheduler, sink *fakeSink) {
 		sink.fail(errors.New("disk full"))
-		s.Request()
+		s.request(s.inventory...)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if n := p.count(); n < 9 || n > 14 {
@@ -433,51 +432,6 @@ func TestARefusedInventoryIsReadAgainWithinAMinute(t *testing.T) {
 	// One line each for metrics and inventory, and one each when they work again.
 	if n := strings.Count(log.String(), "\n"); n != 4 {
 		t.Errorf("%d lines logged:\n%s", n, log.String())
-	}
-}
-
-func TestRowsBeyondTheLimitMakeASectionPartial(t *testing.T) {
-	p := inventoryProbe("users", facts.Users, "a", "b", "c")
-	p.info.MaxItems = 2
-	res := RunOnce(t.Context(), RootHost(t.TempDir()), p)
-	rd := res.Readings[0]
-	if rd.Status != facts.StatusPartial || len(rd.Rows) != 2 || !strings.Contains(rd.Reason, "1 rows left out") {
-		t.Errorf("reading is %+v", rd)
-	}
-}
-
-func TestStatusOfAReading(t *testing.T) {
-	f := func(err error, rows int, want facts.Status) {
-		t.Helper()
-		users := []string{"a", "b"}[:rows]
-		p := inventoryProbe("users", facts.Users, users...)
-		add := p.collect
-		p.collect = func(ctx context.Context, h *Host, r *Report) error {
-			if e := add(ctx, h, r); e != nil {
-				return e
-			}
-			return err
-		}
-		rd := RunOnce(t.Context(), RootHost(t.TempDir()), p).Readings[0]
-		if rd.Status != want || (rd.Reason == "") != (err == nil) {
-			t.Errorf("error %v with %d rows: %v %q, want %v", err, rows, rd.Status, rd.Reason, want)
-		}
-	}
-	f(nil, 2, facts.StatusOK)
-	f(nil, 0, facts.StatusEmpty)
-	f(errors.New("cut"), 1, facts.StatusPartial)
-	f(errors.New("cut"), 0, facts.StatusFailed)
-	f(fmt.Errorf("open: %w", fs.ErrPermission), 0, facts.StatusDenied)
-	f(fmt.Errorf("rpm: %w", errors.ErrUnsupported), 0, facts.StatusUnsupported)
-	f(errors.New(strings.Repeat("é", 300)), 0, facts.StatusFailed)
-}
-
-func TestReasonStaysWithinItsLimit(t *testing.T) {
-	for n := range 5 {
-		got := reason(errors.New(strings.Repeat("x", n) + strings.Repeat("é", 300)))
-		if len(got) > maxReason || strings.ContainsRune(got, '\uFFFD') || !strings.HasSuffix(got, "é...") {
-			t.Errorf("reason of %d bytes: %q", len(got), got)
-		}
 	}
 }
 

@@ -50,24 +50,19 @@ func ParseAPK(data []byte) ([]facts.Row, error) {
 }
 
 func parseAPK(in io.Reader) (got found, problem error) {
-	w := newWindow(in)
+	w := probe.NewWindow(in, windowBytes, maxStanza)
 	p := apkParser{got: &got}
 	p.begin()
-	for at := 0; ; {
-		end := bytes.IndexByte(w.buf[at:], '\n')
-		if end >= 0 {
-			problem = errors.Join(problem, p.line(w.buf[at:at+end]))
-			at += end + 1
-			continue
-		}
-		more, err := w.more(at)
-		at = 0
-		problem = errors.Join(problem, err)
-		if !more {
+	for {
+		if end := bytes.IndexByte(w.Held(), '\n'); end >= 0 {
+			problem = errors.Join(problem, p.line(w.Held()[:end]))
+			w.Take(end + 1)
+		} else if !w.More() {
 			break
 		}
 	}
-	if len(w.buf) > 0 || !p.blank {
+	problem = errors.Join(problem, w.Err())
+	if len(w.Held()) > 0 || !p.blank {
 		problem = errors.Join(problem, errors.New("cut off in the last package"))
 	}
 	return got, problem

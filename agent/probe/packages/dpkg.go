@@ -25,6 +25,11 @@ const (
 	// dpkgStatusDir holds a stanza per file in images without dpkg (distroless).
 	dpkgStatusDir = "/var/lib/dpkg/status.d"
 	aptStates     = "/var/lib/apt/extended_states"
+	// windowBytes is read at once: large enough for few system calls, small enough for
+	// the cache of a processor. Status files of large systems have 10 MB.
+	windowBytes = 32 << 10
+	// maxStanza bounds one stanza. Those of kernels and of TeX, the longest, have 100 KB.
+	maxStanza = 4 << 20
 )
 
 // dpkgFiles are few, as they are looked at often: the folders info and updates do not
@@ -69,25 +74,23 @@ func ParseDpkg(data []byte) ([]facts.Row, error) {
 // parseDpkg returns beside the rows the names of the packages that are not on the
 // disk but have left configuration there.
 func parseDpkg(in io.Reader) (rows []facts.Row, removed []string, problem error) {
-	w, t := newWindow(in), new(texts)
-	for at := 0; ; {
+	w, t := probe.NewWindow(in, windowBytes, maxStanza), new(texts)
+	for {
 		var s dpkgStanza
-		n, ended := s.parse(w.buf[at:])
+		n, ended := s.parse(w.Held())
 		if !ended {
-			more, err := w.more(at)
-			at = 0
-			problem = errors.Join(problem, err)
-			if more {
+			if w.More() {
 				continue // from the start of this stanza
 			}
-			if len(w.buf) > 0 {
-				problem = errors.Join(problem, fmt.Errorf("cut off in the stanza at offset %d", w.offset))
+			problem = errors.Join(problem, w.Err())
+			if len(w.Held()) > 0 {
+				problem = errors.Join(problem, fmt.Errorf("cut off in the stanza at offset %d", w.Offset()))
 			}
 			return rows, removed, problem
 		}
 		row, err := s.row(t)
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("stanza at offset %d: %w", w.offset+int64(at), err))
+			problem = errors.Join(problem, fmt.Errorf("stanza at offset %d: %w", w.Offset(), err))
 		}
 		switch {
 		case row != nil:
@@ -95,7 +98,7 @@ func parseDpkg(in io.Reader) (rows []facts.Row, removed []string, problem error)
 		case s.any && err == nil:
 			removed = append(removed, string(s.at(s.name)), string(s.at(s.name))+":"+string(s.at(s.arch)))
 		}
-		at += n
+		w.Take(n)
 	}
 }
 

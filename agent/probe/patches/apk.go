@@ -285,7 +285,7 @@ func parseAPKStanzas(r io.Reader, names map[string]string) (offers []smallOffer,
 	for {
 		stanza, err := in.next()
 		if errors.Is(err, io.EOF) {
-			break
+			return offers, nil
 		}
 		if err != nil {
 			return nil, err
@@ -310,10 +310,6 @@ func parseAPKStanzas(r io.Reader, names map[string]string) (offers []smallOffer,
 			offers = append(offers, o)
 		}
 	}
-	if in.nul {
-		return nil, errors.New("damaged: it has NUL bytes")
-	}
-	return offers, nil
 }
 
 // readWorld returns the conditions on versions among the packages asked for: "=1.2-r0".

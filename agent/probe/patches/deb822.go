@@ -2,79 +2,57 @@ package patches
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
+
+	"atalaya/agent/probe"
 )
 
-// maxStanza bounds one stanza. The largest of Debian and Ubuntu have some 60 KB
-// (long Provides of librust packages).
-const maxStanza = 1 << 20
+const (
+	stanzaBytes = 128 << 10 // read at once
+	// maxStanza bounds one stanza. The largest of Debian and Ubuntu have some 60 KB
+	// (long Provides of librust packages).
+	maxStanza = 1 << 20
+)
 
-// stanzas cuts a stream into stanzas of deb822(5), which empty lines separate. Its
-// buffer is small and reused, so that an index of 50 MB is read in constant memory.
+// stanzas cuts a stream into stanzas of deb822(5), which empty lines separate.
 type stanzas struct {
-	r          io.Reader
-	buf        []byte
-	start, end int // the unread part of buf
-	eof        bool
-	// size counts all bytes read.
-	size int64
-	// unended is set when the last stanza was not followed by an empty line.
-	unended bool
-	// nul is set when a NUL byte was seen: the file was damaged.
-	nul bool
+	*probe.Window
+	// unended is set when the last stanza was not followed by an empty line, cut when
+	// not even its last line ended.
+	unended, cut bool
 }
 
-func newStanzas(r io.Reader) *stanzas { return &stanzas{r: r, buf: make([]byte, 128<<10)} }
+func newStanzas(r io.Reader) *stanzas {
+	return &stanzas{Window: probe.NewWindow(r, stanzaBytes, maxStanza)}
+}
 
 // next returns the next stanza, valid until the following call, and io.EOF at the end.
 func (s *stanzas) next() ([]byte, error) {
 	for searched := 0; ; {
-		rest := s.buf[s.start:s.end]
+		rest := s.Held()
 		if searched == 0 {
 			trimmed := bytes.TrimLeft(rest, "\n")
-			s.start += len(rest) - len(trimmed)
+			s.Take(len(rest) - len(trimmed))
 			rest = trimmed
 		}
 		if i := bytes.Index(rest[searched:], []byte("\n\n")); i >= 0 {
-			stanza := rest[:searched+i+1]
-			s.start += searched + i + 2
-			return stanza, nil
-		}
-		if s.eof {
-			if len(rest) == 0 {
-				return nil, io.EOF
-			}
-			s.unended, s.start = true, s.end
-			return rest, nil
+			s.Take(searched + i + 2)
+			return rest[:searched+i+1], nil
 		}
 		searched = max(len(rest)-1, 0)
-		if err := s.fill(); err != nil {
-			return nil, err
+		if s.More() {
+			continue
 		}
-	}
-}
-
-// fill reads more behind the unread part.
-func (s *stanzas) fill() error {
-	s.end = copy(s.buf, s.buf[s.start:s.end])
-	s.start = 0
-	if s.end == len(s.buf) {
-		if len(s.buf) >= maxStanza {
-			return fmt.Errorf("stanza is longer than %d bytes", maxStanza)
+		if s.Err() != nil {
+			return nil, s.Err()
 		}
-		s.buf = append(s.buf, make([]byte, len(s.buf))...)
+		if rest = s.Held(); len(rest) == 0 {
+			return nil, io.EOF
+		}
+		s.unended, s.cut = true, rest[len(rest)-1] != '\n'
+		s.Take(len(rest))
+		return rest, nil
 	}
-	n, err := s.r.Read(s.buf[s.end:])
-	s.nul = s.nul || bytes.IndexByte(s.buf[s.end:s.end+n], 0) >= 0
-	s.end += n
-	s.size += int64(n)
-	if errors.Is(err, io.EOF) {
-		s.eof = true
-		return nil
-	}
-	return err
 }
 
 // eachField calls fn with the name and the value of each field. Values of several

@@ -149,17 +149,13 @@ func (x *index) scan(ctx context.Context, h *probe.Host, names want, virtual boo
 		}
 	}
 	switch {
-	case in.nul:
-		return errors.New("damaged: it has NUL bytes")
-	case size >= 0 && in.size != size:
-		return fmt.Errorf("has %d bytes, the Release file says %d (run `apt-get update`)", in.size, size)
-	case size < 0 && in.unended && in.size > 0 && !in.lineEnded():
+	case size >= 0 && in.Read() != size:
+		return fmt.Errorf("has %d bytes, the Release file says %d (run `apt-get update`)", in.Read(), size)
+	case size < 0 && in.cut:
 		return errors.New("cut off in the last line")
 	}
 	return nil
 }
-
-func (s *stanzas) lineEnded() bool { return s.end > 0 && s.buf[s.end-1] == '\n' }
 
 func (x *index) keep(name, installed string, stanza []byte) {
 	var o offer

@@ -107,8 +107,8 @@ func parseStatus(ctx context.Context, data []byte) ([]namedInstalled, error) {
 			out = append(out, p)
 		}
 	}
-	if in.nul || len(out) == 0 {
-		return nil, errors.New("damaged: it has NUL bytes or no package")
+	if len(out) == 0 {
+		return nil, errors.New("damaged: it has no package")
 	}
 	return out, nil
 }

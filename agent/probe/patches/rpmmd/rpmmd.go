@@ -121,8 +121,8 @@ func replacesAny(b []byte, wanted func([]byte) bool) bool {
 }
 
 func (e *elements) check(err error, want int64) error {
-	if err == nil && want > 0 && e.size != want {
-		return fmt.Errorf("has %d bytes, repomd.xml says %d", e.size, want)
+	if err == nil && want > 0 && e.Read() != want {
+		return fmt.Errorf("has %d bytes, repomd.xml says %d", e.Read(), want)
 	}
 	return err
 }

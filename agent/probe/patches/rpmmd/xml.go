@@ -8,53 +8,51 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"atalaya/agent/probe"
 )
 
-// maxElement bounds one element. The largest known are notices about kernels, with
-// every package of them: some 1 MB.
-const maxElement = 8 << 20
+const (
+	elementBytes = 128 << 10 // read at once
+	// maxElement bounds one element. The largest known are notices about kernels, with
+	// every package of them: some 1 MB.
+	maxElement = 8 << 20
+)
 
 // elements cuts a stream into the elements of one name. encoding/xml reads some 20 MB
 // in a second, and the indexes have hundreds: so most elements are only looked at for
-// their name, and never parsed. The buffer is reused.
+// their name, and never parsed.
 type elements struct {
-	r           io.Reader
+	*probe.Window
 	open, close []byte // "<package ", "</package>"
 	end         []byte // the tag that ends the document: without it the file is cut
-	buf         []byte
-	from, to    int // unread part of buf
-	eof, ended  bool
-	nul         bool
-	size        int64 // bytes read
+	ended       bool
 }
 
 func newElements(r io.Reader, name, root string) *elements {
-	return &elements{r: r, open: []byte("<" + name + " "), close: []byte("</" + name + ">"),
-		end: []byte("</" + root + ">"), buf: make([]byte, 128<<10)}
+	return &elements{Window: probe.NewWindow(r, elementBytes, maxElement),
+		open: []byte("<" + name + " "), close: []byte("</" + name + ">"), end: []byte("</" + root + ">")}
 }
 
 // next returns the next element with its tags, valid until the following call, and
 // io.EOF at the end of a whole document.
 func (e *elements) next() ([]byte, error) {
 	for searched := 0; ; {
-		rest := e.buf[e.from:e.to]
+		rest := e.Held()
 		if !bytes.HasPrefix(rest, e.open) {
 			e.skip(rest)
-			rest, searched = e.buf[e.from:e.to], 0
+			rest, searched = e.Held(), 0
 		}
 		if bytes.HasPrefix(rest, e.open) {
 			if i := bytes.Index(rest[searched:], e.close); i >= 0 {
 				n := searched + i + len(e.close)
-				e.from += n
+				e.Take(n)
 				return rest[:n], nil
 			}
 			searched = max(len(rest)-len(e.close), 0)
 		}
-		if e.eof {
-			return nil, e.finish(rest)
-		}
-		if err := e.fill(); err != nil {
-			return nil, err
+		if !e.More() {
+			return nil, e.finish(e.Held())
 		}
 	}
 }
@@ -68,37 +66,17 @@ func (e *elements) skip(rest []byte) {
 		}
 		i = max(len(rest)-max(len(e.open), len(e.end)), 0)
 	}
-	e.from += i
+	e.Take(i)
 }
 
 func (e *elements) finish(rest []byte) error {
-	switch {
-	case e.nul:
-		return errors.New("damaged: it has NUL bytes")
-	case !e.ended && !bytes.Contains(rest, e.end):
+	if e.Err() != nil {
+		return e.Err()
+	}
+	if !e.ended && !bytes.Contains(rest, e.end) {
 		return fmt.Errorf("cut off: it has no %s", e.end)
 	}
 	return io.EOF
-}
-
-func (e *elements) fill() error {
-	e.to = copy(e.buf, e.buf[e.from:e.to])
-	e.from = 0
-	if e.to == len(e.buf) {
-		if len(e.buf) >= maxElement {
-			return fmt.Errorf("element is longer than %d bytes", maxElement)
-		}
-		e.buf = append(e.buf, make([]byte, len(e.buf))...)
-	}
-	n, err := e.r.Read(e.buf[e.to:])
-	e.nul = e.nul || bytes.IndexByte(e.buf[e.to:e.to+n], 0) >= 0
-	e.to += n
-	e.size += int64(n)
-	if errors.Is(err, io.EOF) {
-		e.eof = true
-		return nil
-	}
-	return err
 }
 
 // each calls fn for every element, until stop returns an error.
