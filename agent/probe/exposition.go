@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -44,10 +45,11 @@ func sorted(res Result) []reading {
 	for _, s := range res.Frame.Samples {
 		out = append(out, reading{res.Series[s.Series], s.Value})
 	}
-	slices.SortFunc(out, func(a, b reading) int {
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i], out[j]
 		return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Labels, b.Labels, func(x, y metric.Label) int {
 			return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Value, y.Value))
-		}))
+		})) < 0
 	})
 	return out
 }

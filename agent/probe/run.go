@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sort"
 	"time"
 
 	"atalaya/shared/facts"
@@ -66,7 +67,7 @@ func lockThread() (undo func()) {
 func inOrder(samples []metric.Sample) []metric.Sample {
 	bySeries := func(a, b metric.Sample) int { return int(a.Series) - int(b.Series) }
 	if !slices.IsSortedFunc(samples, bySeries) {
-		slices.SortStableFunc(samples, bySeries)
+		sort.SliceStable(samples, func(i, j int) bool { return samples[i].Series < samples[j].Series })
 	}
 	return slices.CompactFunc(samples, func(a, b metric.Sample) bool { return a.Series == b.Series })
 }

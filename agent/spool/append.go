@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -308,7 +309,7 @@ func patch(old []facts.Item, d facts.Delta) []facts.Item {
 			out = append(out, it)
 		}
 	}
-	slices.SortFunc(out, func(a, b facts.Item) int { return strings.Compare(a.Key, b.Key) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out
 }
 
@@ -342,7 +343,7 @@ func (s *Spool) rows(id facts.ID) ([]facts.Item, error) {
 		return nil
 	})
 	// Keys longer than maxRowKey lie in the order of their hashes.
-	slices.SortFunc(items, func(a, b facts.Item) int { return strings.Compare(a.Key, b.Key) })
+	sort.Slice(items, func(i, j int) bool { return items[i].Key < items[j].Key })
 	return items, err
 }
 

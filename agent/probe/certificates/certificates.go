@@ -15,7 +15,6 @@
 package certificates
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -160,6 +159,6 @@ func Parsers() []probe.Parser {
 }
 
 func sortedUnique(list []string) []string {
-	slices.SortFunc(list, cmp.Compare[string])
+	slices.Sort(list)
 	return slices.Compact(list)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ func (a *apt) read(ctx context.Context, h *probe.Host) *finding {
 	if s == nil {
 		return out.finding
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(s.rows), comparePackages) {
+	for _, id := range sortedIDs(s.rows) {
 		out.rows = append(out.rows, s.rows[id])
 	}
 	partial := partialFiles(h)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -163,7 +164,7 @@ func (out *rpmReading) judge(h *probe.Host) {
 	for _, row := range rows {
 		out.rows = append(out.rows, row)
 	}
-	slices.SortFunc(out.rows, func(a, b facts.Row) int { return strings.Compare(a.Key(), b.Key()) })
+	sort.Slice(out.rows, func(i, j int) bool { return out.rows[i].Key() < out.rows[j].Key() })
 }
 
 // offers are all packages of the repositories by name, those that may not be installed

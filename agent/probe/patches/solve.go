@@ -1,12 +1,11 @@
 package patches
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"sort"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -268,10 +267,14 @@ func (s *solver) waits(list []*version, chosen *version) bool {
 	return s.machineID != "" && phasedOut(chosen.source(), first(o.sourceVersion, o.version), s.machineID, o.percent)
 }
 
-func sortedIDs(m map[packageID]*version) []packageID {
-	return slices.SortedFunc(maps.Keys(m), comparePackages)
-}
-
-func comparePackages(a, b packageID) int {
-	return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.arch, b.arch))
+func sortedIDs[V any](m map[packageID]V) []packageID {
+	ids := make([]packageID, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	sort.Slice(ids, func(i, j int) bool {
+		a, b := ids[i], ids[j]
+		return a.name < b.name || a.name == b.name && a.arch < b.arch
+	})
+	return ids
 }

@@ -1,12 +1,11 @@
 package process
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"path"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +70,10 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		r.Problem(facts.Processes, errHidden)
 	}
 	// The oldest of each row gives its command line.
-	slices.SortFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) })
+	sort.Slice(found, func(i, j int) bool {
+		a, b := found[i], found[j]
+		return a.start < b.start || a.start == b.start && a.pid < b.pid
+	})
 	return p.rows(ctx, h, r, found)
 }
 

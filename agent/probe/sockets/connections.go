@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -158,10 +159,14 @@ func byRow(a, b flow) int {
 	return cmp.Or(samePeer(&a, &b), cmp.Compare(a.local, b.local), cmp.Compare(a.port, b.port))
 }
 
+func (w *world) sortFlows() {
+	sort.Slice(w.flows, func(i, j int) bool { return byRow(w.flows[i], w.flows[j]) < 0 })
+}
+
 // joinPorts sorts the connections and drops the ports of peers that have many in the
 // range for clients.
 func (w *world) joinPorts(ephemeral func(uint16) bool) {
-	slices.SortFunc(w.flows, byRow)
+	w.sortFlows()
 	for start := 0; start < len(w.flows); {
 		end, ports := start, 0
 		for ; end < len(w.flows) && samePeer(&w.flows[start], &w.flows[end]) == 0; end++ {
@@ -177,7 +182,7 @@ func (w *world) joinPorts(ephemeral func(uint16) bool) {
 		}
 		start = end
 	}
-	slices.SortFunc(w.flows, byRow)
+	w.sortFlows()
 }
 
 // summary is a run of connections that are one row.
@@ -197,6 +202,6 @@ func (w *world) summaries() []summary {
 		}
 		out = append(out, summary{f, 1})
 	}
-	slices.SortStableFunc(out, func(a, b summary) int { return cmp.Compare(b.count, a.count) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].count > out[j].count })
 	return out
 }

@@ -15,11 +15,11 @@
 package sockets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -180,7 +180,7 @@ func (w *world) inodes() []owner {
 			out = append(out, owner{inode: w.flows[i].inode})
 		}
 	}
-	slices.SortFunc(out, func(a, b owner) int { return cmp.Compare(a.inode, b.inode) })
+	sort.Slice(out, func(i, j int) bool { return out[i].inode < out[j].inode })
 	return slices.CompactFunc(out, func(a, b owner) bool { return a.inode == b.inode })
 }
 

@@ -2,7 +2,7 @@ package textfile
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -109,7 +109,7 @@ func (p *parser) comment(f []string) error {
 }
 
 func (p *parser) add(name string, labels []metric.Label, v float64) error {
-	slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(labels, func(i, j int) bool { return labels[i].Name < labels[j].Name })
 	s := sample{value: v}
 	family, series := name, name
 	var names []string
