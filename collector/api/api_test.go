@@ -27,20 +27,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// roleTokens knows one token for each role, named after it.
-type roleTokens struct{}
-
-func (roleTokens) Verify(text string) (auth.Principal, error) {
-	role := auth.Role(text)
-	if !slices.Contains(auth.Roles(), role) {
-		return auth.Principal{}, auth.ErrBadToken
-	}
-	return auth.Principal{Name: "token of " + text, Role: role}, nil
-}
-
 func config(f *apitest.Fleet) api.Config {
 	return api.Config{
-		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Queries: f, Operations: f, Tokens: roleTokens{}, Version: "0.1.0",
+		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Queries: f, Operations: f, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return f.Now }, Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -47,21 +47,10 @@ func atalaya() {
 
 func newRoot() *cobra.Command { return &cobra.Command{Use: "atalaya", Short: "test"} }
 
-// roleTokens knows one token for each role, named after it.
-type roleTokens struct{}
-
-func (roleTokens) Verify(text string) (auth.Principal, error) {
-	role, err := auth.ParseRole(text)
-	if err != nil {
-		return auth.Principal{}, auth.ErrBadToken
-	}
-	return auth.Principal{Name: text, Role: role}, nil
-}
-
 // serve starts an API over the fleet on listeners; stop ends it.
 func serve(fleet *apitest.Fleet, listeners ...net.Listener) (stop func() error, err error) {
 	a, err := api.New(api.Config{
-		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Tokens: roleTokens{}, Version: "0.1.0",
+		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return fleet.Now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
