@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -156,6 +157,8 @@ func helloOf(ctx context.Context, host *probe.Host, cfg Config, version string) 
 		Arch:           runtime.GOARCH,
 		MachineID:      osinfo.MachineID(host),
 		IntervalMillis: cfg.Interval.Milliseconds(),
+		Facts:          IdentityFacts(host),
+		Run:            rand.Uint64() | 1, // never 0, which is an agent that does not tell
 	}
 	for _, r := range probe.RunOnce(ctx, host, osinfo.New()).Readings {
 		for _, row := range r.Rows {
@@ -213,6 +216,8 @@ type Enrolled struct {
 type EnrollOptions struct {
 	TokenFile string // "-" is standard input
 	Address   string // of the collector; empty: the token's
+	// Host is the machine to enrol; nil: this one.
+	Host *probe.Host
 	// Replace gives an enrolled host a new key and with it a new identity, for one whose
 	// key was revoked. What waits in its spool is kept.
 	Replace bool
@@ -242,7 +247,10 @@ func Enroll(ctx context.Context, cfg Config, o EnrollOptions) (Enrolled, error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Enrolled{}, stateError(err)
 	}
-	cred, err := uplink.Enroll(ctx, uplink.Enrolment{Dir: dir, Token: &token, Address: address, Hostname: hostname})
+	if o.Host == nil {
+		o.Host = probe.LiveHost()
+	}
+	cred, err := uplink.Enroll(ctx, uplink.Enrolment{Dir: dir, Token: &token, Address: address, Hostname: hostname, Facts: IdentityFacts(o.Host)})
 	if err != nil {
 		return Enrolled{}, err
 	}
@@ -322,6 +330,19 @@ func collectorAddress(dir string) (string, error) {
 		return "", stateError(err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// HostID is the number of the host as its certificate has it; "" before it is enrolled.
+func HostID(dir string) string {
+	cred, err := identity.LoadCredentials(dir)
+	if err != nil {
+		return ""
+	}
+	id, err := cred.HostID()
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // NewLog returns a logger of lines for people and journals; level is one of Config's.

@@ -5,14 +5,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/netip"
-	"time"
+	"slices"
 
 	"atalaya/collector/auth"
 	"atalaya/collector/enroll"
+	"atalaya/collector/identity"
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/ingest"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
-	"atalaya/shared/identity"
+	hostid "atalaya/shared/identity"
 	"atalaya/shared/metric"
 	"atalaya/shared/wire"
 )
@@ -22,15 +24,55 @@ import (
 // sink is the store of facts as ingest sees it.
 type sink struct{ *store.Store }
 
-func (s sink) Hello(host identity.HostID, h wire.Hello, at time.Time) (uint64, error) {
-	high, err := s.Store.Hello(host, h, at)
-	if errors.Is(err, store.ErrUnknownHost) {
-		return 0, &ingest.Refusal{Code: wire.CodeUnknownHost, Reason: "this host is not known here: enrol it again with a new token"}
+// Greet implements ingest.Sink: it has the machine judged before anything of it is taken.
+func (s sink) Greet(g ingest.Greeting) (w ingest.Welcome, err error) {
+	var answer identity.Answer
+	err = s.Store.Update(func(tx *store.Tx) error {
+		known, ok, err := tx.Host(g.Host)
+		if err != nil {
+			return err
+		}
+		if !ok || !known.RemovedAt.IsZero() {
+			return store.ErrUnknownHost
+		}
+		high, err := tx.HighSeq(known.Index, g.Hello.Epoch)
+		if err != nil {
+			return err
+		}
+		if answer, err = ledger.Greet(tx, g.Host, greeting(g, known.Name, high)); err != nil || answer.Refuse {
+			return err
+		}
+		w = ingest.Welcome{HighSeq: high, Identity: answer.Text}
+		_, err = tx.Hello(g.Host, g.Hello, g.At)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrUnknownHost):
+		return w, &ingest.Refusal{Code: wire.CodeUnknownHost, Reason: "this host is not known here: enrol it again with a new token"}
+	case errors.Is(err, store.ErrCorrupt):
+		return w, ingest.Damaged(err)
+	case err == nil && answer.Refuse:
+		return w, &ingest.Refusal{Code: wire.CodeCopied, Reason: answer.Text}
 	}
-	if errors.Is(err, store.ErrCorrupt) {
-		return 0, ingest.Damaged(err)
+	return w, err
+}
+
+// greeting is what package identity looks at; high is up to where the batches of the
+// host's epoch are known.
+func greeting(g ingest.Greeting, name string, high uint64) identity.Greeting {
+	out := identity.Greeting{
+		At: g.At, Name: name, Hostname: g.Hello.Hostname, Facts: slices.Clone(g.Hello.Facts), Run: g.Hello.Run, Epoch: g.Hello.Epoch, Live: g.Live,
 	}
-	return high, err
+	for i := range out.Facts {
+		out.Facts[i].Value = hostid.CleanFact(out.Facts[i].Value)
+	}
+	if g.From.IsValid() {
+		out.Address = g.From.String()
+	}
+	if g.Hello.NextSeq > 0 && high >= g.Hello.NextSeq {
+		out.SetBack = high - g.Hello.NextSeq + 1
+	}
+	return out
 }
 
 func (s sink) Apply(_ context.Context, ds []ingest.Delivery) ([]ingest.Outcome, error) {
@@ -52,7 +94,7 @@ func (s sink) Apply(_ context.Context, ds []ingest.Delivery) ([]ingest.Outcome, 
 // samples is the store of metrics as ingest sees it.
 type samples struct{ *series.DB }
 
-func (m samples) Session(host identity.HostID, hostname string) ingest.MetricSession {
+func (m samples) Session(host hostid.HostID, hostname string) ingest.MetricSession {
 	return m.DB.Session(host, hostname)
 }
 
@@ -73,7 +115,7 @@ func (a authority) Enroll(ctx context.Context, r wire.EnrollRequest, from netip.
 	return a.Authority.Enroll(ctx, r, from.String())
 }
 
-func (a authority) Verify(cert *x509.Certificate) (identity.HostID, error) {
+func (a authority) Verify(cert *x509.Certificate) (hostid.HostID, error) {
 	id, code, reason := a.Authority.Verify(cert)
 	if code != wire.CodeNone {
 		return id, &ingest.Refusal{Code: code, Reason: reason}

@@ -169,6 +169,8 @@ func (c *collector) listen(ctx context.Context) error {
 		Log:       c.opt.Log,
 	})
 	c.authority.OnRevoke(c.ingest.Revoke)
+	c.authority.OnMove(c.ingest.Restart)
+	c.authority.WatchSessions(c.ingest.Connected)
 	if err := c.listenAPI(); err != nil {
 		return errors.Join(err, conn.Close())
 	}

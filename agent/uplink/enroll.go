@@ -20,6 +20,7 @@ type Enrolment struct {
 	Token    *identity.Token // nil to renew
 	Address  string          // of the collector; default the token's
 	Hostname string
+	Facts    []identity.Fact // by which the machine may be known again
 	Network  Network
 	Now      func() time.Time // Default time.Now
 }
@@ -45,7 +46,7 @@ func Enroll(ctx context.Context, e Enrolment) (*identity.Credentials, error) {
 	if err != nil {
 		return nil, &End{Result: Failed, Err: err}
 	}
-	request := wire.EnrollRequest{MinVersion: wire.MinVersion, MaxVersion: wire.Version, Hostname: e.Hostname}
+	request := wire.EnrollRequest{MinVersion: wire.MinVersion, MaxVersion: wire.Version, Hostname: e.Hostname, Facts: e.Facts}
 	if e.Token != nil {
 		request.Token = e.Token.Secret[:]
 	}

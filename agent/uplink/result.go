@@ -35,10 +35,11 @@ const (
 	ProtocolError                // one side broke the rules
 	SetBack                      // the spool was set back in time and began a new epoch
 	Failed                       // a fault on our side: spool, socket, files
+	Copied                       // our key is another machine's, we have a copy
 )
 
 var resultNames = [...]string{"stopped", "unreachable", "lost", "wrong collector", "clock wrong", "version refused", "refused", "revoked",
-	"unknown host", "replaced", "shutdown", "overloaded", "storage full", "protocol error", "set back", "failed"}
+	"unknown host", "replaced", "shutdown", "overloaded", "storage full", "protocol error", "set back", "failed", "copied"}
 
 // String returns the result's name.
 func (r Result) String() string {
@@ -101,6 +102,7 @@ var codes = map[wire.Code]struct {
 	wire.CodeTokenUsed:    {Refused, theirs, "the token was used by another host: " + newToken},
 	wire.CodeTokenExpired: {Refused, theirs, "the token has expired: " + newToken},
 	wire.CodeTokenRevoked: {Refused, theirs, "the token was revoked: " + newToken},
+	wire.CodeCopied:       {Copied, theirs, "this host's key belongs to another machine, of which this one is a copy: " + enrolAnew},
 	wire.CodeNotEnrolled:  {UnknownHost, ours, "the collector does not know this host's key: " + enrolAnew},
 	wire.CodeInternal:     {Overloaded, theirs, "the collector had a fault: its log says more"},
 	wire.CodeStorage:      {StorageFull, theirs, "the collector cannot write its store: its log says more"},

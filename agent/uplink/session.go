@@ -221,7 +221,7 @@ func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 	rtt := s.conn.ConnectionStats().SmoothedRTT
 	s.u.update(func(st *Status) {
 		st.State, st.Since, st.LastError, st.Result, st.NextTry = Connected, now, "", "", time.Time{}
-		st.RTT, st.Sessions = rtt, st.Sessions+1
+		st.RTT, st.Sessions, st.Identity = rtt, st.Sessions+1, w.Identity
 		st.ClockOffset = now.Sub(time.UnixMilli(w.At)) - rtt/2
 	})
 	s.u.cfg.Log.Info("session with the collector", "collector", s.conn.RemoteAddr().String())

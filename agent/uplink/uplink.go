@@ -106,6 +106,7 @@ type Status struct {
 	BytesIn     uint64        `json:"bytes_in"`             //
 	Packets     uint64        `json:"packets"`              // both ways
 	Sessions    uint64        `json:"sessions"`             // that were welcomed
+	Identity    string        `json:"identity,omitempty"`   // what the collector concluded of who we are
 }
 
 // New returns an uplink that is not yet running.
@@ -184,7 +185,7 @@ func waitAfter(end *End, backoff time.Duration) time.Duration {
 	switch end.Result {
 	case SetBack:
 		return 0
-	case Replaced, Revoked, UnknownHost, VersionRefused, WrongCollector:
+	case Replaced, Revoked, UnknownHost, VersionRefused, WrongCollector, Copied:
 		backoff = maxBackoff // an administrator has to do something first
 	}
 	if end.After > 0 {

@@ -20,19 +20,19 @@ import (
 
 func TestEveryResultHasAName(t *testing.T) {
 	seen := map[string]bool{}
-	for r := Stopped; r <= Failed; r++ {
+	for r := Stopped; r <= Copied; r++ {
 		if name := r.String(); seen[name] || strings.HasPrefix(name, "result(") {
 			t.Errorf("result %d has the name %q", uint8(r), name)
 		}
 		seen[r.String()] = true
 	}
-	if got := (Failed + 1).String(); got != "result(16)" {
+	if got := (Copied + 1).String(); got != "result(17)" {
 		t.Errorf("unknown result is %q", got)
 	}
 }
 
 func TestEveryCodeHasAResult(t *testing.T) {
-	for code := wire.CodeNone; code <= wire.CodeTokenRevoked; code++ {
+	for code := wire.CodeNone; code <= wire.CodeCopied; code++ {
 		end := endOf(code, "reason", time.Minute)
 		if strings.Contains(end.Error(), fmt.Sprint("code ", uint64(code))) || strings.Contains(end.Error(), "reason") != (codes[code].said != ours) || end.After != time.Minute {
 			t.Errorf("code %d: %+v", code, end)

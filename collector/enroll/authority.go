@@ -77,6 +77,10 @@ type Authority struct {
 	mu       sync.Mutex // guards what follows
 	server   *tls.Certificate
 	onRevoke func(identity.HostID)
+	onMove   func(identity.HostID)
+	isOnline func(identity.HostID) bool
+	// revokedHosts is what RevokedHosts found; nil: it looks again.
+	revokedHosts map[identity.HostID]time.Time
 }
 
 // OpenAuthority opens the CA in the folder, and makes it when the collector is new.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
@@ -23,6 +24,9 @@ type keyRecord struct {
 	EnrolledAt facts.Time      `json:"enrolled_at"`
 	IssuedAt   facts.Time      `json:"issued_at"` // of the newest certificate
 	RevokedAt  facts.Time      `json:"revoked_at,omitzero"`
+	RevokedWhy string          `json:"revoked_why,omitempty"` // whyRemoved, or nothing
+	// Was are hosts that the key stood for before merges: certificates that name them are good until they are renewed.
+	Was []identity.HostID `json:"was,omitempty"`
 }
 
 // refusal is a reason to say no that the agent is told.
@@ -45,14 +49,21 @@ type enrolment struct {
 	key      [32]byte // hash of the public key
 	token    []byte   // hash of the secret; nil to renew
 	hostname string
+	facts    []identity.Fact
 	remote   string
 	now      time.Time
 }
 
+// newcomer is a request with an unknown key as the ledger sees it.
+func (e *enrolment) newcomer(id identity.HostID) ledger.Newcomer {
+	return ledger.Newcomer{ID: id, Key: e.key, Hostname: e.hostname, Address: e.remote, Facts: e.facts, At: e.now, Connected: e.a.connected}
+}
+
 // Enroll answers a request for a certificate that came from the address remote:
 //
-//   - with a token that is ready: a new host (or, if the key is known, the same one),
-//     and the token is used;
+//   - with a token that is ready: the same host when the key is known; when the facts of
+//     the hardware are those of a host that is not connected, that host with a further
+//     key; else a new host. The token is used;
 //   - with a token that this key used before: a certificate again, because the reply
 //     may have been lost;
 //   - without a token: a certificate again when the key is known, whether the one
@@ -82,7 +93,7 @@ func (a *Authority) enroll(ctx context.Context, req wire.EnrollRequest, remote s
 		return nil, id, refuse(wire.CodeVersion, "the agent speaks versions %d to %d, this collector %d to %d: update the older one",
 			req.MinVersion, req.MaxVersion, wire.MinVersion, wire.Version)
 	}
-	e := enrolment{a: a, hostname: req.Hostname, remote: remote, now: a.c.Now()}
+	e := enrolment{a: a, hostname: req.Hostname, facts: cleanFacts(req.Facts), remote: remote, now: a.c.Now()}
 	if e.csr, e.key, err = checkRequest(req.CSR); err != nil {
 		return nil, id, err
 	}
@@ -113,6 +124,9 @@ func (a *Authority) enroll(ctx context.Context, req wire.EnrollRequest, remote s
 	if err != nil {
 		return nil, id, err
 	}
+	if e.token != nil {
+		a.forgetRevoked() // a host may have a good key again
+	}
 	return cert, id, nil
 }
 
@@ -135,8 +149,10 @@ func checkRequest(der []byte) (*x509.CertificateRequest, [32]byte, error) {
 // decision is what a request changes in the state.
 type decision struct {
 	key     keyRecord
-	token   *tokenRecord // to be marked as used; nil: no token, or this key used it before
-	newHost bool         // the store does not know the host yet, or not any more
+	token   *tokenRecord  // to be marked as used; nil: no token, or this key used it before
+	newHost bool          // the store does not know the host yet
+	joined  *ledger.Known // the host that the machine was before it was installed anew
+	revive  bool          // the host was removed
 }
 
 // decide says whether the key gets a certificate, and for which host. It only reads.
@@ -146,26 +162,40 @@ func (e *enrolment) decide(tx *store.Tx) (d decision, err error) {
 	case err != nil:
 		return d, err
 	case e.a.revoked.has(e.key) || d.key.RevokedAt != 0:
-		return d, refuse(wire.CodeRevoked,
-			"this key is revoked: to let the host back in, delete %s on it and enrol it with a new token", identity.HostKeyFile)
+		return d, refuse(wire.CodeRevoked, "this key is revoked%s: to let the host back in, delete %s on it and enrol it with a new token",
+			d.key.because(), identity.HostKeyFile)
 	case !known && e.token == nil:
 		return d, refuse(wire.CodeNotEnrolled,
 			"this key is not enrolled here: make a token with `atalaya token create` and run `atalaya-agent enroll --token-file FILE`")
 	case !known:
-		d.key = keyRecord{Host: identity.NewHostID(), EnrolledAt: facts.TimeOf(e.now)}
-		d.newHost = true
+		if err := e.place(tx, &d); err != nil {
+			return d, err
+		}
 	default:
-		_, there, err := tx.Host(d.key.Host)
+		h, there, err := tx.Host(d.key.Host)
 		if err != nil {
 			return d, err
 		}
-		if d.newHost = !there; d.newHost && e.token == nil {
+		d.newHost, d.revive = !there, there && !h.RemovedAt.IsZero()
+		if (d.newHost || d.revive) && e.token == nil {
 			return d, refuse(wire.CodeUnknownHost, "host %s was removed here: to let it back in, enrol it with a new token", d.key.Host)
 		}
 	}
 	d.key.IssuedAt = facts.TimeOf(e.now)
 	d.token, err = e.checkToken(tx)
 	return d, err
+}
+
+// place finds the host that a new key is for.
+func (e *enrolment) place(tx *store.Tx, d *decision) error {
+	d.key = keyRecord{Host: identity.NewHostID(), EnrolledAt: facts.TimeOf(e.now)}
+	d.newHost = true
+	known, found, err := ledger.Find(tx, e.newcomer(d.key.Host))
+	if err != nil || !found {
+		return err
+	}
+	d.joined, d.newHost = &known, false
+	return nil
 }
 
 // checkToken returns the token that the request consumes, if it does.
@@ -206,10 +236,37 @@ func (e *enrolment) record(tx *store.Tx, d decision) error {
 			return err
 		}
 	}
-	if d.newHost {
+	switch {
+	case d.joined != nil:
+		n := e.newcomer(d.key.Host)
+		if err := ledger.Join(tx, n, *d.joined); err != nil {
+			return err
+		}
+		// The number that it would have had as a host of its own is kept for an undo.
+		d.key.Host, d.key.Was = d.joined.Host.ID, nil
+		e.a.c.Log.Info("a known machine has enrolled anew", "host", d.key.Host, "as", d.joined.Verdict.Kind, "reason", d.joined.Verdict.Text)
+	case d.newHost:
 		if err := tx.PutHost(store.Host{ID: d.key.Host, Name: e.hostname, EnrolledAt: e.now}); err != nil {
+			return err
+		}
+		if err := ledger.Enrolled(tx, e.newcomer(d.key.Host)); err != nil {
+			return err
+		}
+	case d.revive:
+		if err := tx.ReviveHost(d.key.Host); err != nil {
 			return err
 		}
 	}
 	return putJSON(tx, tableKeys, e.key[:], d.key)
+}
+
+// cleanFacts brings what an agent says of its machine into the form in which it is
+// compared: nothing that it sends is taken for clean.
+func cleanFacts(in []identity.Fact) []identity.Fact {
+	var out []identity.Fact
+	for _, f := range in {
+		f.Value = identity.CleanFact(f.Value)
+		out = append(out, f)
+	}
+	return out
 }

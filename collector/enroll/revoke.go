@@ -28,12 +28,32 @@ func (a *Authority) OnRevoke(fn func(identity.HostID)) {
 	a.onRevoke = fn
 }
 
+// whyRemoved is why the keys of a removed host are revoked: they may be reinstated.
+const whyRemoved = "removed"
+
+func (k keyRecord) because() string {
+	if k.RevokedWhy == whyRemoved {
+		return " because its host was removed (`atalaya host revive` reinstates it)"
+	}
+	return ""
+}
+
 // RevokeHost takes back the trust in all keys of a host. It returns after that is
 // durable. Revoking twice is no error; a host that never enrolled is ErrNoHost.
 func (a *Authority) RevokeHost(ctx context.Context, id identity.HostID) error {
-	if err := a.revokeKeys(ctx, id); err != nil {
+	return a.revoke(ctx, id, "")
+}
+
+// RetireHost is RevokeHost for a host that is removed: ReinstateHost can take it back.
+func (a *Authority) RetireHost(ctx context.Context, id identity.HostID) error {
+	return a.revoke(ctx, id, whyRemoved)
+}
+
+func (a *Authority) revoke(ctx context.Context, id identity.HostID, why string) error {
+	if err := a.revokeKeys(ctx, id, why); err != nil {
 		return fmt.Errorf("revoke host %s: %w", id, err)
 	}
+	a.forgetRevoked()
 	a.c.Log.Info("host revoked", "host", id)
 	a.mu.Lock()
 	notify := a.onRevoke
@@ -45,7 +65,7 @@ func (a *Authority) RevokeHost(ctx context.Context, id identity.HostID) error {
 }
 
 // revokeKeys writes the list first: whatever fails later, the key stays revoked.
-func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID) error {
+func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID, why string) error {
 	at := facts.TimeOf(a.c.Now())
 	return a.c.Store.Update(func(tx *store.Tx) error {
 		keys, err := keysOf(tx, id)
@@ -56,13 +76,13 @@ func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID) error {
 			return ErrNoHost
 		}
 		for hash, rec := range keys {
-			if rec.RevokedAt != 0 {
-				continue
+			if rec.RevokedAt != 0 && (why != "" || rec.RevokedWhy == "") {
+				continue // a key that was retired may still be revoked for good
 			}
-			if err := errors.Join(ctx.Err(), a.revoked.add(hash, id, at.Time())); err != nil {
+			if err := errors.Join(ctx.Err(), a.revoked.add(hash, revocation{id, at.Time(), why})); err != nil {
 				return err
 			}
-			rec.RevokedAt = at
+			rec.RevokedAt, rec.RevokedWhy = at, why
 			if err := putJSON(tx, tableKeys, hash[:], rec); err != nil {
 				return err
 			}
@@ -115,13 +135,13 @@ func (a *Authority) verify(tx *store.Tx, cert *x509.Certificate) (identity.HostI
 	switch {
 	case err != nil:
 		return named, err
-	case !known || key.Host != named:
+	case !known || key.Host != named && !slices.Contains(key.Was, named):
 		return named, refuse(wire.CodeUnknownHost, "host %s is not known here: enrol it with a new token", named)
 	case a.revoked.has(hash) || key.RevokedAt != 0:
 		return named, refuse(wire.CodeRevoked,
-			"host %s is revoked: to let it back in, delete %s on it and enrol it with a new token", named, identity.HostKeyFile)
+			"host %s is revoked%s: to let it back in, delete %s on it and enrol it with a new token", named, key.because(), identity.HostKeyFile)
 	}
-	return named, nil
+	return key.Host, nil
 }
 
 // mergeRevoked marks in the state what the list has revoked: after an older backup
@@ -141,7 +161,7 @@ func (a *Authority) mergeRevoked() error {
 			if !known {
 				key.Host = r.host
 			}
-			key.RevokedAt = facts.TimeOf(r.at)
+			key.RevokedAt, key.RevokedWhy = facts.TimeOf(r.at), r.why
 			missing[hash] = key
 		}
 		return nil
@@ -161,7 +181,8 @@ func (a *Authority) mergeRevoked() error {
 }
 
 // revokedList is the file beside the state that remembers revoked keys whatever
-// happens to the state. A line is: time (RFC 3339), host id, hash of the public key.
+// happens to the state. A line is: time (RFC 3339), host id, hash of the public key, and
+// "removed" where the host was removed.
 type revokedList struct {
 	path string
 
@@ -172,6 +193,7 @@ type revokedList struct {
 type revocation struct {
 	host identity.HostID
 	at   time.Time
+	why  string
 }
 
 func openRevokedList(path string) (*revokedList, error) {
@@ -196,6 +218,9 @@ func openRevokedList(path string) (*revokedList, error) {
 
 func parseRevocation(line string) (hash [32]byte, r revocation, err error) {
 	fields := strings.Fields(line)
+	if len(fields) == 4 && fields[3] == whyRemoved {
+		fields, r.why = fields[:3], whyRemoved
+	}
 	if len(fields) != 3 || len(fields[2]) != hex.EncodedLen(len(hash)) {
 		return hash, r, errors.New("want time, host id and key hash")
 	}
@@ -216,15 +241,38 @@ func (l *revokedList) has(hash [32]byte) bool {
 	return ok
 }
 
-// add makes a revocation durable. The file is replaced as a whole, so that no crash
-// leaves half a line; revocations are few.
-func (l *revokedList) add(hash [32]byte, host identity.HostID, at time.Time) error {
+func (l *revokedList) empty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries[hash] = revocation{host, at}
+	return len(l.entries) == 0
+}
+
+// add makes a revocation durable.
+func (l *revokedList) add(hash [32]byte, r revocation) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[hash] = r
+	return l.writeLocked()
+}
+
+// remove takes a revocation back.
+func (l *revokedList) remove(hash [32]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.entries, hash)
+	return l.writeLocked()
+}
+
+// writeLocked replaces the file as a whole, so that no crash leaves half a line;
+// revocations are few.
+func (l *revokedList) writeLocked() error {
 	lines := make([]string, 0, len(l.entries))
 	for h, r := range l.entries {
-		lines = append(lines, fmt.Sprintf("%s %s %x\n", r.at.UTC().Format(time.RFC3339), r.host, h))
+		line := fmt.Sprintf("%s %s %x", r.at.UTC().Format(time.RFC3339), r.host, h)
+		if r.why != "" {
+			line += " " + r.why
+		}
+		lines = append(lines, line+"\n")
 	}
 	slices.Sort(lines)
 	return identity.WriteFile(l.path, []byte(strings.Join(lines, "")))

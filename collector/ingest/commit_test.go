@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"atalaya/shared/identity"
 	"atalaya/shared/wire"
@@ -42,11 +41,11 @@ type damaged struct {
 
 var errDamage = errors.New("table marks: checksum does not match")
 
-func (d *damaged) Hello(host identity.HostID, _ wire.Hello, _ time.Time) (uint64, error) {
-	if !d.late && host == *d.host.Load() {
-		return 0, Damaged(errDamage)
+func (d *damaged) Greet(g Greeting) (Welcome, error) {
+	if !d.late && g.Host == *d.host.Load() {
+		return Welcome{}, Damaged(errDamage)
 	}
-	return 0, nil
+	return Welcome{}, nil
 }
 
 func (d *damaged) Apply(ctx context.Context, ds []Delivery) ([]Outcome, error) {

@@ -36,15 +36,15 @@ type stores struct {
 	hold  chan struct{} // when not nil, Apply waits for it
 }
 
-func (s *stores) Hello(identity.HostID, wire.Hello, time.Time) (uint64, error) { return 0, nil }
-func (s *stores) Seen(identity.HostID, time.Time)                              {}
-func (s *stores) Session(identity.HostID, string) MetricSession                { return s }
-func (s *stores) Define(uint32, metric.Series) error                           { return nil }
-func (s *stores) Begin(context.Context) Appender                               { return s }
-func (s *stores) Append(MetricSession, int64, []metric.Sample)                 {}
-func (s *stores) Commit() error                                                { return nil }
-func (s *stores) Rollback()                                                    {}
-func (s *stores) Sync() error                                                  { return nil }
+func (s *stores) Greet(Greeting) (Welcome, error)               { return Welcome{}, nil }
+func (s *stores) Seen(identity.HostID, time.Time)               {}
+func (s *stores) Session(identity.HostID, string) MetricSession { return s }
+func (s *stores) Define(uint32, metric.Series) error            { return nil }
+func (s *stores) Begin(context.Context) Appender                { return s }
+func (s *stores) Append(MetricSession, int64, []metric.Sample)  {}
+func (s *stores) Commit() error                                 { return nil }
+func (s *stores) Rollback()                                     {}
+func (s *stores) Sync() error                                   { return nil }
 func (s *stores) Apply(_ context.Context, ds []Delivery) ([]Outcome, error) {
 	if s.hold != nil {
 		<-s.hold

@@ -53,11 +53,28 @@ type Outcome struct {
 	Failed error
 }
 
+// Greeting is how a session begins.
+type Greeting struct {
+	Host  identity.HostID
+	Hello wire.Hello
+	From  netip.Addr
+	At    time.Time
+	// Live says that another run of the host's agent has a session and answers on it:
+	// two have one key.
+	Live bool
+}
+
+// Welcome is what the sink answers.
+type Welcome struct {
+	HighSeq  uint64 // all batches of the epoch up to it are durable
+	Identity string // who the host is taken for, for people
+}
+
 // Sink is the store of facts.
 type Sink interface {
-	// Hello takes what a host says of itself and returns the highest batch of its
-	// epoch up to which all are durable. A *Refusal ends the session with its code.
-	Hello(host identity.HostID, h wire.Hello, at time.Time) (highSeq uint64, err error)
+	// Greet takes what a host says of itself when it begins a session. A *Refusal ends
+	// the session with its code, and the one that the host has goes on.
+	Greet(g Greeting) (Welcome, error)
 	// Apply takes deliveries in one transaction. Outcomes are in their order. With an
 	// error nothing was taken, and nothing is acknowledged.
 	Apply(ctx context.Context, ds []Delivery) ([]Outcome, error)
@@ -335,15 +352,29 @@ func (s *Server) refusalOf(err error, host identity.HostID) *Refusal {
 
 // Revoke ends the host's session now. The Verifier keeps it from coming back.
 func (s *Server) Revoke(host identity.HostID) {
-	s.mu.Lock()
-	h := s.hosts[host]
-	s.mu.Unlock()
-	if h == nil {
-		return
-	}
-	if cur := h.current.Load(); cur != nil {
+	if cur := s.session(host); cur != nil {
 		s.refuse(cur.conn, &Refusal{Code: wire.CodeRevoked, Reason: "the key of this host was revoked"})
 	}
+}
+
+// Restart ends the host's session now and has it begin anew, because the host is
+// another from now on.
+func (s *Server) Restart(host identity.HostID) {
+	if cur := s.session(host); cur != nil {
+		cur.goodbye(&Refusal{Code: wire.CodeShutdown, Reason: "this host was merged or taken apart", After: time.Millisecond})
+	}
+}
+
+// Connected reports whether a host has a session.
+func (s *Server) Connected(host identity.HostID) bool { return s.session(host) != nil }
+
+func (s *Server) session(host identity.HostID) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hosts[host]; h != nil {
+		return h.current.Load()
+	}
+	return nil
 }
 
 // shutdown tells every agent when to come back.

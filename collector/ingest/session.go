@@ -27,6 +27,7 @@ type hostState struct {
 	batches *bucket
 
 	// The rest is guarded by Server.mu.
+	open    int // connections, those before their Hello too
 	swaps   int // live sessions replaced since swapsAt
 	swapsAt time.Time
 	clone   bool
@@ -45,6 +46,7 @@ type session struct {
 	conn    *quic.Conn
 	host    identity.HostID
 	state   *hostState
+	run     uint64 // of its agent, as the Hello told; 0: it did not
 	metrics MetricSession
 	ready   chan struct{} // closed after the Hello
 	window  chan struct{} // holds one for each batch that waits for its commit
@@ -100,7 +102,7 @@ func (s *Server) serveSession(ctx context.Context, conn *quic.Conn) {
 	}
 }
 
-// enter makes se the session of its host; the one before it ends.
+// enter counts a connection of a host. It becomes the host's session with its Hello.
 func (s *Server) enter(se *session) bool {
 	now := time.Now() // as the quotas are measured: a clock that is set must not matter
 	s.mu.Lock()
@@ -118,15 +120,65 @@ func (s *Server) enter(se *session) bool {
 		s.hosts[se.host] = h
 	}
 	se.state = h
-	if old := h.current.Swap(se); old != nil {
-		s.counters.replaced.Add(1)
-		s.cfg.Log.Debug("session replaced by a newer one", "host", se.host.String())
-		s.refuse(old.conn, &Refusal{Code: wire.CodeReplaced, Reason: "a newer session of this host has begun"})
-		s.noteSwapLocked(h, se, old, now)
-	}
+	h.open++
 	s.counters.sessions.Add(1)
 	s.sessions++
 	return true
+}
+
+// admit makes se the session of its host; the one before it ends.
+func (s *Server) admit(se *session) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return &Refusal{Code: wire.CodeShutdown, Reason: "the collector is going down"}
+	}
+	if old := se.state.current.Swap(se); old != nil {
+		s.counters.replaced.Add(1)
+		s.cfg.Log.Debug("session replaced by a newer one", "host", se.host.String())
+		s.refuse(old.conn, &Refusal{Code: wire.CodeReplaced, Reason: "a newer session of this host has begun"})
+		if se.run == 0 || se.run != old.run { // an agent that lost its way to us comes again as itself
+			s.noteSwapLocked(se.state, se, old, time.Now())
+		}
+	}
+	s.mu.Unlock()
+	// Nor did one since then, or a merge, before it could be found.
+	host, err := s.verify(se.conn)
+	if err == nil && host != se.host {
+		err = &Refusal{Code: wire.CodeShutdown, Reason: "this host was merged or taken apart", After: time.Millisecond}
+	}
+	return err
+}
+
+// Whether the agent of a session is still there is asked twice: what it had sent
+// before it ended may come after the first time.
+const (
+	answerRounds = 2
+	answerTime   = 700 * time.Millisecond
+	answerLook   = 10 * time.Millisecond
+)
+
+// answers reports whether the agent at the other end of a session is there: its QUIC
+// stack acknowledges what we send, here a Resync that asks for nothing.
+func (se *session) answers(ctx context.Context) bool {
+	for range answerRounds {
+		before := se.conn.ConnectionStats().PacketsReceived
+		if err := se.send(wire.TypeResync, wire.AppendResync(nil, wire.Resync{})); err != nil {
+			return false
+		}
+		for end := time.Now().Add(answerTime); se.conn.ConnectionStats().PacketsReceived == before; {
+			if time.Now().After(end) || se.conn.Context().Err() != nil || pause(ctx, answerLook) != nil {
+				return false
+			}
+		}
+	}
+	return se.conn.Context().Err() == nil
+}
+
+// rival reports whether another run of the same agent has a session and answers.
+func (se *session) rival(run uint64) bool {
+	old := se.state.current.Load()
+	return old != nil && run != 0 && old.run != 0 && run != old.run && old.answers(se.conn.Context())
 }
 
 func (s *Server) noteSwapLocked(h *hostState, se, old *session, now time.Time) {
@@ -148,7 +200,7 @@ func (s *Server) sweepLocked(now time.Time) {
 	}
 	s.sweepAt = now.Add(cloneTime)
 	for id, h := range s.hosts {
-		if h.current.Load() == nil && !h.clone && now.Sub(h.swapsAt) > cloneTime && h.bytes.full(now) && h.batches.full(now) {
+		if h.open == 0 && !h.clone && now.Sub(h.swapsAt) > cloneTime && h.bytes.full(now) && h.batches.full(now) {
 			delete(s.hosts, id)
 		}
 	}
@@ -158,6 +210,7 @@ func (s *Server) leave(se *session) {
 	se.state.current.CompareAndSwap(se, nil)
 	s.mu.Lock()
 	s.sessions--
+	se.state.open--
 	s.mu.Unlock()
 	se.conn.CloseWithError(quic.ApplicationErrorCode(wire.CodeNone), "")
 }
@@ -177,14 +230,19 @@ func (se *session) greet(t wire.Type, payload []byte) error {
 		return err
 	}
 	now := s.cfg.Now()
-	high, err := s.cfg.Sink.Hello(se.host, hello, now)
+	answer, err := s.cfg.Sink.Greet(Greeting{Host: se.host, Hello: hello, From: remoteAddr(se.conn), At: now, Live: se.rival(hello.Run)})
 	if err != nil {
+		return err
+	}
+	se.run = hello.Run
+	if err := s.admit(se); err != nil {
 		return err
 	}
 	se.metrics = s.cfg.Metrics.Session(se.host, hello.Hostname)
 	se.hello.Store(true)
 	close(se.ready)
-	return se.send(wire.TypeWelcome, wire.AppendWelcome(nil, wire.Welcome{Version: version, HighSeq: high, HeartbeatMillis: s.cfg.Heartbeat.Milliseconds(), At: now.UnixMilli()}))
+	return se.send(wire.TypeWelcome, wire.AppendWelcome(nil, wire.Welcome{Version: version, HighSeq: answer.HighSeq, HeartbeatMillis: s.cfg.Heartbeat.Milliseconds(),
+		At: now.UnixMilli(), Identity: answer.Identity}))
 }
 
 // versions of the messages that a side speaks.

@@ -266,25 +266,36 @@ func (tx *Tx) AllHosts(from identity.HostID, fn func(Host) error) error {
 // host that was never enrolled with ErrUnknownHost.
 func (s *Store) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq uint64, err error) {
 	err = s.Update(func(tx *Tx) error {
-		host, ok, err := tx.Host(id)
-		if err != nil {
-			return err
-		}
-		if !ok || !host.RemovedAt.IsZero() {
-			return fmt.Errorf("%w: %s", ErrUnknownHost, id)
-		}
-		host.Name, host.OS, host.Arch, host.AgentVersion = h.Hostname, h.OS, h.Arch, h.AgentVersion
-		host.MachineID, host.Interval = h.MachineID, time.Duration(h.IntervalMillis)*time.Millisecond
-		host.ClockOffset = facts.Time(h.At).Time().Sub(at).Truncate(time.Millisecond)
-		host.LastSeen = at
-		m, err := tx.marks(host.Index)
-		if err != nil {
-			return err
-		}
-		highSeq = m.of(h.Epoch).high
-		return tx.PutHost(host)
+		highSeq, err = tx.Hello(id, h, at)
+		return err
 	})
 	return highSeq, err
+}
+
+// Hello is Store.Hello within a transaction.
+func (tx *Tx) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq uint64, err error) {
+	host, ok, err := tx.Host(id)
+	if err != nil {
+		return 0, err
+	}
+	if !ok || !host.RemovedAt.IsZero() {
+		return 0, fmt.Errorf("%w: %s", ErrUnknownHost, id)
+	}
+	host.Name, host.OS, host.Arch, host.AgentVersion = h.Hostname, h.OS, h.Arch, h.AgentVersion
+	host.MachineID, host.Interval = h.MachineID, time.Duration(h.IntervalMillis)*time.Millisecond
+	host.ClockOffset = facts.Time(h.At).Time().Sub(at).Truncate(time.Millisecond)
+	host.LastSeen = at
+	if highSeq, err = tx.HighSeq(host.Index, h.Epoch); err != nil {
+		return 0, err
+	}
+	return highSeq, tx.PutHost(host)
+}
+
+// HighSeq returns the number of the batch up to which all of an epoch of a host are
+// durable, 0 when there is none.
+func (tx *Tx) HighSeq(index uint32, epoch uint64) (uint64, error) {
+	m, err := tx.marks(index)
+	return m.of(epoch).high, err
 }
 
 // Seen notes a sign of life of a host. It is written within a minute.

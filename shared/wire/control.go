@@ -1,13 +1,17 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+
+	"atalaya/shared/identity"
+)
 
 // AppendHello appends the payload of h.
 func AppendHello(dst []byte, h Hello) []byte {
 	h.AgentVersion = clean(h.AgentVersion, MaxName)
 	h.Hostname = clean(h.Hostname, MaxName)
 	h.OS, h.Arch = clean(h.OS, MaxName), clean(h.Arch, MaxName)
-	h.MachineID = clean(h.MachineID, MaxName)
+	h.MachineID, h.Facts = clean(h.MachineID, MaxName), cleanFacts(h.Facts)
 	return marshal(dst, h)
 }
 
@@ -15,16 +19,20 @@ func AppendHello(dst []byte, h Hello) []byte {
 func DecodeHello(payload []byte) (Hello, error) {
 	return decode(payload, func(h *Hello) error {
 		return within("hello", field{"agent version", len(h.AgentVersion), MaxName}, field{"host name", len(h.Hostname), MaxName},
-			field{"system", max(len(h.OS), len(h.Arch)), MaxName}, field{"machine id", len(h.MachineID), MaxName})
+			field{"system", max(len(h.OS), len(h.Arch)), MaxName}, field{"machine id", len(h.MachineID), MaxName},
+			field{"facts", len(h.Facts), MaxFacts}, field{"fact", longestFact(h.Facts), MaxName})
 	})
 }
 
 // AppendWelcome appends the payload of w.
-func AppendWelcome(dst []byte, w Welcome) []byte { return marshal(dst, w) }
+func AppendWelcome(dst []byte, w Welcome) []byte {
+	w.Identity = clean(w.Identity, MaxText)
+	return marshal(dst, w)
+}
 
 // DecodeWelcome is the inverse of AppendWelcome.
 func DecodeWelcome(payload []byte) (Welcome, error) {
-	return decode(payload, func(*Welcome) error { return nil })
+	return decode(payload, func(w *Welcome) error { return within("welcome", field{"identity", len(w.Identity), MaxText}) })
 }
 
 // AppendAck appends the payload of a, which names at most MaxSeqs batches.
@@ -76,7 +84,7 @@ func DecodeGoodbye(payload []byte) (Goodbye, error) {
 
 // AppendEnrollRequest appends the payload of r.
 func AppendEnrollRequest(dst []byte, r EnrollRequest) []byte {
-	r.Hostname = clean(r.Hostname, MaxName)
+	r.Hostname, r.Facts = clean(r.Hostname, MaxName), cleanFacts(r.Facts)
 	return marshal(dst, r)
 }
 
@@ -84,7 +92,7 @@ func AppendEnrollRequest(dst []byte, r EnrollRequest) []byte {
 func DecodeEnrollRequest(payload []byte) (EnrollRequest, error) {
 	return decode(payload, func(r *EnrollRequest) error {
 		return within("enrolment request", field{"token", len(r.Token), MaxToken}, field{"certificate request", len(r.CSR), MaxCSR},
-			field{"host name", len(r.Hostname), MaxName})
+			field{"host name", len(r.Hostname), MaxName}, field{"facts", len(r.Facts), MaxFacts}, field{"fact", longestFact(r.Facts), MaxName})
 	})
 }
 
@@ -104,6 +112,22 @@ func DecodeEnrollReply(payload []byte) (EnrollReply, error) {
 		return within("enrolment reply", field{"reason", len(r.Reason), MaxText}, field{"host id", len(r.HostID), MaxName},
 			field{"certificate", max(len(r.Certificate), longest), MaxCSR}, field{"CAs", len(r.CAs), MaxCAs})
 	})
+}
+
+// cleanFacts brings the facts of a machine within the limits.
+func cleanFacts(facts []identity.Fact) []identity.Fact {
+	var out []identity.Fact
+	for _, f := range facts[:min(len(facts), MaxFacts)] {
+		out = append(out, identity.Fact{Kind: f.Kind, Value: clean(f.Value, MaxName)})
+	}
+	return out
+}
+
+func longestFact(facts []identity.Fact) (n int) {
+	for _, f := range facts {
+		n = max(n, len(f.Value))
+	}
+	return n
 }
 
 // decode reads a control message and checks its lengths.

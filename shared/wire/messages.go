@@ -2,6 +2,7 @@ package wire
 
 import (
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 	"atalaya/shared/metric"
 )
 
@@ -95,6 +96,12 @@ type Hello struct {
 	NextSeq        uint64 `cbor:"9,keyasint,omitempty"`  // of the next batch to be made
 	At             int64  `cbor:"10,keyasint,omitempty"` // the agent's clock
 	IntervalMillis int64  `cbor:"11,keyasint,omitempty"` // between metric readings
+	// Facts are what the machine may be known by again; none from an agent that knows
+	// of none.
+	Facts []identity.Fact `cbor:"12,keyasint,omitempty"`
+	// Run is random and new whenever the agent starts: two that come by turns are two
+	// agents with one key.
+	Run uint64 `cbor:"13,keyasint,omitempty"`
 }
 
 // Welcome answers Hello.
@@ -106,6 +113,8 @@ type Welcome struct {
 	HighSeq         uint64 `cbor:"2,keyasint,omitempty"`
 	HeartbeatMillis int64  `cbor:"3,keyasint,omitempty"` // the agent sends something at least this often
 	At              int64  `cbor:"4,keyasint,omitempty"` // the collector's clock
+	// Identity is what the collector concludes of who this host is, for people.
+	Identity string `cbor:"5,keyasint,omitempty"`
 }
 
 // Ack tells that batches are durable.
@@ -157,16 +166,18 @@ const (
 	CodeInternal     Code = 13 // the collector could not do it; try again
 	CodeStorage      Code = 14 // the collector cannot write (disk full); try again
 	CodeTokenRevoked Code = 15 // enrolment: an administrator took the token back
+	CodeCopied       Code = 16 // the key is another machine's: this one has a copy
 )
 
 // EnrollRequest asks for a certificate: with a token for a first one, without for
 // renewal by a known key.
 type EnrollRequest struct {
-	MinVersion uint   `cbor:"1,keyasint,omitempty"`
-	MaxVersion uint   `cbor:"2,keyasint,omitempty"`
-	Token      []byte `cbor:"3,keyasint,omitempty"` // the token's secret; empty to renew
-	CSR        []byte `cbor:"4,keyasint,omitempty"` // PKCS #10, DER, signed by the key that is to be certified
-	Hostname   string `cbor:"5,keyasint,omitempty"`
+	MinVersion uint            `cbor:"1,keyasint,omitempty"`
+	MaxVersion uint            `cbor:"2,keyasint,omitempty"`
+	Token      []byte          `cbor:"3,keyasint,omitempty"` // the token's secret; empty to renew
+	CSR        []byte          `cbor:"4,keyasint,omitempty"` // PKCS #10, DER, signed by the key that is to be certified
+	Hostname   string          `cbor:"5,keyasint,omitempty"`
+	Facts      []identity.Fact `cbor:"6,keyasint,omitempty"` // see Hello
 }
 
 // EnrollReply carries the certificate or the refusal.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 	"atalaya/shared/metric"
 )
 
@@ -77,6 +78,10 @@ func codecs(t testing.TB) []codec {
 		control("hello", Hello{MinVersion: 1, MaxVersion: 1, AgentVersion: "1.0.0", Hostname: "web1", OS: "linux", Arch: "amd64",
 			MachineID: "5f2b", Epoch: 1 << 63, NextSeq: 42, At: goldenTime, IntervalMillis: 10_000}, AppendHello, DecodeHello),
 		control("welcome", Welcome{Version: 1, HighSeq: 41, HeartbeatMillis: 15_000, At: goldenTime}, AppendWelcome, DecodeWelcome),
+		control("hello-identity", Hello{MinVersion: 1, MaxVersion: 1, Hostname: "web1", Epoch: 1, NextSeq: 1, Run: 1<<64 - 1, Facts: goldenFacts()}, AppendHello, DecodeHello),
+		control("welcome-identity", Welcome{Version: 1, At: goldenTime, Identity: "same machine: system uuid agrees"}, AppendWelcome, DecodeWelcome),
+		control("enroll-request-identity", EnrollRequest{MinVersion: 1, MaxVersion: 1, CSR: []byte{0x30, 1, 0}, Hostname: "web1", Facts: goldenFacts()},
+			AppendEnrollRequest, DecodeEnrollRequest),
 		control("ack", Ack{Epoch: 1 << 63, Seqs: []uint64{42, 43, 100_000}}, AppendAck, DecodeAck),
 		control("heartbeat", Heartbeat{Count: 3, At: goldenTime}, AppendHeartbeat, DecodeHeartbeat),
 		control("resync", Resync{Sections: []facts.ID{facts.Packages, facts.Users}}, AppendResync, DecodeResync),
@@ -91,6 +96,10 @@ func codecs(t testing.TB) []codec {
 		storedCodec("stored-metrics", metrics),
 		storedCodec("stored-inventory", inventory),
 	}
+}
+
+func goldenFacts() []identity.Fact {
+	return []identity.Fact{{Kind: identity.FactSystemUUID, Value: "4c4c4544-0051-3610-8052-b4c04f564433"}, {Kind: identity.FactMAC, Value: "3c:ec:ef:12:34:56"}}
 }
 
 const goldenTime = 1_795_334_400_123 // 2026-11-22T08:00:00.123Z

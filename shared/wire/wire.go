@@ -36,6 +36,7 @@ const (
 	MaxSeqs    = 1024     // batches in one Ack; the window is 64
 	MaxCSR     = 8 << 10  // bytes of a certificate request or certificate; P-256 needs 300 to 700
 	MaxCAs     = 8        // certificates to trust
+	MaxFacts   = 64       // by which a machine is known again
 	MaxToken   = 64       // bytes of a token's secret; it has 20
 
 	MaxSeries  = 1 << 16 // series of one agent; numbers are below it

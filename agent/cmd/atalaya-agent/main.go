@@ -81,7 +81,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newEnroll(), newRun(), newInventory(), newMetrics(), newParse(), newHelper(), newVercmp(), newCost(), newStatus())
+	root.AddCommand(newEnroll(), newRun(), newInventory(), newMetrics(), newParse(), newHelper(), newVercmp(), newCost(), newStatus(), newWhySame())
 	root.AddCommand(service.Verbs(func(config string) error {
 		_, err := agent.LoadConfig(config, false)
 		return err

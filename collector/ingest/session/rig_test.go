@@ -186,6 +186,7 @@ type ledger struct {
 	frames  map[int64]int        // by time, how often appended
 	values  map[string]float64   // last value of each series
 	names   map[identity.HostID]map[uint32]string
+	live    []bool // of the greetings
 	hellos  []wire.Hello
 	losses  []wire.Loss
 	seen    int
@@ -209,18 +210,19 @@ func (l *ledger) count() int {
 	return len(l.taken)
 }
 
-// Hello implements ingest.Sink.
-func (l *ledger) Hello(host identity.HostID, h wire.Hello, _ time.Time) (uint64, error) {
+// Greet implements ingest.Sink.
+func (l *ledger) Greet(g ingest.Greeting) (ingest.Welcome, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hellos = append(l.hellos, h)
+	l.hellos = append(l.hellos, g.Hello)
+	l.live = append(l.live, g.Live)
 	if l.highSeq != 0 {
-		return l.highSeq, nil
+		return ingest.Welcome{HighSeq: l.highSeq}, nil
 	}
 	high := uint64(0)
 	for ; ; high++ {
-		if _, ok := l.taken[batchName{host, h.Epoch, high + 1}]; !ok {
-			return high, nil
+		if _, ok := l.taken[batchName{g.Host, g.Hello.Epoch, high + 1}]; !ok {
+			return ingest.Welcome{HighSeq: high}, nil
 		}
 	}
 }
