@@ -16,7 +16,7 @@ AGENT_MAX_BYTES := 12582912
 # that work at every tick (docs/adr/0028-inlining.md).
 HOT := runtime internal/runtime/... internal/bytealg sync/atomic bytes strconv math/bits encoding/binary syscall \
 	atalaya/shared/metric atalaya/agent/probe $(addprefix atalaya/agent/probe/,cpu memory disk network system filesystem process)
-# Functions are laid at 16 bytes, not at 32: 0.14 MB (docs/adr/0030-room.md).
+# Functions are laid at 16 bytes, not at 32: 0.14 MB (docs/adr/0030-agent-cost.md).
 AGENT_FLAGS := -gcflags=all=-l $(addprefix -gcflags=,$(addsuffix =,$(HOT)))
 
 .PHONY: help

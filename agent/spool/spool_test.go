@@ -677,6 +677,8 @@ func BenchmarkInventoryOnTheWire(b *testing.B) {
 		}
 	}
 	at := facts.Time(0)
+	enc := wire.NewMetricEncoder()
+	enc.SetVersion(wire.Version)
 	report := func() (sent int) {
 		at++
 		for i := range readings {
@@ -687,11 +689,11 @@ func BenchmarkInventoryOnTheWire(b *testing.B) {
 		}
 		batches := drain(b, s)
 		for _, batch := range batches {
-			payload, err := wire.AppendBatch(nil, batch, nil)
+			payload, err := wire.AppendBatch(nil, batch, enc)
 			if err != nil {
 				b.Fatal(err)
 			}
-			sent += len(payload)
+			sent += len(wire.AppendMessage(nil, wire.TypeBatch, payload))
 		}
 		ackAll(b, s, batches)
 		return sent

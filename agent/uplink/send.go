@@ -16,10 +16,10 @@ const (
 	// The window: what may be on its way and not acknowledged.
 	maxInFlight      = 64
 	maxInFlightBytes = 4 << 20
-	// bulkFrom is the size from which an inventory batch goes by the bulk stream, so
-	// that metrics need not wait behind it. Inventory stays in order all the same: each
+	// bulkFrom is the size, before it is compressed, from which an inventory batch goes by
+	// the bulk stream, so that metrics need not wait behind it. Inventory stays in order all the same: each
 	// batch says what became different since the one before.
-	bulkFrom = 16 << 10
+	bulkFrom = 64 << 10
 	// writeTimeout is for a message that the collector does not take, because it slows
 	// us down or hangs.
 	writeTimeout = 60 * time.Second
@@ -64,20 +64,21 @@ func (s *session) spoolError(err error) error {
 // sendBatch sends a batch, or gives it up when it can never be sent. One that must not
 // overtake others is held until those are acknowledged.
 func (s *session) sendBatch(b *wire.Batch) (held bool, err error) {
-	message, err := s.encode(b)
-	if err != nil {
-		return false, s.giveUp(b, err)
-	}
 	inventory := b.Kind == wire.KindInventory
-	bulk := inventory && (len(message) >= bulkFrom || s.bulk != nil)
-	stream := s.batches
+	bulk := inventory && (s.bulk != nil || b.Rows() >= bulkFrom)
+	if bulk && s.bulk == nil && slices.ContainsFunc(s.flight, func(f sent) bool { return f.inventory }) {
+		return true, nil
+	}
+	stream, encoder := s.batches, s.encoder
 	if bulk {
-		if s.bulk == nil && slices.ContainsFunc(s.flight, func(f sent) bool { return f.inventory }) {
-			return true, nil
-		}
 		if stream, err = s.bulkStream(); err != nil {
 			return false, err
 		}
+		encoder = nil // what it knows is of the other stream
+	}
+	message, err := s.encode(b, encoder)
+	if err != nil {
+		return false, s.giveUp(b, err)
 	}
 	if err := s.writeMessage(stream, message); err != nil {
 		return false, err
@@ -102,11 +103,11 @@ func (s *session) giveUp(b *wire.Batch, err error) error {
 
 // encode returns the batch as it travels. See wire.AppendBatch for what an error leaves
 // of the encoder.
-func (s *session) encode(b *wire.Batch) ([]byte, error) {
+func (s *session) encode(b *wire.Batch, encoder *wire.MetricEncoder) ([]byte, error) {
 	if b.Kind == wire.KindMetrics {
-		s.encoder.SetSeries(s.u.cfg.Spool.Series())
+		encoder.SetSeries(s.u.cfg.Spool.Series())
 	}
-	payload, err := wire.AppendBatch(nil, b, s.encoder)
+	payload, err := wire.AppendBatch(nil, b, encoder)
 	if err != nil {
 		return nil, err
 	}

@@ -215,6 +215,7 @@ func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 	if err := spool.AckUpTo(s.epoch, w.HighSeq); err != nil {
 		return &End{Result: Failed, Err: err}
 	}
+	s.encoder.SetVersion(w.Version)
 	s.high = w.HighSeq
 	s.heartbeat = min(max(time.Duration(w.HeartbeatMillis)*time.Millisecond, minHeartbeat), maxHeartbeat)
 	now := s.u.cfg.Now()

@@ -100,7 +100,7 @@ func TestOtherVersionIsNamedAndNothingIsLost(t *testing.T) {
 		"refused": {func(p *served) {
 			p.goodbye(wire.Goodbye{Code: wire.CodeVersion, Reason: "update the agent (the agent speaks versions 1 to 1, the collector 2 to 4)", AfterMillis: 60_000})
 		}, "update the agent (the agent speaks versions 1 to 1"},
-		"chosen":     {func(p *served) { p.welcome(wire.Welcome{Version: wire.Version + 1}) }, "update the agent (the collector chose version 2"},
+		"chosen":     {func(p *served) { p.welcome(wire.Welcome{Version: wire.Version + 1}) }, "update the agent (the collector chose version 3"},
 		"no_version": {func(p *served) { p.welcome(wire.Welcome{}) }, "chose version 0"},
 	} {
 		t.Run(name, func(t *testing.T) {

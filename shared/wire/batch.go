@@ -19,13 +19,14 @@ type envelope struct {
 	Kind     Kind            `cbor:"3,keyasint,omitempty"`
 	At       int64           `cbor:"4,keyasint,omitempty"`
 	Checksum uint32          `cbor:"5,keyasint,omitempty"`
-	Metrics  []byte          `cbor:"6,keyasint,omitempty"` // see MetricEncoder
-	Updates  cbor.RawMessage `cbor:"7,keyasint,omitempty"` // []SectionUpdate
-	Losses   cbor.RawMessage `cbor:"8,keyasint,omitempty"` // []Loss
-	Stored   []byte          `cbor:"9,keyasint,omitempty"` // see AppendStored
+	Metrics  []byte          `cbor:"6,keyasint,omitempty"`  // see MetricEncoder
+	Updates  cbor.RawMessage `cbor:"7,keyasint,omitempty"`  // []SectionUpdate
+	Losses   cbor.RawMessage `cbor:"8,keyasint,omitempty"`  // []Loss
+	Stored   []byte          `cbor:"9,keyasint,omitempty"`  // see AppendStored
+	Told     []byte          `cbor:"10,keyasint,omitempty"` // updates that repeat others, see told.go
 }
 
-// AppendBatch appends the payload of a Batch message. The frames are encoded
+// AppendBatch appends the payload of a Batch message. Frames and updates are encoded
 // relative to what enc has sent before; enc may be nil on a stream without metrics.
 // After ErrMalformed enc is unchanged; after ErrTooLarge it is of no more use. Either
 // way the batch can never be sent.
@@ -33,7 +34,7 @@ func AppendBatch(dst []byte, b *Batch, enc *MetricEncoder) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return dst, err
 	}
-	e := b.envelope()
+	e := b.head()
 	if len(b.Frames) > 0 {
 		if enc == nil {
 			return dst, fmt.Errorf("%w: metrics on a stream without them", ErrMalformed)
@@ -43,6 +44,11 @@ func AppendBatch(dst []byte, b *Batch, enc *MetricEncoder) ([]byte, error) {
 			return dst, err
 		}
 	}
+	updates := b.cleanedUpdates()
+	if enc != nil {
+		updates, e.Told = enc.repeated(updates, b.At)
+	}
+	e.lists(updates, b.Losses)
 	return e.append(dst)
 }
 
@@ -57,14 +63,19 @@ func DecodeBatch(payload []byte, dec *MetricDecoder) (*Batch, error) {
 	if len(e.Stored) > 0 {
 		return nil, fmt.Errorf("%w: a spool's frames in a batch", ErrMalformed)
 	}
-	if len(e.Metrics) == 0 {
+	if dec == nil {
+		if len(e.Metrics) > 0 || len(e.Told) > 0 {
+			return nil, fmt.Errorf("%w: metrics on a stream without them", ErrMalformed)
+		}
 		return b, nil
 	}
-	if dec == nil {
-		return nil, fmt.Errorf("%w: metrics on a stream without them", ErrMalformed)
-	}
-	if b.Frames, err = dec.decode(e.Metrics, b.At); err != nil {
+	if b.Updates, err = dec.repeat(b.Updates, e.Told, b.At); err != nil {
 		return nil, err
+	}
+	if len(e.Metrics) > 0 {
+		if b.Frames, err = dec.decode(e.Metrics, b.At); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -75,7 +86,8 @@ func AppendStored(dst []byte, b *Batch) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return dst, err
 	}
-	e := b.envelope()
+	e := b.head()
+	e.lists(b.cleanedUpdates(), b.Losses)
 	e.Stored = appendStoredFrames(nil, b)
 	return e.append(dst)
 }
@@ -86,8 +98,8 @@ func DecodeStored(data []byte) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(e.Metrics) > 0 {
-		return nil, fmt.Errorf("%w: a connection's frames in a spool", ErrMalformed)
+	if len(e.Metrics) > 0 || len(e.Told) > 0 {
+		return nil, fmt.Errorf("%w: what is relative to a connection in a spool", ErrMalformed)
 	}
 	if b.Frames, err = decodeStoredFrames(e.Stored, b.At); err != nil {
 		return nil, err
@@ -124,6 +136,20 @@ func (b *Batch) check() error {
 // maxRows keeps the rows of one batch clear of maxItems.
 const maxRows = maxItems / 2
 
+// Rows returns how many bytes the batch has in rows and keys.
+func (b *Batch) Rows() int {
+	n := 0
+	for i := range b.Updates {
+		for _, p := range b.Updates[i].Put {
+			n += len(p)
+		}
+		for _, k := range b.Updates[i].Removed {
+			n += len(k)
+		}
+	}
+	return n
+}
+
 func (u *SectionUpdate) check() error {
 	row, key := 0, 0
 	for _, p := range u.Put {
@@ -135,24 +161,31 @@ func (u *SectionUpdate) check() error {
 	return within("section "+u.Section.String(), field{"row", row, MaxRow}, field{"key", key, MaxKey})
 }
 
-func (b *Batch) envelope() envelope {
-	e := envelope{Epoch: b.Epoch, Seq: b.Seq, Kind: b.Kind, At: b.At, Checksum: b.Checksum}
-	if len(b.Updates) > 0 {
-		updates := make([]SectionUpdate, len(b.Updates))
-		for i, u := range b.Updates {
-			updates[i] = u.cleaned()
-		}
+func (b *Batch) head() envelope {
+	return envelope{Epoch: b.Epoch, Seq: b.Seq, Kind: b.Kind, At: b.At, Checksum: b.Checksum}
+}
+
+// cleanedUpdates returns the updates with their text as it travels.
+func (b *Batch) cleanedUpdates() []SectionUpdate {
+	updates := make([]SectionUpdate, len(b.Updates))
+	for i, u := range b.Updates {
+		updates[i] = u.cleaned()
+	}
+	return updates
+}
+
+func (e *envelope) lists(updates []SectionUpdate, losses []Loss) {
+	if len(updates) > 0 {
 		e.Updates = marshal(nil, updates)
 	}
-	if len(b.Losses) > 0 {
-		losses := make([]Loss, len(b.Losses))
-		for i, l := range b.Losses {
+	if len(losses) > 0 {
+		cleaned := make([]Loss, len(losses))
+		for i, l := range losses {
 			l.Reason = clean(l.Reason, MaxText)
-			losses[i] = l
+			cleaned[i] = l
 		}
-		e.Losses = marshal(nil, losses)
+		e.Losses = marshal(nil, cleaned)
 	}
-	return e
 }
 
 // cleaned returns the update with its text as it travels.

@@ -32,8 +32,7 @@ func (in *input) uvarint() uint64 {
 }
 
 func (in *input) varint() int64 {
-	v := in.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
+	return unzigzag(in.uvarint())
 }
 
 // count reads how many things of at least size bytes each follow; it fails, before

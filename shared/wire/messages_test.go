@@ -43,20 +43,20 @@ func goldenFiles(t testing.TB) map[string][]byte {
 
 // codec is one message with its two functions, so that tests treat all alike.
 type codec struct {
-	name   string
+	name   string // below the folder of golden bytes: the version and the message
 	value  any
 	encode func() ([]byte, error)
 	decode func([]byte) (any, error)
 }
 
 func control[M any](name string, m M, encode func([]byte, M) []byte, decode func([]byte) (M, error)) codec {
-	return codec{name, m,
+	return codec{"v1/" + name, m,
 		func() ([]byte, error) { return encode(nil, m), nil },
 		func(b []byte) (any, error) { return decode(b) }}
 }
 
 func batchCodec(name string, b *Batch, series []metric.Series) codec {
-	return codec{name, b,
+	return codec{"v1/" + name, b,
 		func() ([]byte, error) {
 			enc := NewMetricEncoder()
 			enc.SetSeries(series)
@@ -65,8 +65,38 @@ func batchCodec(name string, b *Batch, series []metric.Series) codec {
 		func(data []byte) (any, error) { return DecodeBatch(data, NewMetricDecoder(nil)) }}
 }
 
+// secondCodec is a batch in version 2 after the same batch: all that can repeat does.
+func secondCodec(name string, b *Batch, series []metric.Series) codec {
+	first := func() (*MetricEncoder, []byte, error) {
+		enc := NewMetricEncoder()
+		enc.SetVersion(2)
+		enc.SetSeries(series)
+		data, err := AppendBatch(nil, b, enc)
+		return enc, data, err
+	}
+	return codec{"v2/" + name, b,
+		func() ([]byte, error) {
+			enc, _, err := first()
+			if err != nil {
+				return nil, err
+			}
+			return AppendBatch(nil, b, enc)
+		},
+		func(data []byte) (any, error) {
+			_, before, err := first()
+			if err != nil {
+				return nil, err
+			}
+			dec := NewMetricDecoder(nil)
+			if _, err := DecodeBatch(before, dec); err != nil {
+				return nil, err
+			}
+			return DecodeBatch(data, dec)
+		}}
+}
+
 func storedCodec(name string, b *Batch) codec {
-	return codec{name, b,
+	return codec{"v1/" + name, b,
 		func() ([]byte, error) { return AppendStored(nil, b) },
 		func(data []byte) (any, error) { return DecodeStored(data) }}
 }
@@ -93,6 +123,8 @@ func codecs(t testing.TB) []codec {
 		control("enroll-refusal", EnrollReply{Code: CodeTokenUsed, Reason: "the token was used"}, AppendEnrollReply, DecodeEnrollReply),
 		batchCodec("batch-metrics", metrics, series),
 		batchCodec("batch-inventory", inventory, nil),
+		secondCodec("batch-metrics-2", metrics, series),
+		secondCodec("batch-inventory-2", inventory, nil),
 		storedCodec("stored-metrics", metrics),
 		storedCodec("stored-inventory", inventory),
 	}
@@ -142,7 +174,7 @@ func goldenInventory(t testing.TB) *Batch {
 func TestGoldenBytes(t *testing.T) {
 	for _, c := range codecs(t) {
 		t.Run(c.name, func(t *testing.T) {
-			path := filepath.Join(goldenDir, "v1", c.name+".bin")
+			path := filepath.Join(goldenDir, c.name+".bin")
 			got, err := c.encode()
 			if err != nil {
 				t.Fatal(err)
@@ -447,6 +479,7 @@ func FuzzDecodeBatch(f *testing.F) {
 			series[n] = s
 		})
 		enc := NewMetricEncoder()
+		enc.SetVersion(Version)
 		twin := NewMetricDecoder(nil)
 		for _, data := range [][]byte{first, second} {
 			b, err := DecodeBatch(data, dec)

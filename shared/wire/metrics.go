@@ -13,14 +13,20 @@ import (
 // The metric frames of a batch follow each other in one byte string. A frame is
 //
 //	time     zigzag varint, ms since the frame before (the first: since the batch's time)
-//	flags    byte: 1 gone follows, 2 come follows
+//	flags    byte: 1 gone follows, 2 come follows, 4 gone runs follow, 8 come runs follow
 //	gone     uvarint count; per series that is no longer present its position among
 //	         those present, as the distance from the lowest one possible
 //	come     uvarint count; per series that is present now and was not: uvarint
 //	         distance of its number from the lowest one possible, times 2, plus 1
 //	         when a definition follows
+//	gone runs  uvarint count; per run of positions that follow each other uvarint
+//	         distance of the first from the lowest one possible, uvarint how many less one
+//	come runs  the same for numbers of series that are defined
 //	changed  one bit per series present, ascending numbers, lowest bit first
 //	values   one per bit set
+//
+// From version 2 on runs take the place of gone, and of come but for definitions: what
+// is read once a minute comes and goes together.
 //
 // A definition is: kind (byte), decimals (byte), name, uvarint count of labels, and
 // each label's name and value; strings are uvarint length and bytes.
@@ -33,8 +39,10 @@ import (
 // which the first mantissa can be shifted without loss, and only shrinks: byte
 // counters move in sectors, kibibytes or pages.
 const (
-	flagGone = 1
-	flagCome = 2
+	flagGone     = 1
+	flagCome     = 2
+	flagGoneRuns = 4
+	flagComeRuns = 8
 
 	valueRaw     = 0 // after a zero: float64 bits follow
 	valueRescale = 1 // after a zero: plus the new scale
@@ -82,6 +90,7 @@ type connection struct {
 	entries []entry
 	slots   []uint32 // by series number: index in entries plus one, 0 when not defined
 	live    []uint32 // indexes in entries of the series present in the last frame, by number
+	told    []told   // by section: what the last update said, see told.go
 }
 
 func (c *connection) slot(number uint32) (uint32, bool) {
@@ -100,18 +109,23 @@ func (c *connection) define(number uint32, decimals uint8) uint32 {
 	return uint32(len(c.entries) - 1)
 }
 
-// MetricEncoder encodes the frames of one connection. What it sends depends on what
+// MetricEncoder encodes the batches of one stream. What it sends depends on what
 // it sent before: it is made with its stream and thrown away with it, and everything
 // it appends must be sent, in order. Not safe for concurrent use.
 type MetricEncoder struct {
 	connection
-	series []metric.Series
-	gone   []uint32
-	come   []uint32
+	version uint
+	series  []metric.Series
+	gone    []uint32
+	come    []uint32
 }
 
 // NewMetricEncoder returns the encoder of a new connection.
 func NewMetricEncoder() *MetricEncoder { return new(MetricEncoder) }
+
+// SetVersion tells the encoder which version the peers have agreed on. Before it is
+// told it speaks the oldest.
+func (e *MetricEncoder) SetVersion(version uint) { e.version = version }
 
 // SetSeries tells the encoder the agent's dictionary: the index is the series
 // number. A later call may only extend it. The encoder does not change it.
@@ -140,64 +154,6 @@ func (e *MetricEncoder) append(dst []byte, b *Batch) ([]byte, error) {
 		dst = e.appendValues(dst, f.Samples)
 	}
 	return dst, nil
-}
-
-// appendPresence writes who has gone and who has come, and makes live match.
-func (e *MetricEncoder) appendPresence(dst []byte, samples []metric.Sample) []byte {
-	e.compare(samples)
-	if len(e.gone) == 0 && len(e.come) == 0 {
-		return append(dst, 0)
-	}
-	var flags byte
-	if len(e.gone) > 0 {
-		flags |= flagGone
-	}
-	if len(e.come) > 0 {
-		flags |= flagCome
-	}
-	dst = append(dst, flags)
-	if len(e.gone) > 0 {
-		dst = binary.AppendUvarint(dst, uint64(len(e.gone)))
-		lowest := uint32(0)
-		for _, position := range e.gone {
-			dst = binary.AppendUvarint(dst, uint64(position-lowest))
-			lowest = position + 1
-		}
-	}
-	if len(e.come) > 0 {
-		dst = binary.AppendUvarint(dst, uint64(len(e.come)))
-		lowest := uint32(0)
-		for _, number := range e.come {
-			dst = e.appendCome(dst, number, lowest)
-			lowest = number + 1
-		}
-	}
-	e.live = e.live[:0]
-	for _, s := range samples {
-		slot, _ := e.slot(s.Series)
-		e.live = append(e.live, slot)
-	}
-	return dst
-}
-
-// compare finds the positions in live that have gone and the numbers that have come.
-func (e *MetricEncoder) compare(samples []metric.Sample) {
-	e.gone, e.come = e.gone[:0], e.come[:0]
-	i := 0
-	for _, s := range samples {
-		for i < len(e.live) && e.entries[e.live[i]].number < s.Series {
-			e.gone = append(e.gone, uint32(i))
-			i++
-		}
-		if i < len(e.live) && e.entries[e.live[i]].number == s.Series {
-			i++
-		} else {
-			e.come = append(e.come, s.Series)
-		}
-	}
-	for ; i < len(e.live); i++ {
-		e.gone = append(e.gone, uint32(i))
-	}
 }
 
 func (e *MetricEncoder) appendCome(dst []byte, number, lowest uint32) []byte {
@@ -307,64 +263,6 @@ func (d *MetricDecoder) decode(data []byte, at int64) ([]metric.Frame, error) {
 		frames = append(frames, metric.Frame{At: at, Samples: d.values(&in)})
 	}
 	return frames, in.err
-}
-
-func (d *MetricDecoder) presence(in *input) {
-	flags := in.byte()
-	if flags&^(flagGone|flagCome) != 0 {
-		in.fail("unknown flags of a metric frame")
-	}
-	if flags&flagGone != 0 {
-		d.takeGone(in)
-	}
-	if flags&flagCome != 0 {
-		d.takeCome(in)
-	}
-}
-
-func (d *MetricDecoder) takeGone(in *input) {
-	count, live := in.count(len(d.live), 1), len(d.live)
-	kept, lowest := d.live[:0], uint32(0)
-	for range count {
-		position := in.above(lowest, in.uvarint(), live)
-		if in.err != nil {
-			return
-		}
-		kept = append(kept, d.live[lowest:position]...)
-		lowest = position + 1
-	}
-	d.live = append(kept, d.live[lowest:]...)
-}
-
-func (d *MetricDecoder) takeCome(in *input) {
-	merged, rest, lowest := d.spare[:0], d.live, uint32(0)
-	for range in.count(MaxSeries, 1) {
-		v := in.uvarint()
-		number := in.above(lowest, v>>1, MaxSeries)
-		slot, known := d.slot(number)
-		if v&1 == 1 {
-			if known {
-				in.fail("series is defined twice")
-			}
-			slot = d.takeDefinition(in, number)
-		} else if !known {
-			in.fail("series is not defined")
-		}
-		if in.err != nil {
-			return
-		}
-		for len(rest) > 0 && d.entries[rest[0]].number < number {
-			merged, rest = append(merged, rest[0]), rest[1:]
-		}
-		if len(rest) > 0 && rest[0] == slot {
-			in.fail("series comes that is present")
-			return
-		}
-		merged = append(merged, slot)
-		lowest = number + 1
-	}
-	merged = append(merged, rest...)
-	d.live, d.spare = merged, d.live
 }
 
 func (d *MetricDecoder) takeDefinition(in *input, number uint32) uint32 {

@@ -75,6 +75,7 @@ func drawSeries(t *rapid.T, number int) metric.Series {
 func TestMetricFramesSurviveBothForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		enc := NewMetricEncoder()
+		enc.SetVersion(uint(rapid.IntRange(MinVersion, Version).Draw(t, "version")))
 		defined := make(map[uint32]metric.Series)
 		dec := NewMetricDecoder(func(n uint32, s metric.Series) {
 			if _, twice := defined[n]; twice {
