@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -72,7 +73,7 @@ func readPython(h *probe.Host, mark string, t *texts) (*facts.PackageRow, error)
 		}
 		row, err := parsePython(data, t)
 		if row != nil {
-			row.InstalledAt = facts.TimeOf(info.ModTime())
+			row.InstalledAt = facts.TimeOf(info.ModTime().Truncate(time.Second))
 		}
 		return row, err
 	}
