@@ -195,7 +195,7 @@ func readHost(tx *store.Tx, sh store.Host, now time.Time) (Host, error) {
 			patch = sec
 		}
 	}
-	h.Patch = judge(s.PatchState, patch, sh.ClockOffset, now)
+	h.Patch = judge(s.patchState, patch, sh.ClockOffset, now)
 	return h, nil
 }
 

@@ -45,27 +45,30 @@ func (v *View) CatchUp(ctx context.Context) error { return v.store.CatchUp(ctx, 
 func (v *View) Rebuild(ctx context.Context) error { return v.store.Rebuild(ctx, follower()) }
 
 func follower() store.Follower {
-	return store.Follower{Name: "inventory", Version: 2, Tables: []string{tableHosts, "inventory.packages"}, Fold: fold,
+	return store.Follower{Name: "inventory", Version: 3, Tables: []string{tableHosts, "inventory.packages"}, Fold: fold,
 		Sections: slices.Collect(maps.Keys(summarised))}
 }
 
 // summary is what is kept of a host for lists: taken from its rows, nothing that ages.
+// There is one for each host of the fleet: its names are short and the row is encoded.
 type summary struct {
-	OSID         string               `json:"os_id,omitempty"`
-	OSName       string               `json:"os_name,omitempty"`
-	OSVersion    string               `json:"os_version,omitempty"`
-	Kernel       string               `json:"kernel,omitempty"`
-	Arch         string               `json:"arch,omitempty"`
-	Virtualised  string               `json:"virtualised,omitempty"`
-	Manufacturer string               `json:"manufacturer,omitempty"`
-	Product      string               `json:"product,omitempty"`
-	Serial       string               `json:"serial,omitempty"`
-	CPUModel     string               `json:"cpu_model,omitempty"`
-	Cores        int                  `json:"cores,omitempty"`
-	Threads      int                  `json:"threads,omitempty"`
-	MemoryBytes  int64                `json:"memory_bytes,omitempty"`
-	Addresses    []string             `json:"addresses,omitempty"`
-	PatchState   *facts.PatchStateRow `json:"patch_state,omitempty"`
+	OSID         string   `json:"i,omitempty"`
+	OSName       string   `json:"o,omitempty"`
+	OSVersion    string   `json:"v,omitempty"`
+	Kernel       string   `json:"k,omitempty"`
+	Arch         string   `json:"a,omitempty"`
+	Virtualised  string   `json:"z,omitempty"`
+	Manufacturer string   `json:"m,omitempty"`
+	Product      string   `json:"p,omitempty"`
+	Serial       string   `json:"s,omitempty"`
+	CPUModel     string   `json:"c,omitempty"`
+	Cores        int      `json:"n,omitempty"`
+	Threads      int      `json:"t,omitempty"`
+	MemoryBytes  int64    `json:"b,omitempty"`
+	Addresses    []string `json:"d,omitempty"`
+	PatchRow     []byte   `json:"u,omitempty"` // as wire.EncodeRow gives it
+
+	patchState *facts.PatchStateRow
 }
 
 // summarised are the sections from which summaries are made, each with what it gives.
@@ -98,7 +101,7 @@ var summarised = map[facts.ID]func(*summary, facts.Row){
 			s.Addresses = append(s.Addresses, r.Address)
 		}
 	},
-	facts.PatchState: func(s *summary, row facts.Row) { s.PatchState = row.(*facts.PatchStateRow) },
+	facts.PatchState: func(s *summary, row facts.Row) { s.patchState = row.(*facts.PatchStateRow) },
 }
 
 // fold brings the tables up to date. The summary of a host is made from its current
@@ -149,6 +152,12 @@ func summarise(tx *store.Tx, id identity.HostID, index uint32) error {
 			return err
 		}
 	}
+	var err error
+	if s.patchState != nil {
+		if s.PatchRow, err = wire.EncodeRow(s.patchState); err != nil {
+			return fmt.Errorf("host %s: %w", id, err)
+		}
+	}
 	v, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("host %s: %w", id, err)
@@ -161,7 +170,14 @@ func readSummary(tx *store.Tx, index uint32) (s summary, err error) {
 	if err != nil || v == nil {
 		return s, err
 	}
-	if err := json.Unmarshal(v, &s); err != nil {
+	err = json.Unmarshal(v, &s)
+	if err == nil && s.PatchRow != nil {
+		var row facts.Row
+		if row, err = wire.DecodeRow(facts.PatchState, s.PatchRow); err == nil {
+			s.patchState = row.(*facts.PatchStateRow)
+		}
+	}
+	if err != nil {
 		return s, &store.CorruptError{Table: tableHosts, Key: indexKey(index), Detail: err.Error()}
 	}
 	return s, nil

@@ -90,9 +90,11 @@ func (a *applier) assumeSection(h *applying, then *State, from uint32, section f
 	if is == nil {
 		return a.clear(h, held, base, was), nil
 	}
-	var rows []facts.Item
+	var rows []toldRow
 	err = then.Rows(from, section, func(key string, data []byte) error {
-		rows = append(rows, facts.Item{Key: key, Data: slices.Clone(data)})
+		r := toldRow{Item: facts.Item{Key: key, Data: slices.Clone(data)}}
+		r.common, r.pairs, r.shared = layouts[section].split(r.Data)
+		rows = append(rows, r)
 		return nil
 	})
 	if err != nil {

@@ -26,8 +26,9 @@ type Follower struct {
 }
 
 // foldChanges is how many changes one transaction of a follower takes: some tens of
-// milliseconds, for which other writers wait.
-const foldChanges = 2000
+// milliseconds, for which other writers wait. First inventories of one role touch the
+// same records, which several of them in a transaction write once.
+const foldChanges = 8000
 
 // retryAfter is how long Follow waits when a transaction failed, on a full disk for instance.
 const retryAfter = 5 * time.Second

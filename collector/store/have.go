@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	mathbits "math/bits"
 	"slices"
 
 	"atalaya/shared/facts"
@@ -75,9 +76,9 @@ func (tx *Tx) editSet(edits []haveEdit) error {
 		}
 	}
 	var list []uint32
-	for low := range uint32(pieceHosts) {
-		if bits[low/64]&(1<<(low%64)) != 0 {
-			list = append(list, low)
+	for i, word := range bits {
+		for ; word != 0; word &= word - 1 {
+			list = append(list, uint32(i*64+mathbits.TrailingZeros64(word)))
 		}
 	}
 	if len(list) == 0 {

@@ -43,6 +43,7 @@ func (a *applier) heal(id identity.HostID, h *applying, damage error) error {
 // mend removes a damaged record. The sum of its table is made anew, because the
 // checksum by which it would be taken out may be what is damaged.
 func (tx *Tx) mend(table string, key []byte) error {
+	tx.forgetItems()
 	if err := tx.Table(table).Delete(key); err != nil {
 		return err
 	}

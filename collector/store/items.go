@@ -31,6 +31,9 @@ func itemKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
 func (tx *Tx) item(id uint32) (Item, error) {
 	key := itemKey(id)
 	v, err := tx.Table(tableItems).Get(key)
+	if err != nil || v == nil {
+		tx.forgetItems() // the next that tells it brings it back
+	}
 	if err != nil {
 		return Item{}, err
 	}
@@ -106,8 +109,12 @@ func (tx *Tx) findItem(section facts.ID, key string, data []byte) (id uint32, pl
 // intern returns the number of the item with that content, which it makes if need be.
 func (tx *Tx) intern(section facts.ID, key string, data []byte) (uint32, error) {
 	id, place, err := tx.findItem(section, key, data)
-	if err != nil || id != 0 {
-		return id, err
+	if err != nil {
+		return 0, err
+	}
+	if id != 0 {
+		tx.meet(section, key, data, id)
+		return id, nil
 	}
 	n, err := tx.meta(metaItems)
 	if err != nil {
@@ -122,6 +129,7 @@ func (tx *Tx) intern(section facts.ID, key string, data []byte) (uint32, error) 
 	if err := tx.Table(tableContents).Put(place, itemKey(uint32(n))); err != nil {
 		return 0, err
 	}
+	tx.meet(section, key, data, uint32(n))
 	return uint32(n), tx.putMeta(metaItems, n)
 }
 
@@ -138,6 +146,7 @@ func (tx *Tx) putItem(id uint32, section facts.ID, key string, data []byte) erro
 
 // dropItem removes an item that nothing refers to any more.
 func (tx *Tx) dropItem(id uint32) error {
+	tx.forgetItems()
 	it, err := tx.item(id)
 	if err != nil {
 		return err

@@ -16,8 +16,9 @@ import (
 // has blockBytes it is compressed and the next begins. Entries name items by number.
 // An index tells for each host in which blocks it has entries.
 const (
-	// blockBytes bounds what is rewritten by a commit and inflated to see one change.
-	blockBytes = 8 << 10
+	// blockBytes bounds what is rewritten by a commit and inflated to see one change. It
+	// compresses to a third, which then fills most of a page.
+	blockBytes = 20 << 10
 	// pageBytes bounds a record of the index by host.
 	pageBytes = 1 << 10
 )

@@ -32,7 +32,16 @@ type sectionPlan struct {
 type rowChange struct {
 	key      string
 	old, new []byte
-	was      ref // how old is stored
+	was      ref      // how old is stored
+	told     *toldRow // new
+}
+
+// toldRow is a row of an update, cut into what is shared and what is the host's own.
+type toldRow struct {
+	facts.Item
+	common, pairs []byte
+	shared        bool
+	id            uint32 // of its item, 0: not known yet
 }
 
 // storedRow is a row with how it is stored.
@@ -76,7 +85,7 @@ func (a *applier) planSection(h *applying, u *wire.SectionUpdate) (sectionPlan, 
 		}
 		return p, nil
 	}
-	put, err := decodeItems(u)
+	put, err := a.tx.decodeItems(u)
 	if err != nil {
 		return p, err
 	}
@@ -93,22 +102,39 @@ func (a *applier) planSection(h *applying, u *wire.SectionUpdate) (sectionPlan, 
 	return p, err
 }
 
-// decodeItems reads the rows of an update; each is decoded to learn its key and to
-// refuse what is none.
-func decodeItems(u *wire.SectionUpdate) ([]facts.Item, error) {
-	items := make([]facts.Item, len(u.Put))
+// decodeItems reads the rows of an update: each is decoded to learn its key and to
+// refuse what is none, but for the part of it that is a known item.
+func (tx *Tx) decodeItems(u *wire.SectionUpdate) ([]toldRow, error) {
+	rows := make([]toldRow, len(u.Put))
 	for i, data := range u.Put {
-		row, err := wire.DecodeRow(u.Section, data)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		r := &rows[i]
+		r.Data = data
+		r.common, r.pairs, r.shared = layouts[u.Section].split(data)
+		if it, ok := tx.knownItem(u.Section, r.common); ok && r.shared && len(data) <= wire.MaxRow {
+			own, err := wire.JoinRow(noColumns, r.pairs)
+			if err == nil {
+				_, err = wire.DecodeRow(u.Section, own)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+			}
+			r.Key, r.id = it.key, it.id
+		} else {
+			row, err := wire.DecodeRow(u.Section, data)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+			}
+			r.Key = row.Key()
 		}
-		items[i] = facts.Item{Key: row.Key(), Data: data}
-		if i > 0 && items[i].Key <= items[i-1].Key {
-			return nil, fmt.Errorf("%w: row %q is not after the one before it", ErrMalformed, items[i].Key)
+		if i > 0 && r.Key <= rows[i-1].Key {
+			return nil, fmt.Errorf("%w: row %q is not after the one before it", ErrMalformed, r.Key)
 		}
 	}
-	return items, nil
+	return rows, nil
 }
+
+// noColumns is a row without columns, as wire encodes it.
+var noColumns = []byte{0xa0}
 
 // holding returns what a host has of a section.
 func (a *applier) holding(h *applying, section facts.ID) (*holding, error) {
@@ -158,7 +184,7 @@ func (a *applier) storedRows(h *applying, section facts.ID) ([]storedRow, error)
 
 // storedOrTold is storedRows after the rows that were sent have brought back those items
 // that could not be read.
-func (a *applier) storedOrTold(h *applying, section facts.ID, put []facts.Item) ([]storedRow, error) {
+func (a *applier) storedOrTold(h *applying, section facts.ID, put []toldRow) ([]storedRow, error) {
 	has, err := a.holding(h, section)
 	if err == nil {
 		var rows []storedRow
@@ -166,11 +192,10 @@ func (a *applier) storedOrTold(h *applying, section facts.ID, put []facts.Item) 
 			return rows, nil
 		}
 		for i := 0; i < len(put) && errors.Is(err, ErrCorrupt); i++ {
-			common, _, ok := layouts[section].split(put[i].Data)
-			if !ok {
+			if !put[i].shared {
 				break
 			}
-			if _, _, err := a.tx.findItem(section, put[i].Key, common); err != nil {
+			if _, _, err := a.tx.findItem(section, put[i].Key, put[i].common); err != nil {
 				return nil, err
 			}
 		}
@@ -231,11 +256,14 @@ func (tx *Tx) storedRows(section facts.ID, h *held) ([]storedRow, error) {
 }
 
 // planFull finds what differs between the stored section and the one that was sent.
-func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error {
+func (a *applier) planFull(h *applying, p *sectionPlan, put []toldRow) error {
 	if len(p.update.Removed) > 0 {
 		return fmt.Errorf("%w: removals in a whole section", ErrMalformed)
 	}
-	p.digest, p.count = facts.DigestOf(put), len(put)
+	p.digest, p.count = 0, len(put)
+	for _, it := range put {
+		p.digest = p.digest.Plus(it.Item)
+	}
 	stored, err := a.storedOrTold(h, p.update.Section, put)
 	if err != nil {
 		return err
@@ -243,14 +271,14 @@ func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error 
 	for len(stored) > 0 || len(put) > 0 {
 		switch {
 		case len(put) == 0 || len(stored) > 0 && stored[0].Key < put[0].Key:
-			p.rows = append(p.rows, rowChange{stored[0].Key, stored[0].Data, nil, stored[0].ref})
+			p.rows = append(p.rows, rowChange{stored[0].Key, stored[0].Data, nil, stored[0].ref, nil})
 			stored = stored[1:]
 		case len(stored) == 0 || put[0].Key < stored[0].Key:
-			p.rows = append(p.rows, rowChange{put[0].Key, nil, put[0].Data, ref{}})
+			p.rows = append(p.rows, rowChange{put[0].Key, nil, put[0].Data, ref{}, &put[0]})
 			put = put[1:]
 		default:
 			if string(stored[0].Data) != string(put[0].Data) {
-				p.rows = append(p.rows, rowChange{put[0].Key, stored[0].Data, put[0].Data, stored[0].ref})
+				p.rows = append(p.rows, rowChange{put[0].Key, stored[0].Data, put[0].Data, stored[0].ref, &put[0]})
 			}
 			stored, put = stored[1:], put[1:]
 		}
@@ -258,7 +286,7 @@ func (a *applier) planFull(h *applying, p *sectionPlan, put []facts.Item) error 
 	return nil
 }
 
-func (a *applier) planDelta(h *applying, p *sectionPlan, put []facts.Item) error {
+func (a *applier) planDelta(h *applying, p *sectionPlan, put []toldRow) error {
 	section := p.update.Section
 	if len(put)+len(p.update.Removed) == 0 {
 		return nil
@@ -268,7 +296,8 @@ func (a *applier) planDelta(h *applying, p *sectionPlan, put []facts.Item) error
 		return err
 	}
 	known := make(map[string]bool, len(put)+len(p.update.Removed))
-	for _, it := range put {
+	for i := range put {
+		it := &put[i]
 		known[it.Key] = true
 		was, old, err := a.tx.stored(section, held.held, it.Key)
 		if err != nil {
@@ -278,10 +307,10 @@ func (a *applier) planDelta(h *applying, p *sectionPlan, put []facts.Item) error
 			p.digest = p.digest.Minus(facts.Item{Key: it.Key, Data: old})
 			p.count--
 		}
-		p.digest = p.digest.Plus(it)
+		p.digest = p.digest.Plus(it.Item)
 		p.count++
 		if old == nil || string(old) != string(it.Data) {
-			p.rows = append(p.rows, rowChange{it.Key, old, it.Data, was})
+			p.rows = append(p.rows, rowChange{it.Key, old, it.Data, was, it})
 		}
 	}
 	for _, key := range p.update.Removed {
@@ -298,7 +327,7 @@ func (a *applier) planDelta(h *applying, p *sectionPlan, put []facts.Item) error
 		}
 		p.digest = p.digest.Minus(facts.Item{Key: key, Data: old})
 		p.count--
-		p.rows = append(p.rows, rowChange{key, old, nil, was})
+		p.rows = append(p.rows, rowChange{key, old, nil, was, nil})
 	}
 	slices.SortFunc(p.rows, func(a, b rowChange) int { return cmp.Compare(a.key, b.key) })
 	return nil
@@ -402,16 +431,14 @@ const fewRows = 2
 
 // carryOut changes the rows of a section and returns an entry for each.
 func (a *applier) carryOut(h *applying, held *holding, base entry, rows []rowChange) ([]entry, error) {
+	refs, err := a.tx.internAll(base.section, rows)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]entry, 0, len(rows))
-	for _, r := range rows {
+	for i, r := range rows {
 		e := base
-		e.old = r.was
-		var err error
-		if r.new != nil {
-			if e.new, err = a.tx.refOf(base.section, r.key, r.new); err != nil {
-				return nil, err
-			}
-		}
+		e.old, e.new = r.was, refs[i]
 		switch {
 		case r.old == nil:
 			e.kind = Added

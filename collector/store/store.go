@@ -59,6 +59,7 @@ type Store struct {
 	lock  *lockFile
 	high  *highMark
 	found Report // damage to mend when the file is opened
+	known knownItems
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -310,6 +311,7 @@ func (s *Store) committed(tx *Tx, txid uint64) error {
 			s.log.Warn("high mark not written", "err", err)
 		}
 	}
+	s.known.add(tx.met)
 	if tx.lastChange == 0 {
 		return nil
 	}

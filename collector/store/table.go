@@ -33,9 +33,10 @@ type Tx struct {
 	store      *Store
 	b          *bolt.Tx
 	tables     map[string]*table
-	lastChange uint64     // the newest change this transaction logged, 0: none
-	groups     []group    // logged, not yet written
-	edits      []haveEdit // of the inverted index, not yet written
+	lastChange uint64               // the newest change this transaction logged, 0: none
+	groups     []group              // logged, not yet written
+	edits      []haveEdit           // of the inverted index, not yet written
+	met        map[string]knownItem // items that this transaction told, see knownItems
 }
 
 // Table is a named, ordered map from keys to values within a transaction. The zero
