@@ -214,7 +214,7 @@ func (c Config) Check() error {
 	}
 	for _, name := range slices.Concat(c.EnabledMetrics, c.DisabledMetrics) {
 		if !slices.ContainsFunc(NodeProbes(c), func(p probe.Probe) bool { return p.Info().Name == name }) {
-			errs = append(errs, fmt.Errorf("enabled_metrics, disabled_metrics: no metric probe is called %q", name))
+			errs = append(errs, fmt.Errorf("enabled_metrics, disabled_metrics: no metric probe is called %q (these are: %s)", name, metricNames(c)))
 		}
 	}
 	switch c.LogLevel {
@@ -223,6 +223,16 @@ func (c Config) Check() error {
 		errs = append(errs, fmt.Errorf("log_level %q: want debug, info, warn or error", c.LogLevel))
 	}
 	return errors.Join(errs...)
+}
+
+// metricNames lists the metric probes, for messages.
+func metricNames(c Config) string {
+	var names []string
+	for _, p := range NodeProbes(c) {
+		names = append(names, p.Info().Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // check refuses a budget that cannot be kept, or of a probe that there is not.

@@ -12,6 +12,8 @@ import (
 	"atalaya/agent/probe/network"
 	"atalaya/agent/probe/process"
 	"atalaya/agent/probe/sensor"
+	"atalaya/agent/probe/services"
+	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/system"
 	"atalaya/agent/probe/volume"
 )
@@ -21,6 +23,6 @@ func NodeProbes(c Config) []probe.Probe {
 	processes := process.New(process.Config{Top: c.Processes.Top, Period: c.Processes.Interval})
 	return slices.Concat(
 		[]probe.Probe{cpu.New(), memory.New(), system.New(), disk.New(), filesystem.New(), network.New(), processes},
-		cpu.Probes(), memory.Probes(), system.Probes(), network.Probes(), sensor.Probes(), volume.Probes(), fabric.Probes(),
+		cpu.Probes(), memory.Probes(), system.Probes(), disk.Probes(), network.Probes(), sensor.Probes(), volume.Probes(), fabric.Probes(), services.Probes(), sockets.Probes(),
 	)
 }

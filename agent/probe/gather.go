@@ -84,6 +84,9 @@ func (g *Gathering) Add(key string, value float64, labels ...string) {
 // Done reports whether the run should end early.
 func (g *Gathering) Done() bool { return g.ctx.Err() != nil }
 
+// Context is that of the run.
+func (g *Gathering) Context() context.Context { return g.ctx }
+
 // Bytes returns the content of a file, nil when there is none or it cannot be read.
 // Attributes of /sys that a driver refuses to tell are as if they were not there.
 func (g *Gathering) Bytes(name string) []byte {

@@ -9,6 +9,7 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/cpu"
+	"atalaya/agent/probe/disk"
 	"atalaya/agent/probe/fabric"
 	"atalaya/agent/probe/memory"
 	"atalaya/agent/probe/network"
@@ -24,7 +25,7 @@ const everything = "one-of-everything"
 
 // slowProbes are those that read files alone.
 func slowProbes() []probe.Probe {
-	all := slices.Concat(cpu.Probes(), memory.Probes(), system.Probes(), network.Probes(), sensor.Probes(), volume.Probes(), fabric.Probes())
+	all := slices.Concat(cpu.Probes(), memory.Probes(), disk.Probes(), system.Probes(), network.Probes(), sensor.Probes(), volume.Probes(), fabric.Probes())
 	return slices.DeleteFunc(all, func(p probe.Probe) bool { return strings.HasPrefix(p.Info().Name, "timex") })
 }
 

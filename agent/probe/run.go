@@ -27,6 +27,7 @@ type Result struct {
 	Readings []facts.Reading // of the inventory probes, one for each of their sections
 	Frame    metric.Frame    // of the metric probes
 	Series   []metric.Series // what the sample numbers of Frame mean
+	Costs    []Cost          // what each probe took
 	Err      error           // the errors of all probes, joined, each with the probe's name
 }
 
@@ -49,6 +50,7 @@ func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 		if o.err != nil {
 			res.Err = errors.Join(res.Err, fmt.Errorf("probe %s: %w", o.runner.info.Name, o.err))
 		}
+		res.Costs = append(res.Costs, o.runner.snapshot())
 		res.Readings = append(res.Readings, o.readings(o.runner.info.Sections)...)
 		res.Frame.Samples = append(res.Frame.Samples, o.report.Samples()...)
 	}

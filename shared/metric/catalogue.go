@@ -203,6 +203,7 @@ var (
 	AgentDegraded   = Desc{Name: "atalaya_agent_degraded", Help: "What the agent gives up to stay within its budget: 0 nothing, 1 processes, 2 slow metrics too, 3 most inventories too."}
 	AgentInfo       = Desc{Name: "atalaya_agent_build_info", Help: "1; the labels name the build.", Labels: []string{"goversion", "version"}}
 	ProbeSuccess    = Desc{Name: "node_scrape_collector_success", Help: "1 when the probe read all that it looks for.", Labels: []string{"collector"}}
+	ProbeSeconds    = Desc{Name: "node_scrape_collector_duration_seconds", Help: "How long the probes of a collector took; printed by --compat node.", Labels: []string{"collector"}}
 )
 
 // families lists every Desc above; a test holds it complete.
@@ -243,7 +244,7 @@ var families = []*Desc{
 	&CgroupIORead, &CgroupIOWritten, &CgroupPressureCPU, &CgroupPressureIO,
 	&CgroupPressureMemory, &AgentCPUSeconds, &AgentResident,
 	&AgentAnonymous, &AgentHeap, &AgentGoroutines, &AgentInfo, &AgentDegraded, &TextfileError, &TextfileTime,
-	&ProbeSuccess,
+	&ProbeSuccess, &ProbeSeconds,
 }
 
 // Families returns the descriptions of all series that an agent may report. The

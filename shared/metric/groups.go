@@ -25,6 +25,11 @@ var (
 	SwapDevices = Group{Prefix: "node_swap_", Help: "Swap areas.", Source: "/proc/swaps", Labels: []string{"device", "swap_type"}}
 )
 
+// Disks.
+var (
+	DiskInfo = Group{Prefix: "node_disk_", Help: "What the block devices are: model, serial number, file system, logical volume; caches of ATA disks.", Source: "/run/udev/data, /sys/block", Labels: []string{"device", "lv_layer", "lv_name", "major", "minor", "model", "name", "path", "revision", "rotational", "serial", "type", "usage", "uuid", "version", "vg_name", "wwn"}, Optional: true}
+)
+
 // Network.
 var (
 	Netstat        = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true}
@@ -39,6 +44,7 @@ var (
 	Conntrack      = Group{Prefix: "node_nf_conntrack_", Help: "Connections that netfilter tracks.", Source: "/proc/sys/net/netfilter, /proc/net/stat/nf_conntrack"}
 	ConntrackStats = Group{Prefix: "node_nf_conntrack_", Help: "Counters of connection tracking, summed over the processors.", Source: "/proc/sys/net/netfilter, /proc/net/stat/nf_conntrack", Optional: true}
 	Xfrm           = Group{Prefix: "node_xfrm_", Help: "Packets that IPsec could not handle.", Source: "/proc/net/xfrm_stat", Optional: true}
+	TCPStates      = Group{Prefix: "node_tcp_", Help: "TCP sockets by state, and the bytes in their queues.", Source: "sock_diag(7), /proc/net/tcp, tcp6", Labels: []string{"state"}}
 	UDPQueues      = Group{Prefix: "node_udp_", Help: "Bytes that wait in the queues of UDP sockets.", Source: "/proc/net/udp, udp6", Labels: []string{"ip", "queue"}, Optional: true}
 	IPVS           = Group{Prefix: "node_ipvs_", Help: "The kernel's load balancer and its back ends.", Source: "/proc/net/ip_vs, ip_vs_stats", Labels: []string{"local_address", "local_mark", "local_port", "proto", "remote_address", "remote_port"}}
 )
@@ -80,29 +86,31 @@ var (
 
 // The system as a whole.
 var (
-	Uname       = Group{Prefix: "node_uname_", Help: "Name and kernel of the host; the value is 1.", Source: "/proc/sys/kernel", Labels: []string{"domainname", "machine", "nodename", "release", "sysname", "version"}}
-	OSRelease   = Group{Prefix: "node_os_", Help: "Release of the operating system.", Source: "os-release", Labels: []string{"build_id", "id", "id_like", "image_id", "image_version", "name", "pretty_name", "variant", "variant_id", "version", "version_codename", "version_id"}}
-	DMI         = Group{Prefix: "node_dmi_", Help: "What the firmware says of the machine; the value is 1.", Source: "/sys/class/dmi/id", Labels: []string{"bios_date", "bios_release", "bios_vendor", "bios_version", "board_asset_tag", "board_name", "board_serial", "board_vendor", "board_version", "chassis_asset_tag", "chassis_serial", "chassis_vendor", "chassis_version", "product_family", "product_name", "product_serial", "product_sku", "product_uuid", "product_version", "system_vendor"}, Optional: true}
-	Cgroups     = Group{Prefix: "node_cgroups_", Help: "Control groups by controller.", Source: "/proc/cgroups", Labels: []string{"subsys_name"}, Optional: true}
-	SELinux     = Group{Prefix: "node_selinux_", Help: "Whether SELinux is on and enforcing.", Source: "/sys/fs/selinux, /etc/selinux/config"}
-	EntropyPool = Group{Prefix: "node_entropy_", Help: "Size of the entropy pool.", Source: "/proc/sys/kernel/random"}
-	KernelHung  = Group{Prefix: "node_kernel_hung_", Help: "Tasks that the kernel found hung.", Source: "/proc/sys/kernel/hung_task_detect_count"}
-	Clocksource = Group{Prefix: "node_time_clocksource_", Help: "Sources of the kernel's clock; the value is 1.", Source: "/sys/devices/system/clocksource", Labels: []string{"clocksource", "device"}, Optional: true}
-	Timex       = Group{Prefix: "node_timex_", Help: "How the clock is kept.", Source: "adjtimex(2)"}
-	TimexPPS    = Group{Prefix: "node_timex_", Help: "Pulse per second signal and other details of the clock.", Source: "adjtimex(2)", Optional: true}
-	Sysctl      = Group{Prefix: "node_sysctl_", Help: "A few limits of the kernel.", Source: "/proc/sys", Labels: []string{"index", "name", "value"}, Optional: true}
+	Uname        = Group{Prefix: "node_uname_", Help: "Name and kernel of the host; the value is 1.", Source: "/proc/sys/kernel", Labels: []string{"domainname", "machine", "nodename", "release", "sysname", "version"}}
+	OSRelease    = Group{Prefix: "node_os_", Help: "Release of the operating system.", Source: "os-release", Labels: []string{"build_id", "id", "id_like", "image_id", "image_version", "name", "pretty_name", "variant", "variant_id", "version", "version_codename", "version_id"}}
+	DMI          = Group{Prefix: "node_dmi_", Help: "What the firmware says of the machine; the value is 1.", Source: "/sys/class/dmi/id", Labels: []string{"bios_date", "bios_release", "bios_vendor", "bios_version", "board_asset_tag", "board_name", "board_serial", "board_vendor", "board_version", "chassis_asset_tag", "chassis_serial", "chassis_vendor", "chassis_version", "product_family", "product_name", "product_serial", "product_sku", "product_uuid", "product_version", "system_vendor"}, Optional: true}
+	Cgroups      = Group{Prefix: "node_cgroups_", Help: "Control groups by controller.", Source: "/proc/cgroups", Labels: []string{"subsys_name"}, Optional: true}
+	SELinux      = Group{Prefix: "node_selinux_", Help: "Whether SELinux is on and enforcing.", Source: "/sys/fs/selinux, /etc/selinux/config"}
+	EntropyPool  = Group{Prefix: "node_entropy_", Help: "Size of the entropy pool.", Source: "/proc/sys/kernel/random"}
+	KernelHung   = Group{Prefix: "node_kernel_hung_", Help: "Tasks that the kernel found hung.", Source: "/proc/sys/kernel/hung_task_detect_count"}
+	Clocksource  = Group{Prefix: "node_time_clocksource_", Help: "Sources of the kernel's clock; the value is 1.", Source: "/sys/devices/system/clocksource", Labels: []string{"clocksource", "device"}, Optional: true}
+	Timex        = Group{Prefix: "node_timex_", Help: "How the clock is kept.", Source: "adjtimex(2)"}
+	TimexPPS     = Group{Prefix: "node_timex_", Help: "Pulse per second signal and other details of the clock.", Source: "adjtimex(2)", Optional: true}
+	Systemd      = Group{Prefix: "node_systemd_", Help: "Units of systemd: how many are in which state, and the failed ones by name (20 at the most).", Source: "the system bus", Labels: []string{"name", "state", "type"}}
+	SystemdUnits = Group{Prefix: "node_systemd_", Help: "The state of each unit of systemd.", Source: "the system bus", Labels: []string{"name", "state", "type"}, Optional: true}
+	Sysctl       = Group{Prefix: "node_sysctl_", Help: "A few limits of the kernel.", Source: "/proc/sys", Labels: []string{"index", "name", "value"}, Optional: true}
 )
 
 // groups lists every Group above; a test holds it complete.
 var groups = []*Group{
 	&CPUDetail, &CPUInfo, &CPUScaling, &CPUVulnerabilities, &Schedstat, &Softirqs,
 	&InterruptLines, &PressureIRQ, &Meminfo, &MeminfoNUMA, &Zoneinfo, &Buddyinfo,
-	&Slabinfo, &KSM, &SwapDevices, &Netstat, &Sockstat, &Softnet,
+	&Slabinfo, &KSM, &SwapDevices, &DiskInfo, &Netstat, &Sockstat, &Softnet,
 	&NetDev, &NetClass, &NetSettings, &Bonding, &ARP, &Lnstat, &Conntrack, &ConntrackStats,
-	&Xfrm, &UDPQueues, &IPVS, &ZFS, &Btrfs, &XFS,
+	&Xfrm, &TCPStates, &UDPQueues, &IPVS, &ZFS, &Btrfs, &XFS,
 	&Bcache, &Bcachefs, &NFS, &NFSD, &Mountstats, &MD,
 	&DRBD, &Multipath, &Tape, &NVMe, &Hwmon, &Thermal,
 	&Cooling, &PowerSupply, &Rapl, &Edac, &Watchdog, &InfiniBand,
 	&FibreChannel, &PCIDevice, &Uname, &OSRelease, &DMI, &Cgroups,
-	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &Timex, &TimexPPS, &Sysctl,
+	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &Timex, &TimexPPS, &Sysctl, &Systemd, &SystemdUnits,
 }

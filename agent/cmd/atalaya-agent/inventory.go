@@ -123,7 +123,7 @@ func newMetrics() *cobra.Command {
 			}
 			probes := agent.MetricProbes(agent.DefaultConfig(), version)
 			if compat == "node" {
-				probes = agent.NodeProbes(agent.DefaultConfig())
+				probes = agent.CompatProbes(agent.DefaultConfig())
 			}
 			host, err := hostAt(root)
 			if err != nil {
@@ -131,8 +131,9 @@ func newMetrics() *cobra.Command {
 			}
 			res := probe.RunOnce(cmd.Context(), host, probes...)
 			if compat == "node" {
+				agent.AddCollectors(&res)
 				res.Frame.Samples = slices.DeleteFunc(res.Frame.Samples, func(s metric.Sample) bool {
-					return !strings.HasPrefix(res.Series[s.Series].Name, "node_")
+					return strings.HasPrefix(res.Series[s.Series].Name, "atalaya_")
 				})
 			}
 			if len(res.Frame.Samples) == 0 {

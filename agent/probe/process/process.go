@@ -10,6 +10,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +71,11 @@ func (m *metrics) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		m.host, m.table = h, newTable(h, m.cfg.Top)
 	}
 	err := m.table.scan(ctx, h)
-	if err != nil && m.table.pids == 0 {
-		return err
+	m.limits(h, r)
+	if m.table.pids == 0 { // files without processes: that none runs is not what they say
+		return cmp.Or(err, errors.ErrUnsupported)
 	}
 	m.table.report(r)
-	m.limits(h, r)
 	return errors.Join(err, m.table.cgroups.report(h, r))
 }
 

@@ -407,3 +407,12 @@ func BenchmarkScanLive(b *testing.B) {
 	}
 	b.ReportMetric(float64(t.pids), "processes")
 }
+
+func TestFilesWithoutProcessesDoNotSayThatNoneRuns(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"proc/sys/kernel/pid_max": "32768\n", "proc/7/stat": "\x00", "proc/uptime": "1 1\n"})
+	p := New(Config{})
+	got, err := probetest.Samples(t, func(r *probe.Report, _ []byte) error { return p.Collect(t.Context(), probe.RootHost(root), r) }, "")
+	if got != "processes_max_processes 32768\n" || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%q, %v", got, err)
+	}
+}

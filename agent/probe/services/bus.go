@@ -21,18 +21,22 @@ const (
 	fieldPath, fieldInterface, fieldMember, fieldErrorName, fieldReplySerial, fieldDestination, fieldSignature = 1, 2, 3, 4, 5, 6, 8
 )
 
-// call is a method call whose arguments are lists of strings.
+// call is a method call whose arguments are strings, then lists of strings.
 type call struct {
-	serial                                   uint32
 	destination, path, interfaceName, member string
-	args                                     [][]string
+	texts                                    []string
+	lists                                    [][]string
 }
 
 // append encodes the call.
-func (c *call) append(dst []byte) []byte {
+func (c *call) append(dst []byte, serial uint32) []byte {
 	var body []byte
 	signature := ""
-	for _, list := range c.args {
+	for _, s := range c.texts {
+		signature += "s"
+		body = appendString(body, s)
+	}
+	for _, list := range c.lists {
 		signature += "as"
 		body = pad(body, 4)
 		at := len(body)
@@ -44,7 +48,7 @@ func (c *call) append(dst []byte) []byte {
 	}
 	head := []byte{'l', methodCall, 0, 1}
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(body)))
-	head = binary.LittleEndian.AppendUint32(head, c.serial)
+	head = binary.LittleEndian.AppendUint32(head, serial)
 	head = append(head, 0, 0, 0, 0)
 	for _, f := range []struct {
 		code  byte
@@ -227,55 +231,114 @@ func parseUnits(m message) (map[string]loaded, error) {
 	return out, nil
 }
 
-// unitKinds are the patterns of units that are asked for.
-var unitKinds = []string{"*" + service, "*" + timer, "*" + socket}
-
-// The calls that are made; the second follows where systemd is older than 230.
+// The calls that are made.
 func helloCall() *call {
-	return &call{serial: 1, destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interfaceName: "org.freedesktop.DBus", member: "Hello"}
+	return &call{destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interfaceName: "org.freedesktop.DBus", member: "Hello"}
 }
 
-func unitsCall(byPatterns bool) *call {
-	c := &call{serial: 2, destination: "org.freedesktop.systemd1", path: "/org/freedesktop/systemd1",
-		interfaceName: "org.freedesktop.systemd1.Manager", member: "ListUnits"}
-	if byPatterns {
-		c.member, c.args = "ListUnitsByPatterns", [][]string{nil, unitKinds}
-	} else {
-		c.serial = 3
-	}
+const manager = "org.freedesktop.systemd1.Manager"
+
+func managerCall(interfaceName, member string) *call {
+	return &call{destination: "org.freedesktop.systemd1", path: "/org/freedesktop/systemd1", interfaceName: interfaceName, member: member}
+}
+
+// systemStateCall asks for the state of the system as a whole.
+func systemStateCall() *call {
+	c := managerCall("org.freedesktop.DBus.Properties", "Get")
+	c.texts = []string{manager, "SystemState"}
 	return c
 }
 
-// exchange asks for the units over a connection to the bus: its beginning is sent at once,
-// as systemd's own library does.
-func exchange(conn interface {
+// parseText reads a variant that is a string.
+func parseText(m message) (string, error) {
+	r := reader{b: m.body, order: m.order}
+	if r.signature() != "s" {
+		return "", errMessage
+	}
+	s := r.string()
+	if r.bad {
+		return "", errMessage
+	}
+	return s, nil
+}
+
+// session is a connection to the bus: its beginning is sent with the first call, as
+// systemd's own library does.
+type session struct {
+	conn interface {
+		Read([]byte) (int, error)
+		Write([]byte) (int, error)
+	}
+	in     *busReader
+	out    []byte // to be sent
+	serial uint32
+}
+
+func newSession(conn interface {
 	Read([]byte) (int, error)
 	Write([]byte) (int, error)
-}, uid int) (map[string]loaded, error) {
-	out := []byte("\x00AUTH EXTERNAL " + fmt.Sprintf("%x", fmt.Sprint(uid)) + "\r\nBEGIN\r\n")
-	out = unitsCall(true).append(helloCall().append(out))
-	if _, err := conn.Write(out); err != nil {
-		return nil, err
+}, uid int) *session {
+	s := &session{conn: conn, serial: 1}
+	s.out = []byte("\x00AUTH EXTERNAL " + fmt.Sprintf("%x", fmt.Sprint(uid)) + "\r\nBEGIN\r\n")
+	s.out = helloCall().append(s.out, s.serial)
+	return s
+}
+
+// ask makes one call and returns its answer, which may be an error of the other side.
+func (s *session) ask(c *call) (message, error) {
+	s.serial++
+	_, err := s.conn.Write(c.append(s.out, s.serial))
+	s.out = s.out[:0]
+	if err != nil {
+		return message{}, err
 	}
-	in := &busReader{conn: conn}
-	if line, err := in.line(); err != nil || line[:min(3, len(line))] != "OK " {
-		return nil, errors.Join(errRefused, err)
-	}
-	for {
-		m, err := in.message()
-		switch {
-		case err != nil:
-			return nil, errors.Join(errRefused, err)
-		case m.kind == methodReturn && m.replySerial >= 2:
-			return parseUnits(m)
-		case m.kind == methodError && m.replySerial == 2 && m.errorName == "org.freedesktop.DBus.Error.UnknownMethod":
-			if _, err := conn.Write(unitsCall(false).append(nil)); err != nil {
-				return nil, err
-			}
-		case m.kind == methodError:
-			return nil, fmt.Errorf("systemd answers %.100s", m.errorName)
+	if s.in == nil {
+		s.in = &busReader{conn: s.conn}
+		if line, err := s.in.line(); err != nil || line[:min(3, len(line))] != "OK " {
+			return message{}, errors.Join(errRefused, err)
 		}
 	}
+	for {
+		m, err := s.in.message()
+		switch {
+		case err != nil:
+			return m, errors.Join(errRefused, err)
+		case m.kind == methodError && (m.replySerial == 1 || m.replySerial == s.serial),
+			m.kind == methodReturn && m.replySerial == s.serial:
+			return m, nil
+		}
+	}
+}
+
+// failed is the error of an answer that is one.
+func (m *message) failed() error {
+	if m.kind != methodError {
+		return nil
+	}
+	return fmt.Errorf("systemd answers %.100s", m.errorName)
+}
+
+// units asks for the units that match one of the patterns; without patterns, for all.
+func (s *session) units(patterns ...string) (map[string]loaded, error) {
+	c := managerCall(manager, "ListUnitsByPatterns")
+	c.lists = [][]string{nil, patterns}
+	m, err := s.ask(c)
+	if err == nil && m.kind == methodError && m.errorName == "org.freedesktop.DBus.Error.UnknownMethod" {
+		m, err = s.ask(managerCall(manager, "ListUnits")) // systemd before 230: all units
+	}
+	if err = errors.Join(err, m.failed()); err != nil {
+		return nil, err
+	}
+	return parseUnits(m)
+}
+
+// systemState asks whether the system runs, starts, is degraded...
+func (s *session) systemState() (string, error) {
+	m, err := s.ask(systemStateCall())
+	if err = errors.Join(err, m.failed()); err != nil {
+		return "", err
+	}
+	return parseText(m)
 }
 
 // errRefused is what becomes of users that dbus-daemon cannot look up: systemd keeps it

@@ -8,3 +8,5 @@ import (
 )
 
 func loadedUnits(context.Context) (map[string]loaded, error) { return nil, errors.ErrUnsupported }
+
+func onBus(context.Context, func(*session) error) error { return errors.ErrUnsupported }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"atalaya/agent/probe"
 	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
+	"atalaya/shared/metric"
 )
 
 // answer encodes what the bus sends.
@@ -88,7 +90,7 @@ func TestTheBusIsAskedForUnits(t *testing.T) {
 		"damaged":    {[][]byte{append(ok, answer(methodReturn, 2, "", someUnits[:len(someUnits)-5])...)}, "not understood"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := exchange(bus(t, c.parts...), 1000)
+			got, err := newSession(bus(t, c.parts...), 1000).units("*" + service)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("error %v, want %q", err, c.err)
@@ -142,15 +144,48 @@ func TestLiveBus(t *testing.T) {
 	}
 }
 
+func TestUnitsAsMetrics(t *testing.T) {
+	ok := append([]byte("OK 0123\r\n"), answer(methodReturn, 1, "", appendString(nil, ":1.5"))...)
+	list := [][4]string{{"a.service", "loaded", "active", "running"}, {"b.mount", "loaded", "active", "mounted"}, {"c.service", "not-found", "inactive", "dead"}}
+	for i := range 2 * maxFailed {
+		list = append(list, [4]string{fmt.Sprintf("f%02d.service", i), "loaded", "failed", "failed"})
+	}
+	units := answer(methodReturn, 2, "", unitList(list...))
+	degraded := answer(methodReturn, 3, "", appendString([]byte{1, 's', 0}, "degraded"))
+	read := func(group *metric.Group, report func(*probe.Gathering, map[string]loaded), parts ...[]byte) (string, error) {
+		p := probe.Gather(probe.Info{Name: "systemd"}, group, func(g *probe.Gathering) error {
+			return askUnits(g, newSession(bus(t, parts...), 0), report)
+		})
+		return probetest.Samples(t, func(r *probe.Report, _ []byte) error { return p.Collect(t.Context(), probe.RootHost(t.TempDir()), r) }, "")
+	}
+	got, err := read(&metric.Systemd, reportFailed, append(ok, units...), degraded)
+	if want := "systemd_units activating 0\nsystemd_units active 2\nsystemd_units deactivating 0\nsystemd_units failed 40\nsystemd_units inactive 1\n" +
+		"systemd_unit_state f00.service failed  1\n"; err != nil || !strings.HasPrefix(got, want) {
+		t.Errorf("%v\n%s", err, got)
+	}
+	if n := strings.Count(got, "unit_state"); n != maxFailed || !strings.HasSuffix(got, "systemd_system_running 0\n") {
+		t.Errorf("%d failed units are named:\n%s", n, got)
+	}
+	got, err = read(&metric.SystemdUnits, reportStates, append(ok, units...), degraded)
+	if n := strings.Count(got, "unit_state"); err != nil || n != 5*42 || !strings.Contains(got, "unit_state a.service active  1\n") || strings.Contains(got, "c.service") {
+		t.Errorf("%d states, %v\n%s", n, err, got)
+	}
+	if got, err = read(&metric.Systemd, reportFailed, []byte("REJECTED\r\n")); !errors.Is(err, errRefused) || got != "" {
+		t.Errorf("refused: %v\n%s", err, got)
+	}
+}
+
 func FuzzBus(f *testing.F) {
 	f.Add(answer(methodReturn, 2, "", someUnits))
 	f.Add(answer(methodError, 2, "x.y", nil))
-	f.Add(unitsCall(true).append(nil))
+	f.Add(systemStateCall().append(nil, 2))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if m, err := parseMessage(data); err == nil {
 			parseUnits(m)
+			parseText(m)
 		}
 		parseUnits(message{body: data, order: binary.BigEndian})
+		parseText(message{body: data, order: binary.BigEndian})
 	})
 }
 

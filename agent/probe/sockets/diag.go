@@ -29,12 +29,13 @@ const (
 	udpStates = 1<<stateEstablished | 1<<stateClosed
 )
 
-// tcpRequest asks for the TCP sockets of both families: struct nlmsghdr and struct
-// inet_diag_req, whose states follow 4 bytes and struct inet_diag_sockid.
-func tcpRequest() []byte {
+// tcpRequest asks for the TCP sockets of both families that are in one of these states:
+// struct nlmsghdr and struct inet_diag_req, whose states follow 4 bytes and struct
+// inet_diag_sockid.
+func tcpRequest(states uint32) []byte {
 	b := diagHeader(tcpDiagGetSock, nlHeaderLen+60)
 	b[nlHeaderLen] = familyInet // the kernel takes it for any
-	binary.NativeEndian.PutUint32(b[nlHeaderLen+52:], tcpStates)
+	binary.NativeEndian.PutUint32(b[nlHeaderLen+52:], states)
 	return b
 }
 
@@ -46,6 +47,17 @@ func udpRequest(family byte) []byte {
 	b[nlHeaderLen], b[nlHeaderLen+1] = family, udp
 	binary.NativeEndian.PutUint32(b[nlHeaderLen+4:], udpStates)
 	return b
+}
+
+// inquiry is one question to the kernel.
+type inquiry struct {
+	protocol string
+	request  []byte
+}
+
+// peers asks for the sockets that wait for peers or have one.
+func peers() []inquiry {
+	return []inquiry{{"tcp", tcpRequest(tcpStates)}, {"udp", udpRequest(familyInet)}, {"udp", udpRequest(familyInet6)}}
 }
 
 func diagHeader(kind uint16, size uint32) []byte {
@@ -103,6 +115,10 @@ func parseDiagMessage(b []byte, protocol string, e *endpoint) bool {
 	e.local, _ = netip.AddrFromSlice(b[8 : 8+size])
 	e.remote, _ = netip.AddrFromSlice(b[24 : 24+size])
 	e.port, e.remotePort = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
+	e.receiving, e.sending = 0, 0
+	if e.state != stateListen {
+		e.receiving, e.sending = binary.NativeEndian.Uint32(b[56:]), binary.NativeEndian.Uint32(b[60:])
+	}
 	e.uid, e.inode = int(binary.NativeEndian.Uint32(b[64:])), uint64(binary.NativeEndian.Uint32(b[68:]))
 	return true
 }

@@ -107,7 +107,7 @@ func (w *world) read(ctx context.Context) error {
 // readSpace reads the namespace of the agent.
 func (w *world) readSpace(i int) error {
 	if w.host.Live() {
-		if err := diagnose(nil, func(e *endpoint) { w.take(i, e) }); err == nil {
+		if err := diagnose(nil, peers(), func(e *endpoint) { w.take(i, e) }); err == nil {
 			return nil
 		}
 		// The kernel has no sock_diag, or a sandbox forbids it.
@@ -119,7 +119,7 @@ func (w *world) readSpace(i int) error {
 // enter reads a namespace by entering it. It leaves nothing behind when it fails.
 func (w *world) enter(i int) error {
 	listening, flows := len(w.listening), len(w.flows)
-	err := diagnose(&w.spaces[i], func(e *endpoint) { w.take(i, e) })
+	err := diagnose(&w.spaces[i], peers(), func(e *endpoint) { w.take(i, e) })
 	if err != nil {
 		w.listening, w.flows = w.listening[:listening], w.flows[:flows]
 	}

@@ -133,6 +133,8 @@ type endpoint struct {
 	port, remotePort uint16
 	uid              int
 	inode            uint64
+	// Bytes that wait in the queues; 0 of a listening socket, whose queue has connections.
+	receiving, sending uint32
 }
 
 // States of <net/tcp_states.h>. An unconnected UDP socket has that of a closed one.

@@ -14,8 +14,9 @@ import (
 // filesTell says whether the files that this package reads describe the host.
 func filesTell(*probe.Host) error { return nil }
 
-// diagnose visits the sockets of a network namespace, nil for that of the agent.
-func diagnose(space *namespace, visit func(*endpoint)) error {
+// diagnose visits the sockets of a network namespace, nil for that of the agent, that
+// answer to the inquiries.
+func diagnose(space *namespace, inquiries []inquiry, visit func(*endpoint)) error {
 	fd, err := openDiag(space)
 	if err != nil {
 		return fmt.Errorf("open sock_diag: %w", err)
@@ -26,10 +27,7 @@ func diagnose(space *namespace, visit func(*endpoint)) error {
 		return fmt.Errorf("open sock_diag: %w", err)
 	}
 	buf := make([]byte, 32<<10) // the kernel fills at most 32 KiB at a time
-	for _, q := range []struct {
-		protocol string
-		request  []byte
-	}{{"tcp", tcpRequest()}, {"udp", udpRequest(familyInet)}, {"udp", udpRequest(familyInet6)}} {
+	for _, q := range inquiries {
 		if err := ask(fd, q.protocol, q.request, buf, visit); err != nil {
 			return err
 		}

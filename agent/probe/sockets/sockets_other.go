@@ -17,7 +17,7 @@ func filesTell(h *probe.Host) error {
 	return nil
 }
 
-func diagnose(*namespace, func(*endpoint)) error { return errors.ErrUnsupported }
+func diagnose(*namespace, []inquiry, func(*endpoint)) error { return errors.ErrUnsupported }
 
 func fileInode(*probe.Host, string) uint64 { return 0 }
 

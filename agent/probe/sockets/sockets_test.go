@@ -153,7 +153,7 @@ func TestBothSourcesAgree(t *testing.T) {
 		}
 		return m
 	}
-	diag := func(visit func(*endpoint)) error { return diagnose(nil, visit) }
+	diag := func(visit func(*endpoint)) error { return diagnose(nil, peers(), visit) }
 	files := func(visit func(*endpoint)) error {
 		for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 			b, err := probe.LiveHost().ReadFile("/proc/net/" + protocol)

@@ -24,12 +24,25 @@ func parseTable(protocol string, b []byte, visit func(*endpoint)) {
 		remote, remotePort, okRemote := parseEndpoint(columns[2])
 		uid, errUID := strconv.ParseUint(string(columns[7]), 10, 32)
 		inode, errInode := strconv.ParseUint(string(columns[9]), 10, 64)
+		var sending, receiving uint32
+		if state != stateListen {
+			sending, receiving = parseQueues(columns[4])
+		}
 		if !ok || !okRemote || errState != nil || errUID != nil || errInode != nil {
 			continue
 		}
-		e = endpoint{byte(state), protocol, local, remote, port, remotePort, int(uid), inode}
+		e = endpoint{byte(state), protocol, local, remote, port, remotePort, int(uid), inode, receiving, sending}
 		visit(&e)
 	}
+}
+
+// parseQueues reads "00000000:00000010", the bytes to be sent and to be read; 0 is also
+// what cannot be understood.
+func parseQueues(b []byte) (sending, receiving uint32) {
+	left, right, _ := bytes.Cut(b, []byte(":"))
+	tx, _ := strconv.ParseUint(string(left), 16, 32)
+	rx, _ := strconv.ParseUint(string(right), 16, 32)
+	return uint32(tx), uint32(rx)
 }
 
 func cutLine(b []byte) (line, rest []byte) {

@@ -310,7 +310,7 @@ func readContent(h *probe.Host, t mountTable) *content {
 // fill completes a row from udev's database, which is best, then the links of
 // /dev/disk, then the table of mounts.
 func (c *content) fill(row *facts.BlockDeviceRow) {
-	fillProperties(row, c.udev(row.MajorMinor))
+	fillProperties(row, c.host.UdevProperties(row.MajorMinor))
 	base := path.Base(row.Name)
 	set(&row.UUID, c.link("by-uuid", base))
 	set(&row.Label, c.link("by-label", base))
@@ -340,12 +340,6 @@ func fillProperties(row *facts.BlockDeviceRow, v map[string]string) {
 	set(&row.Firmware, v["ID_REVISION"])
 }
 
-// udev returns the properties of a device number in udev's database, which containers
-// and small systems have not.
-func (c *content) udev(majorMinor string) map[string]string {
-	return parseUdev(c.host.ReadString("/run/udev/data/b" + majorMinor))
-}
-
 // set fills a field that is not known yet.
 func set(field *string, value string) {
 	if *field == "" {
@@ -361,21 +355,6 @@ func (c *content) link(folder, device string) string {
 		}
 	}
 	return ""
-}
-
-// parseUdev reads the properties of a record in udev's database: lines "E:NAME=value".
-func parseUdev(text string) map[string]string {
-	if text == "" {
-		return nil
-	}
-	m := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if entry, ok := strings.CutPrefix(line, "E:"); ok {
-			name, value, _ := strings.Cut(strings.TrimRight(entry, "\n"), "=")
-			m[name] = value
-		}
-	}
-	return m
 }
 
 // parseUevent reads a file uevent of sysfs: lines NAME=value.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"atalaya/agent/probe"
 	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
@@ -175,7 +176,7 @@ func TestSameAsBlkid(t *testing.T) {
 		}
 		defer file.Close()
 		answer, err := describe(file)
-		got := parseUdev(string(answer))
+		got := probe.ParseUdev(string(answer))
 		if err != nil {
 			t.Error(err)
 		}

@@ -71,5 +71,5 @@ func mountRows(parse func(string) []mount) func([]byte) ([]facts.Row, error) {
 // parseSuperblock gives what the beginning of a device tells, by udev's names.
 func parseSuperblock(b []byte) ([]map[string]string, error) {
 	answer, err := describe(bytes.NewReader(b))
-	return []map[string]string{parseUdev(string(answer))}, err
+	return []map[string]string{probe.ParseUdev(string(answer))}, err
 }

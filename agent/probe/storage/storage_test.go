@@ -355,7 +355,7 @@ func FuzzMounts(f *testing.F) {
 		for _, m := range append(parseMountInfo(s), parseMounts(s)...) {
 			m.wanted(nil)
 		}
-		parseUdev(s)
+		probe.ParseUdev(s)
 		parseNodev(s)
 		unhex(s)
 		unitSerial([]byte(s))

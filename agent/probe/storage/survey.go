@@ -83,7 +83,7 @@ func (s *survey) askContent(ctx context.Context) {
 	inquiry := probe.Inquiry{MaxAge: contentAge, Wait: contentWait}
 	var asked []*facts.BlockDeviceRow
 	for _, row := range s.rows {
-		known := len(s.content.udev(row.MajorMinor)) > 0 || row.UUID != ""
+		known := len(s.content.host.UdevProperties(row.MajorMinor)) > 0 || row.UUID != ""
 		if known || row.SizeBytes < superblockBytes || row.Removable || row.Type == "rom" || strings.HasPrefix(row.Name, "zram") {
 			continue
 		}
@@ -96,7 +96,7 @@ func (s *survey) askContent(ctx context.Context) {
 	s.host.Ask(ctx, &inquiry)
 	tables := make(map[string]map[string]string)
 	for i, row := range asked {
-		v := parseUdev(string(inquiry.Answers[i].Data))
+		v := probe.ParseUdev(string(inquiry.Answers[i].Data))
 		tables[row.Name] = v
 		fillProperties(row, v)
 	}
@@ -114,7 +114,7 @@ func (s *survey) askContent(ctx context.Context) {
 func (s *survey) udev(name string) map[string]string {
 	for _, row := range s.rows {
 		if row.Name == name {
-			return s.content.udev(row.MajorMinor)
+			return s.content.host.UdevProperties(row.MajorMinor)
 		}
 	}
 	return nil

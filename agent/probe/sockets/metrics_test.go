@@ -1,0 +1,78 @@
+package sockets
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+)
+
+func states(t *testing.T, h *probe.Host) (string, error) {
+	t.Helper()
+	return probetest.Samples(t, func(r *probe.Report, _ []byte) error { return Probes()[0].Collect(t.Context(), h, r) }, "")
+}
+
+func TestStatesOfTCPSocketsOfARoot(t *testing.T) {
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	line := func(state, queues string) string {
+		return "   0: 0100007F:1F90 00000000:0000 " + state + " " + queues + " 00:00000000 00000000  1000        0 77 1 0 100 0\n"
+	}
+	v6 := "   0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 78 1\n"
+	root := probetest.Tree(t, map[string]string{
+		"proc/net/tcp": head + line("0A", "00000000:00000002") + line("01", "00000010:00000000") + line("06", "0:0") + line("06", "0:0") +
+			line("08", "00000000:000000FF") + line("0C", "0:0") + line("7F", "0:0") + "cut off",
+		"proc/net/tcp6": head + v6,
+	})
+	want := `tcp_connection_states established 1
+tcp_connection_states syn_sent 0
+tcp_connection_states syn_recv 1
+tcp_connection_states fin_wait1 0
+tcp_connection_states fin_wait2 0
+tcp_connection_states time_wait 2
+tcp_connection_states close 0
+tcp_connection_states close_wait 1
+tcp_connection_states last_ack 0
+tcp_connection_states listen 2
+tcp_connection_states closing 0
+tcp_connection_states rx_queued_bytes 255
+tcp_connection_states tx_queued_bytes 16
+`
+	if got, err := states(t, probe.RootHost(root)); got != want || err != nil {
+		t.Errorf("got\n%s%v, want\n%s", got, err, want)
+	}
+	if got, err := states(t, probe.RootHost(t.TempDir())); got != "" || err == nil {
+		t.Errorf("without files: %q, %v", got, err)
+	}
+}
+
+func TestStatesOfTCPSocketsOfThisMachine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("seven b")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := states(t, probe.LiveHost())
+	if filesTell(probe.LiveHost()) != nil {
+		t.Skip("not told here")
+	}
+	for _, name := range []string{"listen", "established", "rx_queued_bytes"} {
+		if !strings.Contains(got, "states "+name+" ") || strings.Contains(got, "states "+name+" 0\n") {
+			t.Errorf("%s is not told, %v:\n%s", name, err, got)
+		}
+	}
+}
+
+func BenchmarkStates(b *testing.B) {
+	p, h := Probes()[0], probe.LiveHost()
+	probetest.Benchmark(b, h, p)
+}
