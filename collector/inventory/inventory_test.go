@@ -115,7 +115,7 @@ func TestFindPackageComparesVersionsInTheirOwnOrder(t *testing.T) {
 	a, b, c := f.host(1, "web1"), f.host(2, "web2"), f.host(3, "old")
 	f.report(a, facts.Packages, deb("openssl", "3.0.9-1"), deb("libssl3", "3.0.9-1"), deb("zsh", "5"))
 	f.report(b, facts.Packages, deb("openssl", "3.0.11-1"), deb("libssl3", "3.0.11-1"))
-	f.report(c, facts.Packages, deb("openssl", "1:1.0"), &facts.PackageRow{Name: "openssl", Version: "x", Source: "pip"})
+	f.report(c, facts.Packages, deb("openssl", "1:1.0"), &facts.PackageRow{Name: "openssl", Version: "x", Source: "nix"})
 	f.catchUp()
 	find := func(q PackageQuery, want string) {
 		t.Helper()

@@ -46,9 +46,6 @@ type PackageResult struct {
 	Uncomparable []string
 }
 
-// schemes maps package systems to the way their versions are ordered.
-var schemes = map[string]string{"dpkg": "deb", "rpm": "rpm", "apk": "apk"}
-
 // maxUncomparable bounds the list of a result.
 const maxUncomparable = 100
 
@@ -136,7 +133,7 @@ func (q PackageQuery) versions(state *store.State, res *PackageResult) ([]packag
 		if c := cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.source, b.source), cmp.Compare(a.arch, b.arch)); c != 0 {
 			return c
 		}
-		c, err := version.Compare(schemes[a.source], a.version, b.version)
+		c, err := version.Compare(version.Scheme(a.source), a.version, b.version)
 		if err != nil || c == 0 {
 			return cmp.Compare(a.version, b.version)
 		}
@@ -157,7 +154,7 @@ func (q PackageQuery) fits(p packageID, res *PackageResult) bool {
 		if bound.version == "" {
 			continue
 		}
-		c, err := version.Compare(schemes[p.source], p.version, bound.version)
+		c, err := version.Compare(version.Scheme(p.source), p.version, bound.version)
 		if err != nil {
 			if len(res.Uncomparable) < maxUncomparable {
 				res.Uncomparable = append(res.Uncomparable, fmt.Sprintf("%s %s (%s)", p.name, p.version, p.source))

@@ -28,7 +28,7 @@ type function struct {
 }
 
 var functions = []function{
-	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; scheme is the column source, or deb, rpm, apk, semver"}, vercmp},
+	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; scheme is the column source, or one of " + strings.Join(version.Schemes(), ", ")}, vercmp},
 	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, -7d or +30d"}, momentText},
 	{"age", 1, Function{"age(time)", "seconds since a time; negative: it is still to come"}, age},
 	{"cidr_contains", 2, Function{"cidr_contains(prefix, address)", "1 when the address lies in the prefix"}, cidrContains},
@@ -63,13 +63,10 @@ func registerFunctions(d *sqlite.Driver, s *slot) {
 	}
 }
 
-// schemes maps package systems, as the column source names them, to version schemes.
-var schemes = map[string]string{"dpkg": "deb", "npm": "semver"}
-
 func vercmp(_ *session, args []string) (driver.Value, error) {
-	scheme := args[0]
-	if s, ok := schemes[scheme]; ok {
-		scheme = s
+	scheme := version.Scheme(args[0])
+	if scheme == "" {
+		scheme = args[0] // the error names it
 	}
 	c, err := version.Compare(scheme, args[1], args[2])
 	return int64(c), err

@@ -15,9 +15,38 @@ var schemes = []struct {
 	compare comparer
 }{
 	{"apk", compareAPK},
+	{"composer", compareComposer},
+	{"cran", compareCRAN},
 	{"deb", compareDeb},
+	{"gem", compareGem},
+	{"go", compareSemver}, // a pseudo-version is a pre-release with its time first
+	{"hackage", compareHackage},
+	{"maven", compareMaven},
+	{"nuget", compareNuGet},
+	{"pacman", comparePacman},
+	{"pep440", comparePEP440},
+	{"pub", comparePub},
 	{"rpm", compareRPM},
 	{"semver", compareSemver},
+}
+
+// Scheme returns how the versions of a package system compare, which is named as packages
+// name their source; a scheme is its own. It is "" when that is not known.
+func Scheme(source string) string {
+	switch source {
+	case "dpkg":
+		return "deb"
+	case "pip":
+		return "pep440"
+	case "npm":
+		return "semver"
+	}
+	for _, s := range schemes {
+		if s.name == source {
+			return source
+		}
+	}
+	return ""
 }
 
 // Schemes returns the names that Compare takes, sorted.
@@ -30,7 +59,8 @@ func Schemes() []string {
 }
 
 // Compare returns -1 if a is older than b, 1 if it is newer and 0 if neither. The
-// order is total and transitive within a scheme. An error means that the scheme is
+// order is total and transitive within a scheme, but for odd strings in composer, maven and
+// pacman, whose own tools are not. An error means that the scheme is
 // not known or that its own tools refuse one of the strings.
 func Compare(scheme, a, b string) (int, error) {
 	for _, s := range schemes {

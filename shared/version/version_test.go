@@ -34,6 +34,37 @@ var tables = []struct {
 		"1.0.0-beta.2", "<", "1.0.0-beta.11", "1.0.0-rc.1", "<", "1.0.0", "1.0.0+a", "=", "1.0.0+b",
 		"v1.2.3", "=", "1.2.3", "1.2", "=", "1.2.0", "1.10.0", ">", "1.9.0",
 	}},
+	{"composer", []string{
+		"1.0.0", "=", "v1.0.0", "1.0-dev", "<", "1.0-alpha1", "1.0a1", "<", "1.0-beta", "1.0beta2", "<", "1.0RC1", "1.0-RC1", "<", "1.0",
+		"1.0", "<", "1.0-p1", "1.0", "<", "1.0.0", "1.10", ">", "1.9", "1.0_1", ">", "1.0",
+	}},
+	{"cran", []string{"1.0-2", "=", "1.0.2", "1.0", "<", "1.0.0", "1.10", ">", "1.9", "0.22", "<", "1"}},
+	{"gem", []string{
+		"1.0", "=", "1.0.0", "1.0.a", "<", "1.0", "1.0.b1", "<", "1.0.rc1", "1.0-1", "<", "1.0", "1.0.0.rc1", "=", "1.0.rc1",
+		"5.2.4.1", ">", "5.2.4", "1.10", ">", "1.9.9", "2.0.b10", ">", "2.0.b9", "1.a", "<", "1.0.1",
+	}},
+	{"go", []string{
+		"v1.2.3", "<", "v1.2.4-0.20200101000000-abcdefabcdef", "v0.0.0-20200101000000-bbbbbbbbbbbb", "<", "v0.0.0-20210101000000-aaaaaaaaaaaa",
+		"v2.0.0+incompatible", "=", "v2.0.0", "v1.2.4-0.20200101000000-abcdefabcdef", "<", "v1.2.4",
+	}},
+	{"hackage", []string{"1.0", "<", "1.0.0", "1.10", ">", "1.9", "0", "<", "0.1"}},
+	{"maven", []string{
+		"1", "=", "1.0.0", "1.0-ga", "=", "1.0.final", "1-alpha", "<", "1-beta", "1-b2", "=", "1-beta-2", "1-milestone1", "<", "1-rc1",
+		"1-rc", "<", "1-SNAPSHOT", "1-SNAPSHOT", "<", "1", "1", "<", "1-sp", "1-sp", "<", "1-xyz", "1-xyz", "<", "1-1", "1-1", "<", "1.1",
+		"1.foo", "<", "1-foo", "1.10", ">", "1.9", "1.0.0-foo.0.0", "=", "1-foo", "1-1.foo-bar1baz-.1", "=", "1-1.foo-bar-1-baz-0.1", "1.foo", "<", "1-1",
+	}},
+	{"nuget", []string{"1.0", "=", "1.0.0.0", "1.0.0-BETA", "=", "1.0.0-beta", "1.0.0-a", "<", "1.0.0", "1.0.0.1", ">", "1.0", "1.0+a", "=", "1.0"}},
+	{"pacman", []string{
+		"1.0a", "<", "1.0", "1.0rc", "<", "1.0", "1.0", "<", "1.0.a", "1.0-1", "=", "1.0", "1:0.1", ">", "9", "1.0-1", "<", "1.0-1.1", "1..0", ">", "1.0",
+		"1.0alpha", "<", "1.0b", "1.0.a", "<", "1.0.1", "001", "=", "1",
+	}},
+	{"pep440", []string{
+		"1.0", "=", "1.0.0", "1.0.dev1", "<", "1.0a1", "1.0a1", "<", "1.0b1", "1.0b2", "<", "1.0rc1", "1.0c1", "=", "1.0rc1", "1.0rc1", "<", "1.0",
+		"1.0", "<", "1.0.post1", "1.0-1", "=", "1.0.post1", "1.0.post1.dev2", "<", "1.0.post1", "1.0a1.dev1", "<", "1.0a1", "1!0.1", ">", "9",
+		"1.0", "<", "1.0+local", "1.0+abc", "<", "1.0+5", "1.0+1", "<", "1.0+1.a", "1.0.post1", ">", "1.0+local", "1.10", ">", "1.9",
+		"1.0-alpha.1", "=", "1.0a1", "1.0.Preview_2", "=", "1.0rc2", "french toast", "<", "0", "v1.0", "=", "1.0", "1.0.rev2", "=", "1.0.post2",
+	}},
+	{"pub", []string{"1.0.0-pre", "<", "1.0.0-pre+build", "1.2.3+1", "<", "1.2.3+2", "1.2.3+9", "<", "1.2.3+a", "1.0.0+1", ">", "1.0.0"}},
 }
 
 func TestCompareOrdersAsThePackageSystemsDo(t *testing.T) {
@@ -70,6 +101,14 @@ func TestCompareRefusesUnknownSchemes(t *testing.T) {
 	}
 }
 
+func TestSchemeKnowsSourcesOfPackages(t *testing.T) {
+	for source, want := range map[string]string{"dpkg": "deb", "pip": "pep440", "npm": "semver", "rpm": "rpm", "maven": "maven", "go": "go", "nix": "", "": ""} {
+		if got := Scheme(source); got != want {
+			t.Errorf("Scheme(%q) = %q, want %q", source, got, want)
+		}
+	}
+}
+
 func TestCompareAllocatesNothing(t *testing.T) {
 	pairs := map[string][2]string{
 		"deb": {"1:2.66-4+deb12u2+b2", "1:2.66-4+deb12u3+b1"},
@@ -87,6 +126,9 @@ func TestCompareAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// noOrder are schemes whose own tools do not agree with themselves about odd strings.
+var noOrder = map[string]bool{"composer": true, "maven": true, "pacman": true}
 
 // FuzzCompare proves that each scheme is an order: a against b is the opposite of b
 // against a, equality is an equivalence, and smaller than smaller is smaller.
@@ -113,7 +155,7 @@ func FuzzCompare(f *testing.F) {
 			if errAB != nil || errBC != nil || errAC != nil {
 				continue
 			}
-			if ab <= 0 && bc <= 0 && (ac > 0 || ac == 0 && (ab < 0 || bc < 0)) {
+			if !noOrder[scheme] && ab <= 0 && bc <= 0 && (ac > 0 || ac == 0 && (ab < 0 || bc < 0)) {
 				t.Fatalf("%s: %q %d %q %d %q but %d", scheme, a, ab, b, bc, c, ac)
 			}
 		}

@@ -92,6 +92,18 @@ func TestVercmpAnswersLineByLine(t *testing.T) {
 	}
 }
 
+func TestVercmpGoesOnAfterALineThatItCannotCompare(t *testing.T) {
+	out, talk, code := play(t, "1\t2\nnonsense\n1\tx y\n\n3\t2\n1\t2\t3\n", "vercmp", "--scheme", "dpkg")
+	if want := "-1\n?\n?\n?\n1\n?\n"; code != exitFailed || out != want {
+		t.Errorf("exit %d: %q, want %q", code, out, want)
+	}
+	for _, line := range []string{"line 2: want two versions", "line 3: ", "line 4: ", "line 6: ", "4 of 6 lines could not be compared"} {
+		if !strings.Contains(talk, line) {
+			t.Errorf("not said: %q in\n%s", line, talk)
+		}
+	}
+}
+
 func TestParsePrintsWhatCouldBeReadAndFailsOnTheRest(t *testing.T) {
 	const whole = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
 	out, talk, code := play(t, whole, "parse", "var/lib/dpkg", "-")

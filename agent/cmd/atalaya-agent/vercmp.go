@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,37 +12,64 @@ import (
 	order "atalaya/shared/version"
 )
 
+// maxVersionLine bounds a line of vercmp, in bytes.
+const maxVersionLine = 1 << 20
+
 func newVercmp() *cobra.Command {
 	var scheme string
 	cmd := &cobra.Command{
 		Use:   "vercmp --scheme SCHEME",
 		Short: "Compare versions as their package system does",
 		Long: "Read lines of two versions with a tab between them and print -1, 0 or 1 for each:\n" +
-			"the first is lower, equal, higher. The schemes are: " + strings.Join(order.Schemes(), " ") + ".",
+			"the first is lower, equal, higher. For a line that cannot be compared ? is printed, so\n" +
+			"that lines stay aligned, the reason goes to the standard error, and the exit status is\n" +
+			"1 at the end. The schemes are: " + strings.Join(order.Schemes(), " ") + ".",
 		Example: "  printf '1.2~rc1\\t1.2\\n' | atalaya-agent vercmp --scheme deb",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := order.Compare(scheme, "1", "1"); err != nil {
-				return usageError{err}
+			scheme := order.Scheme(scheme)
+			if scheme == "" {
+				return usageError{fmt.Errorf("scheme %q is not known (known: %s)", cmd.Flag("scheme").Value, strings.Join(order.Schemes(), " "))}
 			}
-			in := bufio.NewScanner(cmd.InOrStdin())
-			out := bufio.NewWriter(cmd.OutOrStdout())
-			defer out.Flush()
-			for n := 1; in.Scan(); n++ {
-				a, b, ok := strings.Cut(in.Text(), "\t")
-				if !ok {
-					return usageError{fmt.Errorf("line %d: want two versions with a tab between them", n)}
-				}
-				c, err := order.Compare(scheme, a, b)
-				if err != nil {
-					return fmt.Errorf("line %d: %w", n, err)
-				}
-				fmt.Fprintln(out, c)
-			}
-			return in.Err()
+			return compareLines(scheme, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&scheme, "scheme", "", "package system: "+strings.Join(order.Schemes(), ", "))
 	cobra.CheckErr(cmd.MarkFlagRequired("scheme"))
 	return cmd
+}
+
+// compareLines answers each line of in with one line of out.
+func compareLines(scheme string, in io.Reader, out, talk io.Writer) (err error) {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxVersionLine)
+	w := bufio.NewWriter(out)
+	defer func() { err = errors.Join(err, w.Flush()) }()
+	n, bad := 0, 0
+	for lines.Scan() {
+		n++
+		c, problem := compareLine(scheme, lines.Text())
+		if problem != nil {
+			bad++
+			fmt.Fprintf(talk, "atalaya-agent vercmp: line %d: %v\n", n, problem)
+			fmt.Fprintln(w, "?")
+			continue
+		}
+		fmt.Fprintln(w, c)
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d lines could not be compared", bad, n)
+	}
+	return nil
+}
+
+func compareLine(scheme, line string) (int, error) {
+	a, b, ok := strings.Cut(line, "\t")
+	if !ok || strings.Contains(b, "\t") {
+		return 0, errors.New("want two versions with a tab between them")
+	}
+	return order.Compare(scheme, a, b)
 }

@@ -336,7 +336,7 @@ func apkAllows(pin, version string) bool {
 		return true
 	}
 	if strings.Contains(op, "~") {
-		return version == want || strings.HasPrefix(version, want) && !digit(version[len(want)])
+		return version == want || strings.HasPrefix(version, want) && (version[len(want)] < '0' || version[len(want)] > '9')
 	}
 	return c == 0 && strings.Contains(op, "=") || c < 0 && strings.Contains(op, "<") || c > 0 && strings.Contains(op, ">")
 }

@@ -14,6 +14,7 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
+	order "atalaya/shared/version"
 )
 
 const (
@@ -49,7 +50,7 @@ func (m *pacmanManager) read(ctx context.Context, h *probe.Host) *finding {
 				continue
 			}
 			chosen[o.name] = true
-			if alpmCompare(o.version, installed[o.name]) > 0 {
+			if c, _ := order.Compare("pacman", o.version, installed[o.name]); c > 0 { // every string is a version
 				f.rows = append(f.rows, pacmanRow(o, installed[o.name], r.name, options))
 			}
 		}
