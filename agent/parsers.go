@@ -12,9 +12,13 @@ import (
 	"atalaya/agent/probe/hardware"
 	"atalaya/agent/probe/kernelconf"
 	"atalaya/agent/probe/names"
+	"atalaya/agent/probe/netinfo"
+	"atalaya/agent/probe/osinfo"
 	"atalaya/agent/probe/packages"
 	"atalaya/agent/probe/patches"
 	"atalaya/agent/probe/schedule"
+	"atalaya/agent/probe/services"
+	"atalaya/agent/probe/sockets"
 	"atalaya/agent/probe/storage"
 	"atalaya/agent/probe/timesync"
 )
@@ -30,9 +34,13 @@ func Parsers() []probe.Parser {
 		hardware.Parsers(),
 		names.Parsers(),
 		kernelconf.Parsers(),
+		netinfo.Parsers(),
+		osinfo.Parsers(),
 		packages.Parsers(),
 		timesync.Parsers(),
 		schedule.Parsers(),
+		services.Parsers(),
+		sockets.Parsers(),
 		storage.Parsers(),
 		patches.Parsers(),
 		procParsers(),

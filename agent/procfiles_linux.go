@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,45 +11,39 @@ import (
 )
 
 // procFiles are the files of /proc that metric probes read and that make sense alone, by
-// the kind that `parse` knows them by: their own name.
-var procFiles = [...]struct{ kind, path, help string }{
-	{"buddyinfo", "buddyinfo", "free blocks of memory by size"},
-	{"dev", "net/dev", "traffic of the interfaces"},
-	{"diskstats", "diskstats", "input and output of the disks"},
-	{"file-nr", "sys/fs/file-nr", "open files"},
-	{"interrupts", "interrupts", "interrupts by line"},
-	{"loadavg", "loadavg", "load averages"},
-	{"meminfo", "meminfo", "memory and swap space"},
-	{"netstat", "net/netstat", "counters of the protocols, continued"},
-	{"schedstat", "schedstat", "time that tasks waited for a processor"},
-	{"slabinfo", "slabinfo", "memory of the kernel's objects"},
-	{"snmp", "net/snmp", "counters of the protocols"},
-	{"snmp6", "net/snmp6", "counters of the protocols above IPv6"},
-	{"sockstat", "net/sockstat", "sockets in use"},
-	{"sockstat6", "net/sockstat6", "sockets in use above IPv6"},
-	{"softirqs", "softirqs", "deferred work of interrupts"},
-	{"softnet_stat", "net/softnet_stat", "packets by processor"},
-	{"stat", "stat", "time of the processors"},
-	{"vmstat", "vmstat", "paging"},
-	{"zoneinfo", "zoneinfo", "memory by zone"},
+// the kind that `parse` knows them by, their own name, with how their lines look
+// (probe.Form).
+var procFiles = [...]struct{ kind, path, help, line, some string }{
+	{"buddyinfo", "buddyinfo", "free blocks of memory by size", `^Node \d+, zone `, ``},
+	{"dev", "net/dev", "traffic of the interfaces", `^Inter-\||^ face \||^\s*\S+:\s*\d+\s`, `^ face \||bytes`},
+	{"diskstats", "diskstats", "input and output of the disks", `^\s*\d+\s+\d+ \S+ \d+ \d+ \d+ \d+`, ``},
+	{"file-nr", "sys/fs/file-nr", "open files", `^\d+\s+\d+\s+\d+$`, ``},
+	{"interrupts", "interrupts", "interrupts by line", `^\s+CPU\d|^\s*\w+:\s+\d`, `^\s+CPU\d`},
+	{"loadavg", "loadavg", "load averages", `^\d+\.\d+ \d+\.\d+ \d+\.\d+ \d+/\d+ \d+$`, ``},
+	{"meminfo", "meminfo", "memory and swap space", `^[A-Z]\w*(\(\w+\))?:\s+\d+( kB)?$`, `^(Mem|Swap|Hugepagesize|HugePages)\w*:`},
+	{"netstat", "net/netstat", "counters of the protocols, continued", `^\w+: \S`, `^\w+Ext: `},
+	{"schedstat", "schedstat", "time that tasks waited for a processor", `^(version|timestamp|cpu\d+|domain\d+) `, ``},
+	{"slabinfo", "slabinfo", "memory of the kernel's objects", `^slabinfo - version|^\S+\s+\d+\s+\d+\s+\d+\s+\d+\s+\d+ : tunables`, ``},
+	{"snmp", "net/snmp", "counters of the protocols", `^\w+: \S`, `^(Ip|Icmp|IcmpMsg|Tcp|Udp|UdpLite): `},
+	{"snmp6", "net/snmp6", "counters of the protocols above IPv6", `^(Ip6|Icmp6|Udp6|UdpLite6)\w+\s+\d+$`, ``},
+	{"sockstat", "net/sockstat", "sockets in use", `^\w+: (inuse|used) \d+`, ``},
+	{"sockstat6", "net/sockstat6", "sockets in use above IPv6", `^\w+6: inuse \d+`, ``},
+	{"softirqs", "softirqs", "deferred work of interrupts", `^\s+CPU\d|^\s*[A-Z_]+:\s+\d+`, `^\s+CPU\d`},
+	{"softnet_stat", "net/softnet_stat", "packets by processor", `^[0-9a-f]{8}( [0-9a-f]{8}){8,}\s*$`, ``},
+	{"stat", "stat", "time of the processors", `^(cpu\d*|intr|ctxt|btime|processes|procs_running|procs_blocked|softirq|page|swap|disk_io:) `, ``},
+	{"uptime", "uptime", "time since the system started", `^\d+\.\d+ \d+\.\d+$`, ``},
+	{"vmstat", "vmstat", "paging", `^[a-z]\w+ \d+$`, `^(nr_|pg|pswp|oom_)\w+ `},
+	{"zoneinfo", "zoneinfo", "memory by zone", ``, `^Node \d+, zone`},
 }
 
 // procParsers shows the metrics that the agent makes of a single file of /proc.
 func procParsers() []probe.Parser {
 	var out []probe.Parser
 	for _, f := range procFiles {
-		out = append(out, probe.Parser{Kind: f.kind, Help: "/proc/" + f.path + ": " + f.help, Parse: func(files []probe.Input) (any, error) {
-			all := []probe.SampleJSON{}
-			var problems error
-			for _, in := range files {
-				got, err := readProcFile(f.path, in.Data)
-				all = append(all, got...)
-				if err != nil {
-					problems = errors.Join(problems, fmt.Errorf("%s: %w", in.Name, err))
-				}
-			}
-			return all, problems
-		}})
+		out = append(out, probe.Parser{
+			Kind: f.kind, Help: "/proc/" + f.path + ": " + f.help, Form: probe.Form{Want: "the lines of /proc/" + f.path, Line: f.line, Some: f.some},
+			Parse: probe.OfBytes(func(b []byte) ([]probe.SampleJSON, error) { return readProcFile(f.path, b) }),
+		})
 	}
 	return out
 }

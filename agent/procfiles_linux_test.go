@@ -37,7 +37,7 @@ func TestParseOfProcShowsTheMetrics(t *testing.T) {
 		{"stat", "cpu0 150 0 0 0 0 0 0 0 0 0\n", `"labels":{"cpu":"0","mode":"user"},"value":1.5}`},
 	}
 	for _, tt := range tests {
-		got, err := procParser(t, tt.kind).Parse([]probe.Input{{Name: tt.kind, Data: []byte(tt.text)}})
+		got, err := procParser(t, tt.kind).Read(probe.Input{Name: tt.kind, Data: []byte(tt.text)})
 		if err != nil {
 			t.Errorf("%s: %v", tt.kind, err)
 		}
@@ -54,7 +54,7 @@ func TestParseOfProcShowsTheMetrics(t *testing.T) {
 func TestParseOfProcSaysWhatItCannotRead(t *testing.T) {
 	for _, f := range procFiles {
 		for _, text := range []string{"", "\x00\x00\x00\x00", "gibberish\n"} {
-			got, err := procParser(t, f.kind).Parse([]probe.Input{{Name: "x", Data: []byte(text)}})
+			got, err := procParser(t, f.kind).Read(probe.Input{Name: "x", Data: []byte(text)})
 			if err == nil {
 				t.Errorf("%s of %q: no error, got %v", f.kind, text, got)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -116,6 +117,46 @@ func TestParsePrintsWhatCouldBeReadAndFailsOnTheRest(t *testing.T) {
 	}
 	if _, talk, code = play(t, "", "parse", "dpkg", filepath.Join(t.TempDir(), "none")); code != exitFailed {
 		t.Errorf("no file: exit %d: %s", code, talk)
+	}
+}
+
+func TestParseOfSeveralFilesKeepsTheGoodOnes(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a": "root:x:0:0:root:/root:/bin/sh\n", "b": "{}\n", "c": "me:x:1000:1000::/home/me:/bin/sh\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
+	out, talk, code := play(t, "", "parse", "passwd", a, b, c, filepath.Join(dir, "none"))
+	if code != exitFailed || !strings.Contains(out, `"root"`) || !strings.Contains(out, `"me"`) || !json.Valid([]byte(out)) {
+		t.Errorf("exit %d: %s%s", code, out, talk)
+	}
+	if !strings.Contains(talk, b+": not passwd: ") || !strings.Contains(talk, "want lines NAME:PASSWORD") || !strings.Contains(talk, "no such file") {
+		t.Errorf("what is wrong is not said: %s", talk)
+	}
+	if out, talk, code := play(t, "", "parse", "passwd", b); code != exitFailed || out != "" {
+		t.Errorf("nothing read: exit %d: %q %s", code, out, talk)
+	}
+}
+
+func TestParseListsItsKinds(t *testing.T) {
+	for _, args := range [][]string{{"parse"}, {"parse", "--list"}} {
+		out, talk, code := play(t, "", args...)
+		if code != 0 || !strings.Contains(out, "\n  dpkg ") || !strings.Contains(out, "\n  x509 ") || talk != "" {
+			t.Errorf("%v: exit %d: %.200s%s", args, code, out, talk)
+		}
+	}
+}
+
+func TestParseTakesKindsBySimilarNames(t *testing.T) {
+	for _, kind := range []string{"resolv-conf", "resolv.conf", "etc/resolv_conf", "resolv"} {
+		if out, talk, code := play(t, "nameserver 192.0.2.1\n", "parse", kind, "-"); code != 0 || !strings.Contains(out, "192.0.2.1") {
+			t.Errorf("%s: exit %d: %s%s", kind, code, out, talk)
+		}
+	}
+	if _, talk, code := play(t, "", "parse", "apt", "-"); code != exitUsage { // several begin so
+		t.Errorf("exit %d: %s", code, talk)
 	}
 }
 

@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,61 +22,96 @@ import (
 const maxParseBytes = 512 << 20
 
 func newParse() *cobra.Command {
+	var list bool
 	parsers := agent.Parsers()
-	sort.Slice(parsers, func(i, j int) bool { return parsers[i].Kind < parsers[j].Kind })
-	return &cobra.Command{
+	slices.SortFunc(parsers, func(a, b probe.Parser) int { return strings.Compare(a.Kind, b.Kind) })
+	cmd := &cobra.Command{
 		Use:   "parse KIND FILE...",
 		Short: "Show what the agent makes of a file of some other machine",
 		Long: "Read files with one of the agent's parsers and print JSON; - is the standard input.\n" +
-			"What could be read is printed even when a file is damaged; the exit status is then 1.\n" +
-			"A path may stand before the kind: linux/proc/cpuinfo is cpuinfo. The kind\n" +
-			"proc is that of a file of /proc by its name. The kinds are:\n\n" + kindTable(parsers),
+			"What could be read is printed even when a file is damaged or another is something\n" +
+			"else; the reason goes to the standard error and the exit status is then 1. Several\n" +
+			"files give one list. A path may stand before the kind: linux/proc/cpuinfo is cpuinfo;\n" +
+			"of a kind its beginning will do where that is unique. The kind proc is that of a file\n" +
+			"of /proc by its name. The kinds are:\n\n" + kindTable(parsers),
 		Example: "  atalaya-agent parse dpkg /var/lib/dpkg/status\n" +
-			"  atalaya-agent parse edid /sys/class/drm/card0-HDMI-A-1/edid",
-		Args: cobra.MinimumNArgs(2),
+			"  atalaya-agent parse edid /sys/class/drm/card0-HDMI-A-1/edid\n" +
+			"  atalaya-agent parse --list",
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kind := path.Base(args[0])
-			if kind == "proc" {
-				kind = filepath.Base(args[1])
-			}
-			i := slices.IndexFunc(parsers, func(p probe.Parser) bool { return p.Kind == kind })
-			if i < 0 {
-				return usageError{fmt.Errorf("unknown kind %q", args[0])}
-			}
-			files, err := readFiles(cmd.InOrStdin(), args[1:])
-			if err != nil {
+			if list || len(args) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), kindTable(parsers))
 				return err
 			}
-			got, problem := parsers[i].Parse(files)
-			out := json.NewEncoder(cmd.OutOrStdout())
-			out.SetEscapeHTML(false)
-			out.SetIndent("", "  ")
-			if err := out.Encode(got); err != nil {
-				return fmt.Errorf("write result: %w", err)
+			if len(args) == 1 {
+				return usageError{fmt.Errorf("which file is to be read as %s? (- is the standard input)", args[0])}
 			}
-			return problem
+			p, err := kindOf(parsers, args[0], args[1])
+			if err != nil {
+				return usageError{err}
+			}
+			return parseFiles(p, cmd.InOrStdin(), cmd.OutOrStdout(), args[1:])
 		},
 	}
+	cmd.Flags().BoolVar(&list, "list", false, "list the kinds, a line each")
+	return cmd
+}
+
+// kindOf finds the parser that a person means.
+func kindOf(parsers []probe.Parser, asked, file string) (probe.Parser, error) {
+	same := strings.NewReplacer(".", "-", "_", "-")
+	want := same.Replace(path.Base(asked))
+	if want == "proc" {
+		want = same.Replace(filepath.Base(file))
+	}
+	var near []probe.Parser
+	for _, p := range parsers {
+		kind := same.Replace(p.Kind)
+		if kind == want {
+			return p, nil
+		}
+		if strings.HasPrefix(kind, want+"-") {
+			near = append(near, p)
+		}
+	}
+	if len(near) == 1 {
+		return near[0], nil
+	}
+	return probe.Parser{}, fmt.Errorf("unknown kind %q (atalaya-agent parse --list shows them)", asked)
+}
+
+// parseFiles prints what could be read. Of several bad files the errors are joined.
+func parseFiles(p probe.Parser, stdin io.Reader, stdout io.Writer, names []string) error {
+	var results []any
+	var problems error
+	for _, name := range names {
+		data, err := readBounded(stdin, name)
+		if err == nil {
+			var got any
+			if got, err = p.Read(probe.Input{Name: name, Data: data}); got != nil {
+				results = append(results, got)
+			}
+		}
+		problems = errors.Join(problems, err)
+	}
+	if len(results) == 0 {
+		return problems
+	}
+	out := json.NewEncoder(stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	if err := out.Encode(probe.JoinParsed(results)); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return problems
 }
 
 func kindTable(parsers []probe.Parser) string {
 	var b strings.Builder
 	for _, p := range parsers {
-		fmt.Fprintf(&b, "  %-16s %s\n", p.Kind, p.Help)
+		fmt.Fprintf(&b, "  %-18s %s\n", p.Kind, p.Help)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func readFiles(stdin io.Reader, names []string) ([]probe.Input, error) {
-	var files []probe.Input
-	for _, name := range names {
-		data, err := readBounded(stdin, name)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, probe.Input{Name: name, Data: data})
-	}
-	return files, nil
 }
 
 func readBounded(stdin io.Reader, name string) ([]byte, error) {

@@ -201,8 +201,12 @@ func eachLine(data []byte, fields int, fn func([]string) error) error {
 	return errors.Join(bad...)
 }
 
-// parseID reads a user or group id: 32 bits without sign on every Unix.
+// parseID reads a user or group id: 32 bits without sign on every Unix, but macOS writes
+// that of nobody as -2.
 func parseID(s string) (int64, error) {
+	if s == "-2" {
+		return strconv.ParseInt(s, 10, 64)
+	}
 	id, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
 		return 0, fmt.Errorf("id %q is no number up to 4294967295", s)

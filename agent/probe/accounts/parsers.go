@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -12,23 +13,16 @@ import (
 // Parsers returns the account files that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "passwd", Help: "/etc/passwd: users", Parse: each(parsePasswdFields)},
-		{Kind: "group", Help: "/etc/group: groups", Parse: each(plain(ParseGroup))},
-		{Kind: "shadow", Help: "/etc/shadow: states of passwords, no hash", Parse: each(func(_ string, b []byte) ([]any, error) {
-			rows, err := ParseShadow(b, time.Now())
-			return list(rows), err
-		})},
-		{Kind: "utmp", Help: "/run/utmp, /var/log/wtmp, /var/log/btmp: records of logins", Parse: each(func(_ string, b []byte) ([]any, error) {
-			rows, err := ParseUtmp(b)
-			return list(rows), err
-		})},
-		{Kind: "lastlog", Help: "/var/log/lastlog: last login of each user", Parse: each(func(_ string, b []byte) ([]any, error) {
-			rows, err := ParseLastlog(b)
-			return []any{rows}, err
-		})},
-		{Kind: "sudoers", Help: "/etc/sudoers: rules, aliases expanded", Parse: each(named(ParseSudoers))},
-		{Kind: "doas", Help: "/etc/doas.conf: rules", Parse: each(named(ParseDoas))},
-		{Kind: "authorized_keys", Help: "~/.ssh/authorized_keys: fingerprints", Parse: each(plain(ParseAuthorizedKeys))},
+		{Kind: "passwd", Help: "/etc/passwd: users", Form: probe.Form{Want: "lines NAME:PASSWORD:UID:GID:GECOS:HOME:SHELL"}, Parse: probe.OfBytes(parsePasswdFields)},
+		{Kind: "group", Help: "/etc/group: groups", Form: probe.Form{Want: "lines NAME:PASSWORD:GID:MEMBERS"}, Parse: probe.OfBytes(ParseGroup)},
+		{Kind: "shadow", Help: "/etc/shadow: states of passwords, no hash", Form: probe.Form{Want: "lines NAME:PASSWORD:CHANGED:MIN:MAX:WARN:INACTIVE:EXPIRES:"},
+			Parse: probe.OfBytes(parseShadowFields)},
+		{Kind: "gshadow", Help: "/etc/gshadow: administrators and members of groups, no hash", Form: probe.Form{Want: "lines NAME:PASSWORD:ADMINISTRATORS:MEMBERS"}, Parse: probe.OfBytes(parseGshadow)},
+		{Kind: "utmp", Help: "/run/utmp, /var/log/wtmp, /var/log/btmp: records of logins", Form: probe.Form{Want: "records of utmp(5)", Binary: true, Empty: true}, Parse: probe.OfBytes(shownUtmp)},
+		{Kind: "lastlog", Help: "/var/log/lastlog: last login of each user", Form: probe.Form{Want: "records of lastlog(8)", Binary: true, Empty: true}, Parse: probe.OfBytes(shownLastlog)},
+		{Kind: "sudoers", Help: "/etc/sudoers: rules, aliases expanded", Form: probe.Form{Want: "rules of sudoers(5)", Empty: true, Some: `^\s*([\w.%+@"\\!-][^=<>]*=\s*(\([^)]*\)\s*)?([A-Z_]+[:=]\S*\s*)*!?(/|[A-Z]|sudoedit)|\w+_Alias\s|Defaults|#|@include)`}, Parse: named(ParseSudoers)},
+		{Kind: "doas", Help: "/etc/doas.conf: rules", Form: probe.Form{Want: "rules of doas.conf(5)", Empty: true}, Parse: named(ParseDoas)},
+		{Kind: "authorized_keys", Help: "~/.ssh/authorized_keys: fingerprints", Form: probe.Form{Want: "lines [OPTIONS] TYPE KEY [COMMENT]", Empty: true}, Parse: probe.OfBytes(ParseAuthorizedKeys)},
 	}
 }
 
@@ -38,15 +32,12 @@ type passwdFields struct {
 	Field string `json:"password_field"`
 }
 
-func parsePasswdFields(_ string, data []byte) ([]any, error) {
+func parsePasswdFields(data []byte) ([]any, error) {
 	rows, err := ParsePasswd(data)
 	fields := make(map[string]string)
 	for line := range strings.Lines(string(data)) {
 		if f := strings.SplitN(line, ":", 3); len(f) == 3 {
-			if len(f[1]) > 2 {
-				f[1] = probe.Masked
-			}
-			fields[f[0]] = f[1]
+			fields[f[0]] = passwordField(f[1])
 		}
 	}
 	out := make([]any, 0, len(rows))
@@ -57,38 +48,80 @@ func parsePasswdFields(_ string, data []byte) ([]any, error) {
 	return out, err
 }
 
-func list[T any](rows []T) []any {
-	out := make([]any, len(rows))
-	for i, r := range rows {
-		out[i] = r
+// passwordField shows what says that there is no password, and no hash.
+func passwordField(s string) string {
+	if len(s) > 2 {
+		return probe.Masked
 	}
-	return out
+	return s
 }
 
-func plain(parse func([]byte) ([]facts.Row, error)) func(string, []byte) ([]any, error) {
-	return func(_ string, b []byte) ([]any, error) {
-		rows, err := parse(b)
-		return list(rows), err
-	}
+// shadowFields is a line of shadow(5) with the days as they stand there.
+type shadowFields struct {
+	Entry
+	Field      string `json:"password_field"`
+	ChangedDay string `json:"changed_day,omitempty"`
+	Min        string `json:"min,omitempty"`
+	Max        string `json:"max,omitempty"`
 }
 
-func named(parse func(string, []byte) ([]facts.Row, error)) func(string, []byte) ([]any, error) {
-	return func(name string, b []byte) ([]any, error) {
-		rows, err := parse(name, b)
-		return list(rows), err
-	}
-}
-
-// each applies the parser of one file to several and joins what they give.
-func each(parse func(name string, data []byte) ([]any, error)) func([]probe.Input) (any, error) {
-	return func(files []probe.Input) (any, error) {
-		out := []any{}
-		var problems error
-		for _, f := range files {
-			got, err := parse(f.Name, f.Data)
-			out = append(out, got...)
-			problems = errors.Join(problems, err)
+func parseShadowFields(data []byte) ([]shadowFields, error) {
+	rows, err := ParseShadow(data, time.Now())
+	fields := make(map[string][]string)
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Split(line, ":"); len(f) == 9 {
+			fields[f[0]] = f
 		}
-		return out, problems
 	}
+	out := make([]shadowFields, 0, len(rows))
+	for _, e := range rows {
+		f := fields[e.Name]
+		out = append(out, shadowFields{e, passwordField(f[1]), f[2], f[3], f[4]})
+	}
+	return out, err
+}
+
+// gshadowEntry is a line of gshadow(5) without the hash.
+type gshadowEntry struct {
+	Name           string   `json:"name"`
+	Password       string   `json:"password"` // as in Entry
+	Field          string   `json:"password_field"`
+	Administrators []string `json:"administrators"`
+	Members        []string `json:"members"`
+}
+
+func parseGshadow(data []byte) ([]gshadowEntry, error) {
+	var out []gshadowEntry
+	err := eachLine(data, 4, func(f []string) error {
+		out = append(out, gshadowEntry{f[0], passwordState(f[1]), passwordField(f[1]), names(f[2]), names(f[3])})
+		return nil
+	})
+	return out, err
+}
+
+// shownUtmp refuses zeros, which are records that nothing uses.
+func shownUtmp(data []byte) ([]Session, error) {
+	if len(data) > 0 && len(bytes.Trim(data, "\x00")) == 0 {
+		return nil, errors.New("nothing but zeros")
+	}
+	return ParseUtmp(data)
+}
+
+// shownLastlog refuses records whose terminal is no text: any bytes have times.
+func shownLastlog(data []byte) (any, error) {
+	size := lastlogRecord(int64(len(data)))
+	for rest := data; len(rest) >= size; rest = rest[size:] {
+		s := parseLastlog(rest[:size])
+		if s.At != 0 && strings.ContainsFunc(s.Line+s.Host, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return nil, errors.New("records not understood")
+		}
+	}
+	if len(data) < size && len(data) > 0 {
+		return nil, errors.New("shorter than one record")
+	}
+	return ParseLastlog(data)
+}
+
+func named(parse func(string, []byte) ([]facts.Row, error)) func(probe.Input) (any, error) {
+	return func(in probe.Input) (any, error) { return parse(in.Name, in.Data) }
 }

@@ -141,17 +141,12 @@ func (p *certProbe) keep(h *probe.Host, path string, parse func(*file, []byte)) 
 // Parsers returns the format that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{{
-		Kind: "x509", Help: "PEM, DER or Java key store: certificates",
-		Parse: func(files []probe.Input) (any, error) {
+		Kind: "x509", Help: "PEM, DER or Java key store: certificates", Form: probe.Form{Want: "a certificate in PEM, DER or JKS", Binary: true},
+		Parse: func(in probe.Input) (any, error) {
 			rows := []facts.Row{}
-			for _, f := range files {
-				for _, c := range Parse(f.Data) {
-					c.Path, c.Role = f.Name, roleFound
-					rows = append(rows, c)
-				}
-			}
-			if len(rows) == 0 {
-				return rows, errors.New("no certificate found")
+			for _, c := range Parse(in.Data) {
+				c.Path, c.Role = in.Name, roleFound
+				rows = append(rows, c)
 			}
 			return rows, nil
 		},

@@ -102,7 +102,7 @@ func TestParsersTakeEveryCut(t *testing.T) {
 
 func parseAll(b []byte) {
 	for _, p := range Parsers() {
-		p.Parse([]probe.Input{{Data: b}}) //nolint:errcheck // it must not panic
+		p.Read(probe.Input{Data: b}) //nolint:errcheck // it must not panic
 	}
 	parseQEMU(b)
 	parseProxmoxLXC(b) //nolint:errcheck // it must not panic

@@ -9,46 +9,59 @@ import (
 
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
+	domain := probe.Form{Want: "XML with a <domain>"}
 	return []probe.Parser{
-		{Kind: "docker-config", Help: "config.v2.json of a Docker container", Parse: each(parseDocker)},
-		{Kind: "podman-containers", Help: "containers.json of Podman or CRI-O", Parse: each(func(b []byte) ([]facts.Row, error) {
-			list, err := decode[[]stored](b)
-			if err != nil {
-				return nil, err
-			}
-			rows := []facts.Row{}
-			for _, c := range *list {
-				rows = append(rows, storedRow(c, nil))
-			}
-			return rows, nil
-		})},
-		{Kind: "oci-config", Help: "config.json of an OCI runtime, as containerd keeps it", Parse: each(func(b []byte) (*facts.ContainerRow, error) {
-			c, err := decode[spec](b)
-			if err != nil {
-				return nil, err
-			}
-			return taskRow("", c), nil
-		})},
-		{Kind: "lxc", Help: "configuration of an LXC container", Parse: each(parseLXC)},
-		{Kind: "libvirt-domain", Help: "XML of a libvirt domain", Parse: each(parseDomain)},
-		{Kind: "virsh", Help: "the same as `virsh dumpxml` writes it", Parse: each(parseDomain)},
-		{Kind: "proxmox-vm", Help: "configuration of a virtual machine of Proxmox", Parse: each(parseProxmox)},
+		{Kind: "docker-config", Help: "config.v2.json of a Docker container", Form: probe.Form{Want: `JSON with "ID"`}, Parse: probe.OfBytes(dockerFile)},
+		{Kind: "podman-containers", Help: "containers.json of Podman or CRI-O", Form: probe.Form{Want: `a JSON list of containers with "id"`}, Parse: probe.OfBytes(storedFile)},
+		{Kind: "oci-config", Help: "config.json of an OCI runtime, as containerd keeps it", Form: probe.Form{Want: `JSON with "mounts" or "annotations"`}, Parse: probe.OfBytes(specFile)},
+		{Kind: "lxc", Help: "configuration of an LXC container", Form: probe.Form{Want: "lines lxc.NAME = VALUE", Line: `^\s*lxc\.[\w.]+\s*=|^[A-Z][\w ]*:|^ `, Some: `^\s*lxc\.|^(Name|State):`}, Parse: probe.OfBytes(parseLXC)},
+		{Kind: "libvirt-domain", Help: "XML of a libvirt domain", Form: domain, Parse: probe.OfBytes(domainFile)},
+		{Kind: "virsh", Help: "the same as `virsh dumpxml` writes it", Form: domain, Parse: probe.OfBytes(domainFile)},
+		{Kind: "proxmox-vm", Help: "configuration of a virtual machine of Proxmox", Form: probe.Form{Want: "lines NAME: VALUE", Line: `^[a-z][a-z0-9_-]*: |^\[[\w:-]+\]$`, Some: `^(cores|memory|sockets|ostype|boot|bootdisk|smbios1|vmgenid|scsihw|agent|(net|scsi|virtio|ide|sata)\d+): `}, Parse: probe.OfBytes(parseProxmox)},
 	}
 }
 
-// each applies the parser of one file to several: one result for one file, else a list.
-func each[T any](parse func([]byte) (T, error)) func([]probe.Input) (any, error) {
-	return func(files []probe.Input) (any, error) {
-		var list []T
-		var problems error
-		for _, f := range files {
-			got, err := parse(f.Data)
-			list = append(list, got)
-			problems = errors.Join(problems, err)
-		}
-		if len(list) == 1 {
-			return list[0], problems
-		}
-		return list, problems
+// errOther is for JSON or XML that is well formed and of something else.
+var errOther = errors.New("it is of something else")
+
+func dockerFile(b []byte) (*facts.ContainerRow, error) {
+	row, err := parseDocker(b)
+	if err == nil && row.ID == "" {
+		return nil, errOther
 	}
+	return row, err
+}
+
+func storedFile(b []byte) ([]facts.Row, error) {
+	list, err := decode[[]stored](b)
+	if err != nil {
+		return nil, err
+	}
+	rows := []facts.Row{}
+	for _, c := range *list {
+		if c.ID == "" {
+			return nil, errOther
+		}
+		rows = append(rows, storedRow(c, nil))
+	}
+	return rows, nil
+}
+
+func specFile(b []byte) (*facts.ContainerRow, error) {
+	c, err := decode[spec](b)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Mounts) == 0 && len(c.Annotations) == 0 {
+		return nil, errOther
+	}
+	return taskRow("", c), nil
+}
+
+func domainFile(b []byte) (*facts.VirtualMachineRow, error) {
+	row, err := parseDomain(b)
+	if row.Type == "" && row.Name == "" && row.UUID == "" {
+		return nil, errors.Join(errOther, err)
+	}
+	return row, err
 }

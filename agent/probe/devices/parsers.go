@@ -2,9 +2,6 @@
 package devices
 
 import (
-	"errors"
-	"fmt"
-
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
@@ -12,22 +9,15 @@ import (
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "edid", Help: "/sys/class/drm/*/edid: a display", Parse: parseEDIDs},
+		{Kind: "edid", Help: "/sys/class/drm/*/edid: a display", Form: probe.Form{Want: "128 bytes or more that begin 00 ff ff ff ff ff ff 00", Binary: true}, Parse: probe.OfBytes(parseEDID)},
 	}
 }
 
-func parseEDIDs(files []probe.Input) (any, error) {
-	rows := []*facts.MonitorRow{}
-	var problems error
-	for _, f := range files {
-		row, err := decodeEDID(f.Data)
-		if err != nil {
-			problems = errors.Join(problems, fmt.Errorf("%s: %w", f.Name, err))
-		}
-		if row != nil {
-			row.Vendor = pnpVendor(nil, row.Manufacturer)
-			rows = append(rows, row)
-		}
+func parseEDID(b []byte) ([]*facts.MonitorRow, error) {
+	row, err := decodeEDID(b)
+	if row == nil {
+		return nil, err
 	}
-	return rows, problems
+	row.Vendor = pnpVendor(nil, row.Manufacturer)
+	return []*facts.MonitorRow{row}, err
 }

@@ -279,14 +279,11 @@ func parseSaved(b []byte) *facts.FirewallRow {
 func Parsers() []probe.Parser {
 	return []probe.Parser{{
 		Kind: "iptables-save", Help: "rules as iptables-save writes them: tables, policies, number of rules",
-		Parse: func(files []probe.Input) (any, error) {
-			rows := []*facts.FirewallRow{}
-			for _, f := range files {
-				row := parseSaved(f.Data)
-				row.Path = f.Name
-				rows = append(rows, row)
-			}
-			return rows, nil
+		Form: probe.Form{Want: "*TABLE, :CHAIN POLICY, -A CHAIN RULE, COMMIT", Line: `^\s*(\*[a-z]+$|:\S+ |COMMIT|(\[\d+:\d+\] )?-[A-Z] )`, Some: `^\s*\*[a-z]+`},
+		Parse: func(in probe.Input) (any, error) {
+			row := parseSaved(in.Data)
+			row.Path = in.Name
+			return []*facts.FirewallRow{row}, nil
 		},
 	}}
 }

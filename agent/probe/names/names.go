@@ -256,38 +256,15 @@ func ParseHosts(b []byte) ([]*facts.HostsFileRow, error) {
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "hosts", Help: "/etc/hosts: addresses and names", Parse: each(func(b []byte) ([]facts.Row, error) {
-			rows, err := ParseHosts(b)
-			return generic(rows), err
-		})},
-		{Kind: "resolv-conf", Help: "/etc/resolv.conf: nameservers, search domains, options", Parse: each(func(b []byte) ([]facts.Row, error) {
+		{Kind: "hosts", Help: "/etc/hosts: addresses and names", Parse: probe.OfBytes(ParseHosts), Form: probe.Form{
+			Want: "lines ADDRESS NAME...", Empty: true, Line: `^\s*((\d+\.){3}\d+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\S+)?)\s+\S`}},
+		{Kind: "resolv-conf", Help: "/etc/resolv.conf: nameservers, search domains, options", Parse: probe.OfBytes(func(b []byte) ([]*facts.DNSRow, error) {
 			rows := ParseResolvConf(b)
 			for _, r := range rows {
 				r.Source = "resolv.conf"
 			}
-			return generic(rows), nil
-		})},
-	}
-}
-
-func generic[T facts.Row](rows []T) []facts.Row {
-	out := make([]facts.Row, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, r)
-	}
-	return out
-}
-
-// each applies the parser of one file to several and joins their rows.
-func each(parse func([]byte) ([]facts.Row, error)) func([]probe.Input) (any, error) {
-	return func(files []probe.Input) (any, error) {
-		rows := []facts.Row{}
-		var problems error
-		for _, f := range files {
-			got, err := parse(f.Data)
-			rows = append(rows, got...)
-			problems = errors.Join(problems, err)
-		}
-		return rows, problems
+			return rows, nil
+		}), Form: probe.Form{Want: "lines nameserver ADDRESS, search DOMAIN, options ...", Empty: true, Comment: "#;",
+			Line: `^\s*(nameserver|search|domain|options|sortlist|family|lookup|trust-ad|port)\s`}},
 	}
 }

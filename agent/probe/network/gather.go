@@ -119,6 +119,9 @@ var softnetColumns = map[int]string{
 func collectSoftnet(g *probe.Gathering) error {
 	for row, line := range lines(g.Bytes("/proc/net/softnet_stat")) {
 		f := strings.Fields(line)
+		if len(f) < 9 { // the oldest kernels have nine
+			continue
+		}
 		cpu := strconv.Itoa(row)
 		if len(f) > 12 { // since Linux 5.10: processors that are off have no line
 			if n, err := strconv.ParseUint(f[12], 16, 32); err == nil {

@@ -276,7 +276,7 @@ func firstLine(b []byte) string {
 
 // nameIDs are the os-release IDs of systems that only have a name; matched by
 // prefix in lower case, longest first where one is the start of another.
-var nameIDs = []struct{ prefix, id string }{
+var nameIDs = []nameID{
 	{"red hat enterprise", "rhel"}, {"red hat", "rhel"}, {"centos", "centos"}, {"fedora", "fedora"},
 	{"scientific", "scientific"}, {"oracle", "ol"}, {"enterprise linux", "ol"}, {"cloudlinux", "cloudlinux"},
 	{"amazon", "amzn"}, {"rocky", "rocky"}, {"almalinux", "almalinux"}, {"virtuozzo", "virtuozzo"},
@@ -284,6 +284,8 @@ var nameIDs = []struct{ prefix, id string }{
 	{"mandriva", "mandriva"}, {"mandrake", "mandriva"}, {"mageia", "mageia"}, {"altlinux", "altlinux"},
 	{"alt ", "altlinux"}, {"linuxmint", "linuxmint"}, {"vmware photon", "photon"}, {"kvm for ibm", "kvmibm"},
 }
+
+type nameID struct{ prefix, id string }
 
 func idOfName(name string) string {
 	lower := strings.ToLower(name)

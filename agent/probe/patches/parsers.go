@@ -3,6 +3,7 @@ package patches
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"strings"
@@ -14,49 +15,42 @@ import (
 
 // Parsers returns the formats that this package reads. Indexes may be compressed.
 func Parsers() []probe.Parser {
+	list := func(want string, binary bool) probe.Form { return probe.Form{Want: want, Binary: binary, None: true} }
 	return []probe.Parser{
-		{Kind: "apt-sources", Help: "/etc/apt/sources.list, *.list or *.sources: repositories", Parse: parseEach(parseAptSources)},
-		{Kind: "apt-release", Help: "InRelease or Release: origin, dates, sizes of the indexes", Parse: parseEach(parseAptRelease)},
-		{Kind: "apt-packages", Help: "Packages: versions offered", Parse: parseEach(parseAptPackages)},
-		{Kind: "apt-preferences", Help: "/etc/apt/preferences: pins", Parse: parseEach(parseAptPreferences)},
-		{Kind: "apt-conf", Help: "/etc/apt/apt.conf: settings", Parse: parseEach(func(in probe.Input) (any, error) {
+		{Kind: "apt-sources", Help: "/etc/apt/sources.list, *.list or *.sources: repositories", Parse: parseAptSources, Form: probe.Form{
+			Want: "lines deb URI SUITE COMPONENT..., or stanzas with Types: and URIs:", Empty: true, Some: `^\s*(deb|deb-src)\s|^Types:|^\s*#`}},
+		{Kind: "apt-release", Help: "InRelease or Release: origin, dates, sizes of the indexes", Parse: parseAptRelease, Form: probe.Form{
+			Want: "lines Origin:, Suite:, Date:, SHA256:", Some: `^(Origin|Label|Suite|Codename|Date|MD5Sum|SHA256): ?`}},
+		{Kind: "apt-packages", Help: "Packages: versions offered", Parse: parseAptPackages, Form: probe.Form{
+			Want: "stanzas of lines Package:, Version:, Architecture:, maybe compressed", Binary: true, Empty: true}},
+		{Kind: "apt-preferences", Help: "/etc/apt/preferences: pins", Parse: parseAptPreferences, Form: probe.Form{
+			Want: "stanzas of lines Package:, Pin:, Pin-Priority:", Empty: true, Some: `^(Package|Pin|Explanation):|^#`, Line: `^[\w-]+:|^\s`}},
+		{Kind: "apt-conf", Help: "/etc/apt/apt.conf: settings", Parse: func(in probe.Input) (any, error) {
 			conf := make(aptConf)
 			return conf, parseAptConf(conf, string(in.Data))
-		})},
-		{Kind: "rpm-repo", Help: "/etc/yum.repos.d/*.repo: repositories", Parse: parseEach(parseRPMRepos)},
-		{Kind: "repomd", Help: "repomd.xml: files of an rpm repository", Parse: parseEach(func(in probe.Input) (any, error) { return rpmmd.ParseRepomd(in.Data) })},
-		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parseEach(parsePrimary)},
-		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseEach(parseUpdateinfo)},
-		{Kind: "modulemd", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseEach(parseModules)},
-		{Kind: "apkindex", Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseEach(parseAPKFile)},
-		{Kind: "apk-repositories", Help: "/etc/apk/repositories: repositories", Parse: parseEach(func(in probe.Input) (any, error) {
+		}, Form: probe.Form{Want: `lines NAME::NAME "VALUE"; or NAME { ... };`, Empty: true,
+			Some: `^\s*#?[A-Za-z][\w-]*(::[^\s"{]*)*\s*(\{|\s"[^"]*"\s*;)|^\s*(//|/\*)`}},
+		{Kind: "rpm-repo", Help: "/etc/yum.repos.d/*.repo: repositories", Parse: parseRPMRepos, Form: probe.Form{
+			Want: "[ID] with lines NAME=VALUE", Empty: true, Comment: "#;", Line: `^\s*\[|^\s*[\w.-]+\s*[=:]|^\s`, Some: `^\s*(baseurl|mirrorlist|metalink|name|enabled|gpgcheck|path)\s*=|^[#;]`}},
+		{Kind: "repomd", Help: "repomd.xml: files of an rpm repository", Parse: probe.OfBytes(rpmmd.ParseRepomd), Form: list("XML with <repomd>", false)},
+		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parsePrimary, Form: list("XML with <metadata>, maybe compressed", true)},
+		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseUpdateinfo, Form: list("XML with <updates>, maybe compressed", true)},
+		{Kind: "modulemd", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseModules, Form: probe.Form{
+			Want: "YAML with document: modulemd, maybe compressed", Binary: true}},
+		{Kind: "apkindex", Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseAPKFile, Form: list("APKINDEX in a tar.gz", true)},
+		{Kind: "apk-repositories", Help: "/etc/apk/repositories: repositories", Parse: func(in probe.Input) (any, error) {
 			list := []string{}
 			for _, r := range parseAPKRepos(string(in.Data), in.Name) {
 				list = append(list, r.id())
 			}
 			return list, nil
-		})},
-		{Kind: "pacman-db", Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parseEach(parsePacmanFile)},
-		{Kind: "snapd-state", Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: parseEach(func(in probe.Input) (any, error) {
-			rows, _, err := parseSnapState(in.Data)
+		}, Form: probe.Form{Want: "lines [@TAG] URL", Empty: true, Line: `^\s*(@\S+\s+)?([a-z+]+://|/)\S*\s*$`}},
+		{Kind: "pacman-db", Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parsePacmanFile, Form: probe.Form{
+			Want: "NAME/desc files in a tar, maybe compressed", Binary: true}},
+		{Kind: "snapd-state", Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: probe.OfBytes(func(b []byte) ([]facts.Row, error) {
+			rows, _, err := parseSnapState(b)
 			return rows, err
-		})},
-	}
-}
-
-// parseEach applies a parser to each file. Of one file its outcome stands alone.
-func parseEach(parse func(probe.Input) (any, error)) func([]probe.Input) (any, error) {
-	return func(files []probe.Input) (any, error) {
-		var all []any
-		var problem error
-		for _, f := range files {
-			got, err := parse(f)
-			all, problem = append(all, got), errors.Join(problem, err)
-		}
-		if len(all) == 1 {
-			return all[0], problem
-		}
-		return all, problem
+		}), Form: probe.Form{Want: `JSON with "data"`, Some: `"data"\s*:`}},
 	}
 }
 
@@ -76,7 +70,7 @@ func inflated(in probe.Input, read func(rpmmd.Reader) error) error {
 
 func parseAptSources(in probe.Input) (any, error) {
 	parse := func(b []byte) ([]source, error) { return parseSourcesList(string(b)) }
-	if strings.HasSuffix(in.Name, ".sources") {
+	if strings.HasSuffix(in.Name, ".sources") || bytes.Contains(in.Data, []byte("Types:")) {
 		parse = parseSources
 	}
 	list, err := parse(in.Data)
@@ -125,6 +119,9 @@ func parseAptPackages(in probe.Input) (any, error) {
 			var o offer
 			eachField(stanza, o.field)
 			row := offered{Name: string(packageName(stanza)), Version: o.version, Arch: o.arch, Source: o.source}
+			if row.Name == "" || row.Version == "" {
+				return fmt.Errorf("package %d has no name or version", len(out)+1)
+			}
 			if o.phased {
 				row.Percent = &o.percent
 			}

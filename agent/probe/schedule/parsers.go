@@ -1,20 +1,23 @@
 package schedule
 
 import (
-	"errors"
 	"strings"
 
 	"atalaya/agent/probe"
+	"atalaya/shared/facts"
 )
 
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "crontab", Help: "/etc/crontab, a user's crontab: jobs and variables", Parse: each(func(text string) (any, error) {
+		{Kind: "crontab", Help: "/etc/crontab, a user's crontab: jobs and variables", Parse: probe.OfText(func(text string) (crontab, error) {
 			return parseCrontab(text, hasUsers(text))
-		})},
-		{Kind: "anacrontab", Help: "/etc/anacrontab: jobs", Parse: each(func(text string) (any, error) { return parseAnacrontab(text) })},
-		{Kind: "desktop", Help: "/etc/xdg/autostart/NAME.desktop: what starts", Parse: each(func(text string) (any, error) { return parseDesktop(text), nil })},
+		}), Form: probe.Form{Want: "lines MINUTE HOUR DAY MONTH WEEKDAY [USER] COMMAND", Empty: true, Line: `^\s*([\w"' ]+=|-?([*~]|\d{1,2}\b)|@[a-z])`, Some: `^\s*(-?[*~0-9]\S*\s+\S+\s|@[a-z]|#)`}},
+		{Kind: "anacrontab", Help: "/etc/anacrontab: jobs", Parse: probe.OfText(parseAnacrontab), Form: probe.Form{
+			Want: "lines PERIOD DELAY NAME COMMAND", Empty: true, Line: `^\s*([A-Za-z_]\w*\s*=|(\d{1,3}|@\w+)\s+\d{1,4}\s+[A-Za-z]\S*\s+\S)`, Some: `^\s*([0-9@]|#)`}},
+		{Kind: "desktop", Help: "/etc/xdg/autostart/NAME.desktop: what starts", Parse: probe.OfText(func(text string) (*facts.AutostartRow, error) {
+			return parseDesktop(text), nil
+		}), Form: probe.Form{Want: "[Desktop Entry] with lines NAME=VALUE", Line: `^\s*\[|^\s*[\w@.-]+(\[[^\]]*\])?\s*=`, Some: `^\s*\[Desktop Entry\]`}},
 	}
 }
 
@@ -29,21 +32,4 @@ func hasUsers(text string) bool {
 	}
 	other, _ := parseCrontab(text, false)
 	return len(tab.Schedule) > 0 && len(other.Schedule) == len(tab.Schedule)
-}
-
-// each applies the parser of one file; several files give a list.
-func each(parse func(text string) (any, error)) func([]probe.Input) (any, error) {
-	return func(files []probe.Input) (any, error) {
-		var out []any
-		var problems error
-		for _, f := range files {
-			got, err := parse(string(f.Data))
-			out = append(out, got)
-			problems = errors.Join(problems, err)
-		}
-		if len(out) == 1 {
-			return out[0], problems
-		}
-		return out, problems
-	}
 }

@@ -208,19 +208,19 @@ func ParseTimesyncd(b []byte) []string {
 
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
-	list := func(parse func([]byte) []string) func([]probe.Input) (any, error) {
-		return func(files []probe.Input) (any, error) {
-			row := &facts.TimeSyncRow{}
-			for _, f := range files {
-				row.Path = f.Name
-				row.Servers = append(row.Servers, parse(f.Data)...)
-			}
-			return row, nil
+	list := func(parse func([]byte) []string) func(probe.Input) (any, error) {
+		return func(in probe.Input) (any, error) {
+			return &facts.TimeSyncRow{Path: in.Name, Servers: parse(in.Data)}, nil
 		}
 	}
 	return []probe.Parser{
-		{Kind: "chrony-conf", Help: "chrony.conf: servers", Parse: list(ParseChrony)},
-		{Kind: "ntp-conf", Help: "ntp.conf: servers", Parse: list(ParseNTP)},
-		{Kind: "timesyncd-conf", Help: "timesyncd.conf: servers", Parse: list(ParseTimesyncd)},
+		{Kind: "chrony-conf", Help: "chrony.conf: servers", Parse: list(ParseChrony), Form: probe.Form{
+			Want: "lines DIRECTIVE VALUE: server, pool, driftfile ...", Comment: "#!;%", Line: `^\s*[A-Za-z][a-z]*\d?(\s|$)`,
+			Some: `(?i)^\s*(server|pool|peer|refclock|driftfile|makestep|rtcsync|keyfile|logdir|confdir|sourcedir|include|allow|local|leapsectz)\b`}},
+		{Kind: "ntp-conf", Help: "ntp.conf: servers", Parse: list(ParseNTP), Form: probe.Form{
+			Want: "lines DIRECTIVE VALUE: server, pool, restrict ...", Line: `^\s*[A-Za-z][a-z]*(\s|$)`,
+			Some: `(?i)^\s*(servers?|pool|peer|driftfile|restrict|listen|sensor|constraint|interface|tos|includefile|statsdir)\b`}},
+		{Kind: "timesyncd-conf", Help: "timesyncd.conf: servers", Parse: list(ParseTimesyncd), Form: probe.Form{
+			Want: "[Time] with lines NAME=VALUE", Comment: "#;", Line: `^\s*\[|^\s*\w+\s*=`, Some: `^\s*\[Time\]`}},
 	}
 }
