@@ -190,6 +190,7 @@ func (c *collector) listenAPI() error {
 		Authority:   c.authority,
 		Tokens:      tokens,
 		Sessions:    func() int { return c.ingest.Stats().Connected },
+		Connected:   c.ingest.Connected,
 		SilentAfter: c.cfg.SilentAfter,
 		SeriesDir:   c.seriesDir(),
 		Version:     c.opt.Version,

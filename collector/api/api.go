@@ -88,6 +88,7 @@ type Selection struct {
 
 // Operations are what administrators do to the collector itself.
 type Operations interface {
+	Identities
 	Status(ctx context.Context) (v1.Status, error)
 	RevokeHost(ctx context.Context, host string) (v1.Revocation, error)
 	// RemoveHost takes a host out of the fleet and revokes it; ReviveHost undoes the first.
@@ -143,6 +144,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a.metricRoutes(routes)
 	a.sqlRoutes(routes)
 	a.lifecycleRoutes(routes)
+	a.identityRoutes(routes)
 	if err := a.publicRoutes(routes); err != nil {
 		return nil, err
 	}

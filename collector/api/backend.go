@@ -15,6 +15,7 @@ import (
 	"atalaya/collector/auth"
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/inventory"
 	"atalaya/collector/query"
 	"atalaya/collector/series"
@@ -22,7 +23,7 @@ import (
 	"atalaya/shared/identity"
 )
 
-// Sources are the collector's parts behind the interface. All fields are required.
+// Sources are the collector's parts behind the interface. All fields but Connected are required.
 type Sources struct {
 	Store     *store.Store
 	Inventory *inventory.View
@@ -34,6 +35,8 @@ type Sources struct {
 	Tokens    *auth.Tokens
 	// Sessions counts the agents that are connected now.
 	Sessions func() int
+	// Connected reports whether a host has a session; nil: none has.
+	Connected func(identity.HostID) bool
 	// SilentAfter is how long nothing may come from a host before it counts as silent.
 	SilentAfter time.Duration
 	SeriesDir   string // of the metrics, for their size
@@ -60,6 +63,10 @@ var kinds = []struct{ cause, kind error }{
 	{enroll.ErrNoToken, ErrNotFound},
 	{enroll.ErrNoHost, ErrNotFound},
 	{store.ErrUnknownHost, ErrNotFound},
+	{ledger.ErrNotMerged, ErrInvalid},
+	{ledger.ErrCannotMerge, ErrInvalid},
+	{ledger.ErrNoCopy, ErrInvalid},
+	{store.ErrHistory, ErrInvalid},
 	{query.ErrNotSaved, ErrNotFound},
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},

@@ -111,7 +111,8 @@ func (b inventoryBackend) Host(ctx context.Context, host string, rows bool, sect
 		}
 		out.Sections[s.Name] = section
 	}
-	return out, nil
+	out.Identity, err = b.lastEvents(h.ID)
+	return out, err
 }
 
 func (b inventoryBackend) rows(id identity.HostID, section string) ([]json.RawMessage, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,11 @@ import (
 
 	"atalaya/collector/api/v1"
 	"atalaya/collector/enroll"
+	"atalaya/collector/identity"
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/inventory"
 	"atalaya/collector/store"
-	"atalaya/shared/identity"
+	hostid "atalaya/shared/identity"
 )
 
 // RemoveHost implements Operations. The certificate is refused first: a session that
@@ -20,11 +23,15 @@ func (b operationsBackend) RemoveHost(ctx context.Context, host, reason string) 
 	if err != nil {
 		return out, classify(err)
 	}
-	if err := b.Authority.RevokeHost(ctx, ref.ID); err != nil && !errors.Is(err, enroll.ErrNoHost) {
+	if err := b.Authority.RetireHost(ctx, ref.ID); err != nil && !errors.Is(err, enroll.ErrNoHost) {
 		return out, classify(err)
 	}
 	err = b.Store.Update(func(tx *store.Tx) error {
 		if err := tx.RemoveHost(ref.ID, b.Now(), reason); err != nil {
+			return err
+		}
+		note := identity.Event{At: b.Now(), Kind: identity.Removed, By: principal(ctx).Name, Text: "an administrator took it out of the fleet: " + cmp.Or(reason, "no reason given")}
+		if err := ledger.Note(tx, ref.ID, note); err != nil {
 			return err
 		}
 		h, _, err := tx.Host(ref.ID)
@@ -39,23 +46,35 @@ func removedHost(h store.Host) v1.RemovedHost {
 }
 
 // ReviveHost implements Operations.
-func (b operationsBackend) ReviveHost(_ context.Context, host string) (out v1.Revival, err error) {
+func (b operationsBackend) ReviveHost(ctx context.Context, host string) (out v1.Revival, err error) {
+	var id hostid.HostID
 	err = b.Store.Update(func(tx *store.Tx) error {
 		h, err := findRemoved(tx, host)
 		if err != nil {
 			return err
 		}
-		_, revoked := b.Authority.RevokedHosts()[h.ID]
-		out = v1.Revival{HostID: h.ID.String(), Host: h.Name, Revoked: revoked}
-		return tx.ReviveHost(h.ID)
+		if keep, merged, err := ledger.MergedInto(tx, h.ID); err != nil || merged {
+			return errors.Join(err, fmt.Errorf("%w: %s was merged into %s: `atalaya host unmerge %s` takes that back", ErrInvalid, h.Name, keep, keep))
+		}
+		id, out = h.ID, v1.Revival{HostID: h.ID.String(), Host: h.Name}
+		if out.Keys, err = b.Authority.ReinstateHost(tx, h.ID); err != nil {
+			return err
+		}
+		note := identity.Event{At: b.Now(), Kind: identity.Revived, By: principal(ctx).Name, Text: fmt.Sprintf("an administrator brought it back; %d of its keys are trusted again", out.Keys)}
+		return errors.Join(tx.ReviveHost(h.ID), ledger.Note(tx, h.ID, note))
 	})
-	return out, classify(err)
+	if err != nil {
+		return out, classify(err)
+	}
+	b.Authority.KeysMoved(id)
+	_, out.Revoked = b.Authority.RevokedHosts()[id]
+	return out, nil
 }
 
 // findRemoved finds a removed host by its number or its name.
 func findRemoved(tx *store.Tx, ref string) (store.Host, error) {
 	var found []store.Host
-	err := tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+	err := tx.AllHosts(hostid.HostID{}, func(h store.Host) error {
 		if !h.RemovedAt.IsZero() && (h.ID.String() == ref || h.Name == ref) {
 			found = append(found, h)
 		}
@@ -82,7 +101,7 @@ const maxNamed = 10
 // RemovedHosts implements Operations.
 func (b operationsBackend) RemovedHosts(context.Context) (out []v1.RemovedHost, err error) {
 	err = b.Store.View(func(tx *store.Tx) error {
-		return tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+		return tx.AllHosts(hostid.HostID{}, func(h store.Host) error {
 			if !h.RemovedAt.IsZero() {
 				out = append(out, removedHost(h))
 			}

@@ -49,6 +49,12 @@ var permissions = map[string]auth.Permission{
 	"POST /api/v1/hosts/{host}/tags":   auth.ManageHosts,
 	"GET /api/v1/removed-hosts":        auth.Read,
 
+	"GET /api/v1/hosts/{host}/identity":         auth.Read,
+	"GET /api/v1/hosts/{host}/identity/{other}": auth.Read,
+	"POST /api/v1/hosts/{host}/merge":           auth.ManageHosts,
+	"POST /api/v1/hosts/{host}/unmerge":         auth.ManageHosts,
+	"POST /api/v1/hosts/{host}/accept":          auth.ManageHosts,
+
 	"GET /api/v1/tokens":         auth.ManageTokens,
 	"POST /api/v1/tokens":        auth.ManageTokens,
 	"DELETE /api/v1/tokens/{id}": auth.ManageTokens,

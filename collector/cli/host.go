@@ -18,7 +18,8 @@ import (
 
 func (c *client) hostCommands() *cobra.Command {
 	return noun("host", "Hosts: who they are, what is on them, what changed", c.hostList(), c.hostShow(), c.hostHistory(), c.hostDiff(), c.hostChanged(),
-		c.hostTag(), c.hostRemove(), c.hostRevive())
+		c.hostTag(), c.hostRemove(), c.hostRevive(),
+		c.hostWhySame(), c.hostWhySplit(), c.hostMerge(), c.hostUnmerge(), c.hostAccept())
 }
 
 func (c *client) hostList() *cobra.Command {
@@ -224,6 +225,9 @@ func hostView(doc v1.HostDetail) view {
 	p.add("agent", text(h.AgentVersion))
 	if !h.EnrolledAt.IsZero() {
 		p.add("enrolled", ago(now, h.EnrolledAt))
+	}
+	for _, e := range doc.Identity {
+		p.add("identity", eventCell(now, e))
 	}
 	return view{pairs: p, blocks: []block{{table: sectionTable(doc), none: "no inventory yet"}}}
 }

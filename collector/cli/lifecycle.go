@@ -50,8 +50,8 @@ func (c *client) hostRevive() *cobra.Command {
 		Use:   "revive HOST",
 		Short: "Bring a removed host back, by its number or its last name",
 		Long: "Bring the record of a removed host back into the fleet, under its number and with its tags.\n" +
-			"Its certificate stays refused if it was: its agent can only come back by enrolling anew,\n" +
-			"with a new token, and is a host of its own then.",
+			"Certificates that were refused because it was removed are good again. Those that were\n" +
+			"revoked otherwise stay so: then its agent can only come back with a new token.",
 		Example: "  atalaya host revive web1\n  atalaya host revive 3e3e3e3e3e3e3e3e",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

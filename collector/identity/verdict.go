@@ -16,6 +16,7 @@ const (
 	Reimaged        Kind = "reimaged"         // new key and installation on known hardware
 	Reinstalled     Kind = "reinstalled"      // new key, the same installation: the agent lost its state
 	CameBack        Kind = "came-back"        // a removed host enrolled again
+	Removed         Kind = "removed"          // by an administrator
 	Revived         Kind = "revived"          // by an administrator
 	BoardSwapped    Kind = "board-swapped"    //
 	DiskMoved       Kind = "disk-moved"       // into another chassis

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -41,7 +42,8 @@ type HistoryQuery struct {
 	Limit    int       // 0: all
 }
 
-// History returns what changed on a host, newest first.
+// History returns what changed on a host, newest first: also on those that were merged
+// into it.
 func (v *View) History(ref string, q HistoryQuery) (events []Event, err error) {
 	cq := store.ChangeQuery{From: q.From, To: q.To, Before: q.Before, Limit: q.Limit, NewestFirst: true}
 	if q.Section != "" {
@@ -57,11 +59,13 @@ func (v *View) History(ref string, q HistoryQuery) (events []Event, err error) {
 		if err != nil {
 			return err
 		}
-		return tx.HostChanges(h.ID, cq, func(c store.Change) error {
-			e, err := event(c)
+		changes, err := changesOf(tx, h.ID, cq)
+		for i := 0; i < len(changes) && err == nil; i++ {
+			var e Event
+			e, err = event(changes[i])
 			events = append(events, e)
-			return err
-		})
+		}
+		return err
 	})
 	return events, err
 }
@@ -110,17 +114,22 @@ func diff(tx *store.Tx, h store.Host, from, to time.Time) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	was, err := then.Sections(h.Index)
+	wasHost, err1 := partAt(tx, h, from)
+	isHost, err2 := partAt(tx, h, to)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	was, err := then.Sections(wasHost)
 	if err != nil {
 		return nil, err
 	}
-	is, err := later.Sections(h.Index)
+	is, err := later.Sections(isHost)
 	if err != nil {
 		return nil, err
 	}
 	items := []Event{}
 	for _, section := range facts.Sections() {
-		changes, err := difference(then, later, h.Index, section.ID)
+		changes, err := difference(then, later, wasHost, isHost, section.ID)
 		changes = append(statusChange(section.ID, was, is), changes...)
 		if err != nil {
 			return nil, err
@@ -152,23 +161,23 @@ type place struct {
 // lastChanges returns the last change of each place that came about between two moments.
 func lastChanges(tx *store.Tx, id identity.HostID, from, to time.Time) (map[place]store.Change, error) {
 	last := map[place]store.Change{}
-	err := tx.HostChanges(id, store.ChangeQuery{From: from}, func(c store.Change) error {
+	changes, err := changesOf(tx, id, store.ChangeQuery{From: from})
+	for _, c := range changes {
 		if c.At.After(from) && !c.At.After(to) {
 			last[place{c.Section, c.Key, c.Key == "" && c.Kind > store.Removed}] = c
 		}
-		return nil
-	})
+	}
 	return last, err
 }
 
-// difference returns what differs in a section of a host between two states, as
-// changes without number and times, by key.
-func difference(then, later *store.State, index uint32, section facts.ID) ([]store.Change, error) {
-	old, err := rows(then, index, section)
+// difference returns what differs in a section between two states, of a host that was
+// of one number then and is of another later, as changes without number and times, by key.
+func difference(then, later *store.State, wasHost, isHost uint32, section facts.ID) ([]store.Change, error) {
+	old, err := rows(then, wasHost, section)
 	if err != nil {
 		return nil, err
 	}
-	new, err := rows(later, index, section)
+	new, err := rows(later, isHost, section)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,8 @@ type RemovedHosts struct {
 type Revival struct {
 	HostID  string `json:"host_id"`
 	Host    string `json:"host" doc:"host name"`
-	Revoked bool   `json:"revoked" doc:"its certificate is still refused"`
+	Keys    int    `json:"keys" doc:"keys of it that are trusted again: those refused because it was removed"`
+	Revoked bool   `json:"revoked" doc:"its certificate is still refused: it was revoked, not only removed"`
 }
 
 // TagChange adds tags to a host and takes tags away.

@@ -110,6 +110,7 @@ type HostDetail struct {
 	Now      time.Time          `json:"now"`
 	Host     Host               `json:"host"`
 	Sections map[string]Section `json:"sections" doc:"by name"`
+	Identity []IdentityEvent    `json:"identity,omitempty" doc:"the last things that happened to who it is, newest first"`
 }
 
 // Section is one kind of facts of a host. Its status tells nothing found from not

@@ -7,6 +7,7 @@ package ledger
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -136,10 +137,36 @@ func Greet(tx *store.Tx, id hostid.HostID, g identity.Greeting) (identity.Answer
 	return a, put(tx, id, was, r)
 }
 
-// Accept gives a host to the machine that was refused last; false: none was.
-func Accept(tx *store.Tx, id hostid.HostID, by string, at time.Time) (done bool, err error) {
-	err = change(tx, id, func(r *identity.Record) { done = r.Accept(at, by) })
-	return done, err
+// ErrNoCopy: no machine was refused as a copy of the host.
+var ErrNoCopy = errors.New("no machine was refused as a copy of this host")
+
+// Accept gives a host to the machine that was refused last, and says which that is.
+func Accept(tx *store.Tx, id hostid.HostID, by string, at time.Time) (text string, err error) {
+	done := false
+	err = change(tx, id, func(r *identity.Record) {
+		if done = r.Accept(at, by); done {
+			text = r.Events[len(r.Events)-1].Text
+		}
+	})
+	if err == nil && !done {
+		err = ErrNoCopy
+	}
+	return text, err
+}
+
+// Compare says whether two hosts may be one machine.
+func Compare(tx *store.Tx, a, b hostid.HostID) (identity.Verdict, error) {
+	x, err1 := Record(tx, a)
+	y, err2 := Record(tx, b)
+	if err := errors.Join(err1, err2); err != nil {
+		return identity.Verdict{}, err
+	}
+	return identity.SameMachine(x.Facts, y.Facts, judge(tx)), nil
+}
+
+// Weigh says what each fact of a host counts.
+func Weigh(tx *store.Tx, facts []hostid.Fact) []identity.Line {
+	return identity.Compare(facts, facts, judge(tx)).Lines
 }
 
 // Note adds an event to a host.

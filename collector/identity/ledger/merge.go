@@ -91,18 +91,36 @@ func Merges(tx *store.Tx, id hostid.HostID) (out []Merge, err error) {
 	return out, err
 }
 
+// MergedInto returns the host of which another is part; false: of none.
+func MergedInto(tx *store.Tx, id hostid.HostID) (keep hostid.HostID, merged bool, err error) {
+	merges, err := Merges(tx, id)
+	for _, m := range merges {
+		if m.Other == id && m.Undone.IsZero() {
+			keep, merged = m.Keep, true
+		}
+	}
+	return keep, merged, err
+}
+
+// Part is a host whose history is part of another's, until it was merged into it.
+type Part struct {
+	Host  hostid.HostID
+	Until time.Time // zero: it is the host itself
+}
+
 // Parts returns the hosts whose history is part of that of a host: itself, and those
 // that were merged into it and into them.
-func Parts(tx *store.Tx, id hostid.HostID) ([]hostid.HostID, error) {
-	parts := []hostid.HostID{id}
+func Parts(tx *store.Tx, id hostid.HostID) ([]Part, error) {
+	parts := []Part{{Host: id}}
 	for i := 0; i < len(parts); i++ {
-		merges, err := Merges(tx, parts[i])
+		merges, err := Merges(tx, parts[i].Host)
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range merges {
-			if m.Keep == parts[i] && m.Undone.IsZero() && m.Key == nil && !slices.Contains(parts, m.Other) {
-				parts = append(parts, m.Other)
+			known := slices.ContainsFunc(parts, func(p Part) bool { return p.Host == m.Other })
+			if m.Keep == parts[i].Host && m.Undone.IsZero() && m.Key == nil && !known {
+				parts = append(parts, Part{m.Other, m.At})
 			}
 		}
 	}
