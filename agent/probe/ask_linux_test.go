@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -13,6 +14,19 @@ import (
 
 // asHelper makes the test program a helper process; the word after it is its manner.
 const asHelper = "atalaya-test-helper"
+
+// work computes, holds memory and threads, says so, and waits for the end of its input:
+// a process that does not move while it is looked at.
+func work() {
+	held := make([]byte, 24<<20)
+	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); {
+		for i := range held {
+			held[i]++
+		}
+	}
+	fmt.Println("ready", len(held))
+	_, _ = io.Copy(io.Discard, os.Stdin) // its end is what is waited for
+}
 
 func TestMain(m *testing.M) {
 	if len(os.Args) < 3 || os.Args[1] != asHelper {
@@ -31,6 +45,9 @@ func TestMain(m *testing.M) {
 		}
 	case "deaf":
 		select {}
+	case "works":
+		work()
+		return
 	}
 	err := ServeHelper(os.Stdin, os.Stdout, map[string]Task{
 		"echo":    func(p string) ([]byte, error) { return []byte(p), nil },

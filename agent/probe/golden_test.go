@@ -18,6 +18,11 @@ func readings(t *testing.T, h *probe.Host, probes ...probe.Probe) map[string]flo
 	if res.Err != nil {
 		t.Fatal(res.Err)
 	}
+	return named(res)
+}
+
+// named returns the samples of a result by name and labels.
+func named(res probe.Result) map[string]float64 {
 	out := make(map[string]float64)
 	for _, s := range res.Frame.Samples {
 		name := res.Series[s.Series].Name

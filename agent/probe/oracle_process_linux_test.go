@@ -1,58 +1,80 @@
 package probe_test
 
 import (
-	"math"
+	"bufio"
 	"os"
-	"strings"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
 
-	"github.com/shirou/gopsutil/v3/host"
 	gopsutil "github.com/shirou/gopsutil/v3/process"
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/process"
-	"atalaya/agent/probe/system"
 )
 
-// TestProcessesAgreeWithGopsutil holds the scan of processes, and the name of the
-// kernel, to what gopsutil says of this machine at the same time.
+// worker starts the test program under a name of its own as one that works, and returns
+// its number.
+func worker(t *testing.T, name string) int32 {
+	t.Helper()
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Symlink(own, path); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "atalaya-test-helper", "works")
+	in, errIn := cmd.StdinPipe()
+	out, errOut := cmd.StdoutPipe()
+	if errIn != nil || errOut != nil {
+		t.Fatal(errIn, errOut)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait() // how it ends does not matter
+	})
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return int32(cmd.Process.Pid)
+}
+
+// TestProcessesAgreeWithGopsutil holds the scan of processes to what gopsutil says of
+// one that has worked and now waits, so that nothing moves.
 func TestProcessesAgreeWithGopsutil(t *testing.T) {
 	ctx := t.Context()
-	if _, err := os.Stat("/proc/1/stat"); err != nil {
-		t.Skip("processes of others are hidden")
+	name := "worker" + strconv.Itoa(os.Getpid())
+	name = name[:min(len(name), 15)]
+	p, err := gopsutil.NewProcessWithContext(ctx, worker(t, name))
+	if err != nil {
+		t.Fatal(err)
 	}
 	got := readings(t, probe.LiveHost(), process.New(process.Config{Top: 100}))
-	pids, err := gopsutil.PidsWithContext(ctx)
-	if err != nil {
-		t.Fatal(err)
+	user, errUser := p.UsernameWithContext(ctx)
+	memory, errMemory := p.MemoryInfoWithContext(ctx)
+	times, errTimes := p.TimesWithContext(ctx)
+	threads, errThreads := p.NumThreadsWithContext(ctx)
+	if errUser != nil || errMemory != nil || errTimes != nil || errThreads != nil {
+		t.Fatal(errUser, errMemory, errTimes, errThreads)
 	}
-	if d := math.Abs(got["node_processes_pids"] - float64(len(pids))); d > 30 { // other tests run programs
-		t.Errorf("%v processes, gopsutil has %d", got["node_processes_pids"], len(pids))
+	for family, c := range map[string]struct{ want, slack float64 }{
+		"atalaya_process_cpu_seconds_total":     {times.User + times.System, 0.02}, // its runtime may still tidy up
+		"atalaya_process_resident_memory_bytes": {float64(memory.RSS), 256 << 10},
+		"atalaya_process_threads":               {float64(threads), 0},
+		"atalaya_process_count":                 {1, 0},
+	} {
+		v, ok := got[family+"/"+name+"/"+user]
+		if !ok || v < c.want-c.slack || v > c.want+c.slack {
+			t.Errorf("%s of %s = %v (told: %v), gopsutil has %v", family, name, v, ok, c.want)
+		}
 	}
-	own, err := gopsutil.NewProcessWithContext(ctx, int32(os.Getpid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name, errName := own.NameWithContext(ctx)
-	memory, errMemory := own.MemoryInfoWithContext(ctx)
-	user, errUser := own.UsernameWithContext(ctx)
-	if errName != nil || errMemory != nil || errUser != nil {
-		t.Fatal(errName, errMemory, errUser)
-	}
-	key := "/" + name[:min(len(name), 15)] + "/" + user
-	if v := got["atalaya_process_resident_memory_bytes"+key]; v < float64(memory.RSS)/2 {
-		t.Errorf("%s has %v bytes, gopsutil says %d", key, v, memory.RSS)
-	}
-
-	info, err := host.InfoWithContext(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := false
-	for series := range readings(t, probe.LiveHost(), system.Probes()[1]) {
-		found = found || strings.HasPrefix(series, "node_uname_info/") && strings.Contains(series, "/"+info.KernelVersion+"/")
-	}
-	if !found {
-		t.Errorf("no node_uname_info of the kernel %q", info.KernelVersion)
+	if memory.RSS < 24<<20 || times.User+times.System < 0.05 {
+		t.Errorf("the worker did not work: %v, %v", memory, times)
 	}
 }
