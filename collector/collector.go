@@ -16,6 +16,7 @@ import (
 
 	"atalaya/collector/alert"
 	"atalaya/collector/api"
+	"atalaya/collector/asset"
 	"atalaya/collector/auth"
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
@@ -43,6 +44,7 @@ type collector struct {
 	store     *store.Store
 	series    *series.DB
 	queries   *query.Engine
+	assets    *asset.Book
 	authority *enroll.Authority
 	inventory *inventory.View
 	cmdb      *cmdb.View
@@ -68,7 +70,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub,
+		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub,
 		func(ctx context.Context) error { return c.api.Serve(ctx, c.listeners...) },
 	} {
 		g.Go(func() error { return run(ctx) })
@@ -128,8 +130,8 @@ func catalogue() []metric.Desc {
 }
 
 func (c *collector) openViews(ctx context.Context) error {
-	c.inventory, c.cmdb = inventory.New(c.store), cmdb.New(c.store)
-	if err := errors.Join(c.inventory.CatchUp(ctx), c.cmdb.CatchUp(ctx)); err != nil {
+	c.inventory, c.cmdb, c.assets = inventory.New(c.store), cmdb.New(c.store), asset.New(c.store)
+	if err := errors.Join(c.inventory.CatchUp(ctx), c.cmdb.CatchUp(ctx), c.assets.CatchUp()); err != nil {
 		return err
 	}
 	files, err := c.cfg.ruleFiles()
@@ -187,6 +189,7 @@ func (c *collector) listenAPI() error {
 		Alerts:      c.alerts,
 		Series:      c.series,
 		Queries:     c.queries,
+		Assets:      c.assets,
 		Authority:   c.authority,
 		Tokens:      tokens,
 		Sessions:    func() int { return c.ingest.Stats().Connected },

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"atalaya/collector/store"
@@ -82,7 +83,7 @@ func (c *collector) scrub(ctx context.Context) error {
 		r, err := c.store.Scrub()
 		if err == nil && r.Count > 0 {
 			c.opt.Log.Error("the state file is damaged", "findings", r.Count, "first", r.Damage[0].String())
-			err = c.store.Repair(r)
+			err = errors.Join(c.store.Repair(r), c.assets.CatchUp())
 		}
 		if err != nil {
 			c.opt.Log.Error("state file not verified or not mended", "err", err)

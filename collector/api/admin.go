@@ -91,30 +91,40 @@ func (a *API) scrub(ctx context.Context, _ *struct{}) (*body[v1.Scrub], error) {
 // backup streams the state. A failure after the first byte cuts the connection, so
 // that the client cannot take a part for the whole.
 func (a *API) backup(w http.ResponseWriter, r *http.Request) {
-	out := &startedWriter{ResponseWriter: w}
-	err := a.Operations.Backup(r.Context(), out)
-	if err == nil {
+	out := &startedWriter{ResponseWriter: w, contentType: "application/octet-stream"}
+	if a.stream(out, "backup failed", a.Operations.Backup(r.Context(), out)) {
 		a.Log.Info("backup taken", "by", principal(r.Context()).Name)
-		return
 	}
-	a.Log.Error("backup failed", "err", err)
+}
+
+// stream ends an answer that was streamed, and reports whether it is whole.
+func (a *API) stream(out *startedWriter, failure string, err error) bool {
+	if err == nil {
+		return true
+	}
+	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError {
+		a.Log.Error(failure, "err", err)
+	}
 	if out.started {
 		panic(http.ErrAbortHandler)
 	}
-	writeProblem(w, problemOf(err))
+	writeProblem(out.ResponseWriter, p)
+	return false
 }
 
-// startedWriter sets the content type of a backup with its first byte.
+// startedWriter sets the content type of an answer with its first byte.
 type startedWriter struct {
 	http.ResponseWriter
-	started bool
+	contentType string
+	started     bool
 }
 
 // Write implements io.Writer.
 func (w *startedWriter) Write(b []byte) (int, error) {
 	if !w.started {
 		w.started = true
-		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Type", w.contentType)
 	}
 	return w.ResponseWriter.Write(b)
 }

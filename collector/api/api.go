@@ -118,6 +118,7 @@ type Config struct {
 	Metrics    Metrics
 	Queries    Queries
 	Operations Operations
+	Assets     Assets
 	Tokens     Verifier
 	Version    string // of the collector
 	Now        func() time.Time
@@ -145,6 +146,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a.sqlRoutes(routes)
 	a.lifecycleRoutes(routes)
 	a.identityRoutes(routes)
+	a.assetRoutes(routes)
 	if err := a.publicRoutes(routes); err != nil {
 		return nil, err
 	}
@@ -186,7 +188,12 @@ func get[I, O any](routes huma.API, path, id, summary string, handler func(conte
 }
 
 func register[I, O any](routes huma.API, method, path, id, summary string, status int, handler func(context.Context, *I) (*O, error)) {
-	op := huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody}
+	registerUpTo(maxBody, routes, method, path, id, summary, status, handler)
+}
+
+// registerUpTo is register for a body of up to limit bytes.
+func registerUpTo[I, O any](limit int64, routes huma.API, method, path, id, summary string, status int, handler func(context.Context, *I) (*O, error)) {
+	op := huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: status, MaxBodyBytes: limit}
 	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"atalaya/collector/alert"
 	"atalaya/collector/api/v1"
+	"atalaya/collector/asset"
 	"atalaya/collector/auth"
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
@@ -31,6 +32,7 @@ type Sources struct {
 	Alerts    *alert.Engine
 	Series    *series.DB
 	Queries   *query.Engine
+	Assets    *asset.Book
 	Authority *enroll.Authority
 	Tokens    *auth.Tokens
 	// Sessions counts the agents that are connected now.
@@ -50,7 +52,7 @@ type Sources struct {
 func (s Sources) Config() Config {
 	return Config{
 		Inventory: inventoryBackend{s}, CMDB: cmdbBackend{s}, Alerts: alertBackend{s}, Metrics: metricsBackend{s}, Queries: sqlBackend{s},
-		Operations: operationsBackend{s}, Tokens: s.Tokens, Version: s.Version, Now: s.Now, Log: s.Log,
+		Assets: AssetsOf(s.Assets), Operations: operationsBackend{s}, Tokens: s.Tokens, Version: s.Version, Now: s.Now, Log: s.Log,
 	}
 }
 
@@ -67,6 +69,10 @@ var kinds = []struct{ cause, kind error }{
 	{ledger.ErrCannotMerge, ErrInvalid},
 	{ledger.ErrNoCopy, ErrInvalid},
 	{store.ErrHistory, ErrInvalid},
+	{asset.ErrNotFound, ErrNotFound},
+	{asset.ErrInvalid, ErrInvalid},
+	{asset.ErrConflict, ErrConflict},
+	{asset.ErrRepair, ErrBusy},
 	{query.ErrNotSaved, ErrNotFound},
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"atalaya/collector/api/v1"
+	"atalaya/collector/asset"
 	"atalaya/collector/enroll"
 	"atalaya/collector/identity"
 	"atalaya/collector/identity/ledger"
@@ -113,7 +114,7 @@ func (b operationsBackend) RemovedHosts(context.Context) (out []v1.RemovedHost, 
 }
 
 // TagHost implements Operations.
-func (b operationsBackend) TagHost(_ context.Context, host string, change v1.TagChange) (out v1.HostTags, err error) {
+func (b operationsBackend) TagHost(ctx context.Context, host string, change v1.TagChange) (out v1.HostTags, err error) {
 	err = b.Store.Update(func(tx *store.Tx) error {
 		h, err := inventory.FindHost(tx, host)
 		if err != nil {
@@ -127,7 +128,10 @@ func (b operationsBackend) TagHost(_ context.Context, host string, change v1.Tag
 		}
 		h.Tags = tags
 		out = v1.HostTags{HostID: h.ID.String(), Host: h.Name, Tags: tags}
-		return tx.PutHost(h)
+		if err := tx.PutHost(h); err != nil {
+			return err
+		}
+		return asset.HostTagged(tx, h, principal(ctx).Name, b.Now())
 	})
 	return out, classify(err)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"atalaya/collector/api/v1"
@@ -24,7 +25,7 @@ func (b operationsBackend) Scrub(context.Context) (out v1.Scrub, err error) {
 		out.Damage = append(out.Damage, v1.Damage{Table: d.Table, Page: d.Page, Detail: d.Detail})
 	}
 	if r.Count > 0 {
-		if err := b.Store.Repair(r); err != nil {
+		if err := errors.Join(b.Store.Repair(r), b.Sources.Assets.CatchUp()); err != nil {
 			b.Log.Error("the state file is damaged and was not mended", "findings", r.Count, "err", err)
 			out.Problem = "not mended: stop the collector and restore a backup with `atalaya restore`; its log says more"
 		} else {

@@ -16,6 +16,7 @@ import (
 	"atalaya/collector/alert"
 	"atalaya/collector/api"
 	"atalaya/collector/api/v1"
+	"atalaya/collector/asset"
 	"atalaya/collector/auth"
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
@@ -71,8 +72,8 @@ func newWhole(t *testing.T) *whole {
 	queries := must[*query.Engine](t)(query.New(query.Config{Store: st, Now: clock}))
 	t.Cleanup(func() { must[struct{}](t)(struct{}{}, queries.Close()) })
 	w.parts = api.Sources{
-		Queries: queries,
-		Store:   st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
+		Queries: queries, Assets: asset.New(st),
+		Store: st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
 		Tokens: auth.NewTokens(tokenTable{st}, clock), Sessions: func() int { return 1 }, SilentAfter: 90 * time.Second,
 		SeriesDir: metrics, Version: "0.1.0", StartedAt: w.now, Now: clock, Log: log,
 	}

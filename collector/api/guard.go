@@ -17,6 +17,8 @@ import (
 const (
 	// maxBody bounds request bodies: the largest is a rule file.
 	maxBody = 1 << 20
+	// maxFile bounds those of asset managers: a file of 16 MiB that is imported, in base64.
+	maxFile = 23 << 20
 	// requestTime bounds the work for one request, as Prometheus bounds a query by
 	// 2 minutes; dashboards give up after 30 s.
 	requestTime = 30 * time.Second
@@ -100,7 +102,11 @@ func (g *guard) wrap(permission auth.Permission, handler http.HandlerFunc) http.
 			ctx, cancel = context.WithTimeout(ctx, requestTime)
 			defer cancel()
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		limit := int64(maxBody)
+		if permission == auth.ManageAssets {
+			limit = maxFile
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		handler(w, r.WithContext(ctx))
 	}
 }

@@ -24,6 +24,8 @@ const (
 	RevokeHost Permission = "revoke_host"
 	// ManageHosts takes hosts out of the fleet, brings them back and tags them.
 	ManageHosts Permission = "manage_hosts"
+	// ManageAssets changes what is declared of assets, and the fields they have.
+	ManageAssets Permission = "manage_assets"
 	// ManageTokens creates, lists and revokes tokens; who has it can give any role.
 	ManageTokens Permission = "manage_tokens"
 	// Backup takes a copy of the whole state.
@@ -49,8 +51,8 @@ var roles = []struct {
 	grant []Permission
 }{
 	{Reader, []Permission{Read}},
-	{Operator, []Permission{Read, SaveQueries, RevokeHost, ManageHosts}},
-	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageTokens, Backup, Scrub}},
+	{Operator, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageAssets}},
+	{Admin, []Permission{Read, SaveQueries, RevokeHost, ManageHosts, ManageAssets, ManageTokens, Backup, Scrub}},
 }
 
 // Roles returns all roles, the weakest first.

@@ -50,7 +50,7 @@ func newRoot() *cobra.Command { return &cobra.Command{Use: "atalaya", Short: "te
 // serve starts an API over the fleet on listeners; stop ends it.
 func serve(fleet *apitest.Fleet, listeners ...net.Listener) (stop func() error, err error) {
 	a, err := api.New(api.Config{
-		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
+		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Assets: fleet, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return fleet.Now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

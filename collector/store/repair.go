@@ -12,8 +12,8 @@ import (
 	"atalaya/shared/identity"
 )
 
-// views are the packages whose tables are views over the log, and can be built anew.
-var views = []string{"inventory.", "cmdb."}
+// views are the prefixes of tables that are views over a log, and can be built anew.
+var views = []string{"inventory.", "cmdb.", "assets."}
 
 // Repairable reports whether all that is wrong are single records that Repair can make
 // anew or have the hosts tell again. Damage to the structure of the file, and to what

@@ -20,7 +20,7 @@ import (
 	"atalaya/collector/api/v1"
 )
 
-// Fleet implements Inventory, CMDB, Alerts, Metrics and Operations of package api.
+// Fleet implements the backends of package api.
 // Its fields may be changed before it is used.
 type Fleet struct {
 	Now       time.Time
@@ -47,6 +47,7 @@ type Fleet struct {
 	tokens []v1.Token
 	saved  []v1.SavedQuery
 	gone   []goneHost
+	assets api.Assets // nil until they are needed
 	fail   error
 }
 

@@ -1,0 +1,142 @@
+package collector
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"atalaya/collector/asset"
+	"atalaya/collector/query"
+	"atalaya/collector/store"
+)
+
+// assetColumns are the columns of the table assets that are fields of the same name.
+var assetColumns = []string{
+	"name", "kind", "status", "asset_tag", "serial", "manufacturer", "model", "owner", "department", "cost_centre", "location",
+	"supplier", "order_number", "purchased", "warranty_end", "end_of_life", "notes",
+}
+
+func assetsTable() query.Table {
+	t := query.Table{
+		Name: "assets", Doc: "what is declared of things that are owned, with an agent or without", Rows: 10_000, Past: true, Personal: true,
+		Columns: []query.TableColumn{{Name: "asset", Type: "TEXT", Doc: "number"}, {Name: "host_id", Type: "TEXT", Doc: "host that it is"}, {Name: "host", Type: "TEXT"}},
+	}
+	for _, name := range assetColumns {
+		t.Columns = append(t.Columns, query.TableColumn{Name: name, Type: "TEXT"})
+	}
+	t.Columns = append(t.Columns,
+		query.TableColumn{Name: "price", Type: "TEXT", Doc: "exact decimal"}, query.TableColumn{Name: "currency", Type: "TEXT"},
+		query.TableColumn{Name: "tags", Type: "TEXT", Doc: "JSON list"}, query.TableColumn{Name: "custom", Type: "TEXT", Doc: "custom fields, JSON object"},
+		query.TableColumn{Name: "locked", Type: "TEXT", Doc: "fields that are locked, JSON list"},
+		query.TableColumn{Name: "added_at", Type: "TEXT"}, query.TableColumn{Name: "changed_at", Type: "TEXT"}, query.TableColumn{Name: "changed_by", Type: "TEXT"})
+	t.Scan = query.Rows(len(t.Columns), func(s query.Scan, row []any, yield func() error) error {
+		return asset.AsOf(s.Tx(), s.AsOf, func(r asset.Record) error {
+			if err := fillAsset(s.Tx(), row, r, s.AsOf.IsZero()); err != nil {
+				return err
+			}
+			return yield()
+		})
+	})
+	return t
+}
+
+func fillAsset(tx *store.Tx, row []any, r asset.Record, now bool) error {
+	tags := strings.Fields(r.Values[asset.FieldTags])
+	row[0], row[1], row[2] = r.ID.String(), nil, nil
+	if id, ok := r.Host(); ok {
+		h, _, err := tx.Host(id)
+		if err != nil {
+			return err
+		}
+		row[1], row[2] = id.String(), known(h.Name)
+		if now && h.RemovedAt.IsZero() {
+			tags = h.Tags
+		}
+	}
+	i := 3
+	for _, name := range assetColumns {
+		row[i] = known(r.Values[name])
+		i++
+	}
+	amount, currency := asset.Amount(r.Values["price"])
+	texts := make([]any, 3)
+	for n, v := range []any{append([]string{}, tags...), custom(r), append([]string{}, slices.Sorted(maps.Keys(r.Locks))...)} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		texts[n] = string(b)
+	}
+	copy(row[i:], []any{known(amount), known(currency), texts[0], texts[1], texts[2], query.Time(r.AddedAt.Time()), query.Time(r.ChangedAt.Time()), r.ChangedBy})
+	return nil
+}
+
+// known is a value that is not known when it is empty.
+func known(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// custom are the values of custom fields.
+func custom(r asset.Record) map[string]string {
+	out := maps.Clone(r.Values)
+	for _, name := range append(slices.Clone(assetColumns), "price", asset.FieldTags, asset.FieldHost) {
+		delete(out, name)
+	}
+	return out
+}
+
+func assetHistoryTable() query.Table {
+	return query.Table{
+		Name: "asset_history", Doc: "changes of asset records, a row for each field", Rows: 100_000, Personal: true,
+		Columns: []query.TableColumn{
+			{Name: "seq", Type: "INTEGER", Doc: "number of the change"}, {Name: "asset", Type: "TEXT"}, {Name: "at", Type: "TEXT"},
+			{Name: "changed_by", Type: "TEXT"}, {Name: "kind", Type: "TEXT", Doc: "added, changed, removed, locked, unlocked; defined, forgotten: of a custom field"},
+			{Name: "field", Type: "TEXT"}, {Name: "old", Type: "TEXT"}, {Name: "new", Type: "TEXT"}, {Name: "note", Type: "TEXT", Doc: "reason, or the file of an import"},
+		},
+		Scan: query.Rows(9, func(s query.Scan, row []any, yield func() error) error {
+			return asset.EachChange(s.Tx(), 0, func(c asset.Change) error {
+				id := any(nil)
+				if c.Asset != 0 {
+					id = c.Asset.String()
+				}
+				for _, fc := range c.Fields {
+					copy(row, []any{int64(c.Seq), id, query.Time(c.At.Time()), c.By, string(c.Kind), fc.Field, known(fc.Old), known(fc.New), known(c.Note)})
+					if err := yield(); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}),
+	}
+}
+
+func assetFieldsTable() query.Table {
+	return query.Table{
+		Name: "asset_fields", Doc: "fields that asset records have", Rows: 30,
+		Columns: []query.TableColumn{
+			{Name: "field", Type: "TEXT"}, {Name: "type", Type: "TEXT"}, {Name: "choices", Type: "TEXT", Doc: "JSON list"}, {Name: "custom", Type: "INTEGER"}, {Name: "doc", Type: "TEXT"},
+		},
+		Scan: query.Rows(5, func(s query.Scan, row []any, yield func() error) error {
+			fields, err := asset.Fields(s.Tx())
+			if err != nil {
+				return err
+			}
+			for _, f := range fields {
+				choices, err := json.Marshal(append([]string{}, f.Choices...))
+				if err != nil {
+					return err
+				}
+				copy(row, []any{f.Name, string(f.Type), string(choices), f.Custom, known(f.Doc)})
+				if err := yield(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+}
