@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -84,5 +85,22 @@ func BadLine(line []byte) error {
 	return NotUnderstood(line)
 }
 
+// ErrNUL is the error of a parser that was given NUL bytes in place of text, as a crash or
+// a failing disk leaves them.
+var ErrNUL = errors.New("damaged: it has NUL bytes")
+
 // NotUnderstood is the error of a parser that cannot make sense of text.
-func NotUnderstood(text []byte) error { return fmt.Errorf("%.80q not understood", text) }
+func NotUnderstood(text []byte) error {
+	if bytes.IndexByte(text, 0) >= 0 {
+		return ErrNUL
+	}
+	return fmt.Errorf("%.80q not understood", text)
+}
+
+// Intact returns ErrNUL for text that has NUL bytes, which no file of lines has.
+func Intact(text []byte) error {
+	if bytes.IndexByte(text, 0) >= 0 {
+		return ErrNUL
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"atalaya/shared/facts"
 	"atalaya/shared/metric"
@@ -23,6 +24,8 @@ type Report struct {
 	rows     map[facts.ID][]facts.Row
 	problems map[facts.ID]error
 	remarks  map[facts.ID]string
+	// hides tell which rows the problems of a section may hide, nil in it: any.
+	hides map[facts.ID][]func(facts.Row) bool
 	// revisions are of the sections whose rows came through Whole.
 	revisions map[facts.ID]uint64
 	maxItems  int
@@ -38,6 +41,7 @@ func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 		rows:      make(map[facts.ID][]facts.Row),
 		problems:  make(map[facts.ID]error),
 		remarks:   make(map[facts.ID]string),
+		hides:     make(map[facts.ID][]func(facts.Row) bool),
 		revisions: make(map[facts.ID]uint64),
 		capped:    make(map[facts.ID]int),
 		maxItems:  maxItems,
@@ -68,6 +72,7 @@ func (r *Report) Reset() {
 	clear(r.rows)
 	clear(r.problems)
 	clear(r.remarks)
+	clear(r.hides)
 	clear(r.capped)
 	clear(r.revisions)
 }
@@ -149,13 +154,30 @@ func (r *Report) Whole(section facts.ID, revision uint64, rows []facts.Row) {
 }
 
 // Problem marks one section as not read completely; several problems are joined.
-func (r *Report) Problem(section facts.ID, err error) {
+func (r *Report) Problem(section facts.ID, err error) { r.Hidden(section, err, nil) }
+
+// Hidden is Problem where only a part of a section could not be read: hides reports
+// whether a row may lie in that part. Rows that no problem hides are complete: those
+// that are missing are gone, although the section is partial.
+func (r *Report) Hidden(section facts.ID, err error, hides func(facts.Row) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed || err == nil {
 		return
 	}
 	r.problems[section] = errors.Join(r.problems[section], err)
+	r.hides[section] = append(r.hides[section], hides)
+}
+
+// goneLocked returns facts.Reading.Gone of a section with problems.
+func (r *Report) goneLocked(section facts.ID) func(facts.Row) bool {
+	hides := r.hides[section]
+	if len(hides) == 0 || r.capped[section] > 0 || slices.ContainsFunc(hides, func(h func(facts.Row) bool) bool { return h == nil }) {
+		return nil
+	}
+	return func(row facts.Row) bool {
+		return !slices.ContainsFunc(hides, func(h func(facts.Row) bool) bool { return h(row) })
+	}
 }
 
 // Remark says what is not known of a section whose rows are complete, for instance in
@@ -189,6 +211,12 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 		rd := facts.Reading{Section: id, At: at, Rows: rows, Status: status(problem, len(rows)), Reason: r.remarks[id], Revision: revision}
 		if problem != nil {
 			rd.Reason = reason(problem)
+			if remark := r.remarks[id]; remark != "" {
+				rd.Reason = reason(errors.Join(problem, errors.New(remark)))
+			}
+		}
+		if rd.Status == facts.StatusPartial {
+			rd.Gone = r.goneLocked(id)
 		}
 		out = append(out, rd)
 	}
@@ -224,9 +252,33 @@ func reason(err error) string {
 			parts = append(parts, line)
 		}
 	}
-	s := strings.Join(parts, "; ")
+	s := harmless(strings.Join(parts, "; "))
 	if len(s) > maxReason {
 		s = strings.ToValidUTF8(s[:maxReason-3], "") + "..."
 	}
 	return s
+}
+
+// harmless replaces what has no place in a line of text, and of bytes that an error has
+// quoted leaves one of each run: a page of "\x00\x00\x00" says nothing more than the first.
+func harmless(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	var b strings.Builder
+	for last := ""; s != ""; {
+		n := 1
+		if strings.HasPrefix(s, `\x`) && len(s) >= 4 {
+			n = 4
+		}
+		if part := s[:n]; n == 1 || part != last {
+			b.WriteString(part)
+			last = part
+		}
+		s = s[n:]
+	}
+	return b.String()
 }

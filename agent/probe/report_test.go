@@ -79,3 +79,54 @@ func TestReasonStaysWithinItsLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyRowsThatNoProblemHidesAreGone(t *testing.T) {
+	alice, root := &facts.UserRow{Name: "alice"}, &facts.UserRow{Name: "root"}
+	denied := fmt.Errorf("a part: %w", fs.ErrPermission)
+	hides := func(r facts.Row) bool { return r.Key() == "root" }
+	gone := func(want string, report func(*Report)) {
+		t.Helper()
+		r := NewReport(nil, 3)
+		r.Add(facts.Users, &facts.UserRow{Name: "bob"})
+		report(r)
+		rd := r.readings([]facts.ID{facts.Users}, 1, nil)[0]
+		if rd.Status != facts.StatusPartial {
+			t.Errorf("status %v, want partial", rd.Status)
+		}
+		got := "nothing is told"
+		if rd.Gone != nil {
+			got = fmt.Sprintf("alice %v, root %v", rd.Gone(alice), rd.Gone(root))
+		}
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	gone("alice true, root false", func(r *Report) { r.Hidden(facts.Users, denied, hides) })
+	gone("alice false, root false", func(r *Report) {
+		r.Hidden(facts.Users, denied, hides)
+		r.Hidden(facts.Users, denied, func(r facts.Row) bool { return r.Key() == "alice" })
+	})
+	gone("nothing is told", func(r *Report) {
+		r.Hidden(facts.Users, denied, hides)
+		r.Problem(facts.Users, denied)
+	})
+	gone("nothing is told", func(r *Report) {
+		r.Hidden(facts.Users, denied, hides)
+		r.Add(facts.Users, alice, root, alice)
+	})
+}
+
+func TestReasonsAreOneHarmlessLine(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := reason(errors.New(in)); got != want {
+			t.Errorf("%q gives %q, want %q", in, got, want)
+		}
+	}
+	f("a\x1b[31mb\nc", "a?[31mb; c")
+	f("line "+fmt.Sprintf("%q", strings.Repeat("\x00", 500)+"a\xff\x00"), `line "\x00a\xff\x00"`)
+	f("\xff", "?")
+	if got := NotUnderstood([]byte("a\x00b")); !errors.Is(got, ErrNUL) {
+		t.Errorf("NUL bytes are %v", got)
+	}
+}

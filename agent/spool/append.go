@@ -195,6 +195,26 @@ type encodedReading struct {
 	// revision of the items, 0 where it is not known.
 	revision uint64
 	known    bool // the rows are those of the section as it is; items are left out
+	gone     func(facts.Row) bool
+}
+
+// removed are those of the keys that a reading lacks whose rows are gone. A reading that is not
+// complete takes out only what it says is gone.
+func (e *encodedReading) removed(lacks []string, old []facts.Item) []string {
+	switch {
+	case e.status.Complete():
+		return lacks
+	case e.status != facts.StatusPartial || e.gone == nil:
+		return nil
+	}
+	return slices.DeleteFunc(lacks, func(key string) bool {
+		i, ok := slices.BinarySearchFunc(old, key, func(it facts.Item, key string) int { return strings.Compare(it.Key, key) })
+		if !ok {
+			return true
+		}
+		row, err := wire.DecodeRow(e.section, old[i].Data)
+		return err != nil || !e.gone(row)
+	})
 }
 
 // known reports whether the rows of a reading are those that the section has already,
@@ -212,7 +232,7 @@ func (st section) knows(r facts.Reading) bool {
 // encodeReading encodes rows one by one: one that cannot be sent (too long, not text)
 // makes the section partial, it does not hold up the others.
 func encodeReading(r facts.Reading) encodedReading {
-	e := encodedReading{section: r.Section, status: r.Status, reason: r.Reason, at: r.At, revision: r.Revision, items: make([]facts.Item, 0, len(r.Rows))}
+	e := encodedReading{section: r.Section, status: r.Status, reason: r.Reason, at: r.At, revision: r.Revision, gone: r.Gone, items: make([]facts.Item, 0, len(r.Rows))}
 	var problems []string
 	for _, row := range r.Rows {
 		data, err := wire.EncodeRow(row)
@@ -224,7 +244,7 @@ func encodeReading(r facts.Reading) encodedReading {
 	}
 	if len(problems) > 0 {
 		e.reason = strings.TrimPrefix(fmt.Sprintf("%s; %d rows left out: %s", e.reason, len(problems), problems[0]), "; ")
-		if e.status.Complete() {
+		if e.gone = nil; e.status.Complete() {
 			e.status = facts.StatusPartial
 		}
 	}
@@ -254,8 +274,8 @@ func (u *update) size() int {
 func rowSize(it facts.Item) int { return len(it.Data) + 32 }
 
 // update works out what a reading changes, adds it to c and returns the report of it.
-// Only a complete reading takes rows out; one that failed changes nothing but the
-// status.
+// Only a complete reading takes rows out, and a partial one of the parts that it read
+// completely; one that failed changes nothing but the status.
 func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 	st := s.sections[r.section]
 	st.status, st.reason, st.at, st.revision = r.status, r.reason, r.at, r.revision
@@ -273,9 +293,7 @@ func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 		if complete || r.status == facts.StatusPartial {
 			d = facts.Diff(old, r.items)
 		}
-		if !complete {
-			d.Removed = nil
-		}
+		d.Removed = r.removed(d.Removed, old)
 		now := patch(old, d)
 		st.digest = facts.DigestOf(now)
 		c.rows = append(c.rows, rowChange{section: r.section, put: d.Put, removed: d.Removed})

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -86,6 +87,10 @@ func (m *model) inventory(t *rapid.T) {
 	r := facts.Reading{Section: facts.Users, Status: status, At: facts.Time(m.clock)}
 	if m.latest == nil || status == facts.StatusOK {
 		m.latest = map[string]string{}
+	}
+	if status == facts.StatusPartial && rapid.Bool().Draw(t, "parts") {
+		r = hidden(r, "u1")
+		maps.DeleteFunc(m.latest, func(name, _ string) bool { return name != "u1" })
 	}
 	for i := range rapid.IntRange(0, 12).Draw(t, "rows") {
 		row := &facts.UserRow{Name: fmt.Sprint("u", i), UID: int64(rapid.IntRange(0, 2).Draw(t, "uid"))}

@@ -75,6 +75,12 @@ func users(status facts.Status, at int64, names ...string) facts.Reading {
 	return r
 }
 
+// hidden says of a reading that it may lack the given user only.
+func hidden(r facts.Reading, name string) facts.Reading {
+	r.Gone = func(row facts.Row) bool { return row.Key() != name }
+	return r
+}
+
 // drain returns all waiting batches in order.
 func drain(t testing.TB, s *Spool) []*wire.Batch {
 	t.Helper()
@@ -188,6 +194,10 @@ func TestInventoryReportsOnlyWhatChanged(t *testing.T) {
 		{users(facts.StatusOK, 7, "bob:/bin/sh"), false, 0, 2},
 		{users(facts.StatusEmpty, 8), false, 0, 1},
 		{users(facts.StatusEmpty, 9), false, 0, 0},
+		{users(facts.StatusOK, 10, "ann", "bob", "cid"), false, 3, 0},
+		{hidden(users(facts.StatusPartial, 11, "dot"), "ann"), false, 1, 2},
+		{hidden(users(facts.StatusFailed, 12), "ann"), false, 0, 0},
+		{users(facts.StatusOK, 13, "dot"), false, 0, 1},
 	}
 	state := collected{}
 	for i, step := range steps {

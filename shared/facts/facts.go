@@ -118,6 +118,9 @@ type Reading struct {
 	// section in one process with the same number have the same rows, which then need
 	// not be compared. 0: not known.
 	Revision uint64
+	// Gone tells of a partial reading which rows that it lacks are gone: those of the parts
+	// that were read completely. nil: none of them.
+	Gone func(Row) bool
 }
 
 // Sort brings rows into canonical order (by key) and drops all but the last of
