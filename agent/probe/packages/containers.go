@@ -116,8 +116,8 @@ func (c *contained) look(ctx context.Context, h *probe.Host, id string, pid int)
 		}
 	}
 	l := languages{walked: []string{"/opt", "/srv", "/app", "/usr/src"}}
-	_, err = l.search(ctx, inside, c.systems, true)
-	problem = errors.Join(problem, err)
+	l.search(ctx, inside, c.systems, true)
+	problem = errors.Join(problem, l.lack.err())
 	c.complete = problem == nil
 	c.take(id, release(inside), l.rows)
 	return true, problem

@@ -54,7 +54,9 @@ var walkedPlaces = []string{"/opt", "/srv"}
 type languages struct {
 	places   map[string]placed // by folder
 	rows     []facts.Row
-	complete bool // rows are all there is in the places
+	complete bool // rows are all there is in the places, as far as they may be read
+	unread   lack // of the packages, when they were last read
+	lack     lack // of the last search and of unread
 	walked   []string
 }
 
@@ -62,55 +64,62 @@ type languages struct {
 type placed struct {
 	stamp probe.Stamp
 	marks []string
+	err   error // why these are not all
 }
 
 // search lists all places again. If one is new, changed or gone, or if a system has
-// changed (owned), the packages are read again, of which the systems own some.
-func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system, owned bool) (changed bool, problem error) {
-	remote := h.Remotes()
-	homes := homesOf(h, remote)
+// changed (owned), the packages are read again, of which the systems own some. What could
+// not be read is in lack.
+func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system, owned bool) (changed bool) {
 	before := l.places
 	l.places = make(map[string]placed)
-	s := scan{host: h, remote: remote, byStamp: make(map[probe.Stamp]bool)}
-	byPlace := make(map[string]*language)
-	all := languageList()
-	for i := range all {
-		for _, place := range s.find(all[i].places, homes) {
-			byPlace[place] = &all[i]
-		}
-	}
-	for _, top := range l.walked {
-		s.walk(ctx, top, 0, all, byPlace)
-	}
-	problem = errors.Join(s.problem, ctx.Err())
+	s := scan{host: h, remote: h.Remotes(), byStamp: make(map[probe.Stamp]bool)}
+	byPlace := s.places(ctx, l.walked)
+	s.lack.add("", ctx.Err())
 	changed = owned || !l.complete || len(byPlace) != len(before)
 	var marks []mark
 	for _, place := range sortedKeys(byPlace) {
 		now := placed{stamp: h.Stamp(place)}
 		if was, ok := before[place]; ok && was.stamp == now.stamp {
-			now.marks = was.marks
+			now = was
 		} else {
 			changed = true
-			list, err := byPlace[place].list(h, place)
-			if err != nil {
-				problem = errors.Join(problem, err)
-			}
-			now.marks = list
+			now.marks, now.err = byPlace[place].list(h, place)
 		}
+		s.lack.add(place, now.err)
 		l.places[place] = now
 		for _, m := range now.marks {
 			marks = append(marks, mark{m, byPlace[place]})
 		}
 	}
 	if len(marks) > maxMarks {
-		problem = errors.Join(problem, fmt.Errorf("%d packages of languages left out: limit is %d", len(marks)-maxMarks, maxMarks))
+		s.lack.add("", fmt.Errorf("%d packages of languages left out: limit is %d", len(marks)-maxMarks, maxMarks))
 		marks = marks[:maxMarks]
 	}
 	if changed {
-		problem = errors.Join(problem, l.read(ctx, h, systems, marks))
+		l.unread = lack{}
+		l.read(ctx, h, systems, marks)
 	}
-	l.complete = problem == nil
-	return changed, problem
+	s.lack.join(&l.unread)
+	changed = changed || !slices.Equal(l.lack.denied, s.lack.denied)
+	l.lack, l.complete = s.lack, s.lack.problem == nil
+	return changed
+}
+
+// places finds the folders with packages, and what language they are of.
+func (s *scan) places(ctx context.Context, walked []string) map[string]*language {
+	byPlace := make(map[string]*language)
+	homes := s.homes()
+	all := languageList()
+	for i := range all {
+		for _, place := range s.find(all[i].places, homes) {
+			byPlace[place] = &all[i]
+		}
+	}
+	for _, top := range walked {
+		s.walk(ctx, top, 0, all, byPlace)
+	}
+	return byPlace
 }
 
 // mark is a file or folder that stands for a package of a language.
@@ -120,25 +129,26 @@ type mark struct {
 }
 
 // read makes rows of the marks that nobody owns, one for each version.
-func (l *languages) read(ctx context.Context, h *probe.Host, systems []*system, marks []mark) error {
+func (l *languages) read(ctx context.Context, h *probe.Host, systems []*system, marks []mark) {
 	wanted := make(owners, len(marks))
 	for _, m := range marks {
 		wanted[m.path] = false
 	}
-	problem := wanted.ask(ctx, h, systems)
+	l.unread.add("", wanted.ask(ctx, h, systems))
 	byKey := make(map[string]*facts.PackageRow)
 	t := new(texts)
 	l.rows = nil
 	for _, m := range marks {
 		if err := ctx.Err(); err != nil {
-			return errors.Join(problem, err)
+			l.unread.add("", err)
+			return
 		}
 		if wanted[m.path] {
 			continue
 		}
 		row, err := m.of.read(h, m.path, t)
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("%s: %w", m.path, err))
+			l.unread.add(path.Dir(m.path), fmt.Errorf("%s: %w", m.path, err))
 		}
 		if row == nil {
 			continue
@@ -146,7 +156,6 @@ func (l *languages) read(ctx context.Context, h *probe.Host, systems []*system, 
 		row.Source = m.of.source
 		l.rows = addLocated(l.rows, byKey, row, path.Dir(m.path))
 	}
-	return problem
 }
 
 // maxLocations bounds the places of one version of a package.

@@ -164,37 +164,44 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 			read, err := s.look(ctx, h)
 			changed = changed || read
 			if err != nil {
-				problem = errors.Join(problem, fmt.Errorf("%s: %w", s.name, err))
+				problem = errors.Join(problem, err)
+				r.Hidden(facts.Packages, fmt.Errorf("%s: %w", s.name, err), s.brings)
 			}
 		}
 		present = present || s.present
 	}
 	if (search || changed) && !p.alone {
 		p.searched = now
-		read, err := p.languages.search(ctx, h, p.systems, changed)
-		changed = changed || read
-		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("languages: %w", err))
-		}
-		read, err = p.programs.search(ctx, h)
-		changed = changed || read
-		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("running programs: %w", err))
-		}
+		changed = p.languages.search(ctx, h, p.systems, changed) || changed
+		changed = p.programs.search(ctx, h) || changed
 	}
-	switch {
-	case !present && len(p.languages.rows) == 0 && len(p.programs.files) == 0:
+	if !present && len(p.languages.rows) == 0 && len(p.programs.files) == 0 {
 		p.rows, p.complete = nil, false
-		return fmt.Errorf("no package database was found: %w", errors.ErrUnsupported)
-	case changed || !p.complete:
+		return p.none(problem)
+	}
+	if changed || !p.complete {
 		p.join()
 	}
-	p.complete = problem == nil
+	p.complete = problem == nil && p.languages.lack.problem == nil && p.programs.problem == nil
 	r.Whole(facts.Packages, p.revision, p.rows)
-	if problem != nil {
-		r.Problem(facts.Packages, problem)
-	}
+	r.Hidden(facts.Packages, p.languages.lack.err(), p.languages.lack.hides)
+	r.Hidden(facts.Packages, p.programs.problem, runs)
+	r.Hidden(facts.Packages, p.programs.denied, runs)
 	return nil
+}
+
+// none is the outcome where nothing was found: there is none, or it could not be looked for.
+func (p *packages) none(problem error) error {
+	if err := errors.Join(problem, p.languages.lack.err()); err != nil {
+		return err
+	}
+	return fmt.Errorf("no package database was found: %w", errors.ErrUnsupported)
+}
+
+// brings reports whether a row is of this system.
+func (s *system) brings(row facts.Row) bool {
+	p, ok := row.(*facts.PackageRow)
+	return !ok || p.Source == s.name
 }
 
 // join makes one list of the rows of all systems.

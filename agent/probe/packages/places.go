@@ -1,8 +1,11 @@
 package packages
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -15,7 +18,7 @@ type scan struct {
 	remote  *probe.Remotes // is not to be touched
 	byStamp map[probe.Stamp]bool
 	walked  int
-	problem error
+	lack    lack
 }
 
 // find expands patterns. A folder that is found twice, by links, counts once.
@@ -27,6 +30,7 @@ func (s *scan) find(patterns, homes []string) []string {
 			pattern, tops = rest, homes
 		}
 		for _, top := range tops {
+			s.mayRead(top, fixed(pattern))
 			places, err := s.host.Glob(top + pattern)
 			if err != nil {
 				continue // homes with the letters of patterns in their names
@@ -41,6 +45,20 @@ func (s *scan) find(patterns, homes []string) []string {
 	return out
 }
 
+// mayRead notes a home, or a folder outside of homes, that may not be read.
+func (s *scan) mayRead(home, dir string) {
+	if s.remote.Hold(home + dir) {
+		return
+	}
+	d, err := s.host.OpenDir(home + dir)
+	switch {
+	case err == nil:
+		d.Close() // read only: nothing can be lost
+	case errors.Is(err, fs.ErrPermission):
+		s.lack.deny(cmp.Or(home, dir))
+	}
+}
+
 func (s *scan) take(place string) bool {
 	if s.remote.Hold(place) {
 		return false
@@ -50,7 +68,7 @@ func (s *scan) take(place string) bool {
 		return false
 	}
 	if len(s.byStamp) >= maxPlaces {
-		s.problem = fmt.Errorf("more than %d folders with packages of languages", maxPlaces)
+		s.over(fmt.Errorf("more than %d folders with packages of languages", maxPlaces))
 		return false
 	}
 	s.byStamp[stamp] = true
@@ -59,16 +77,17 @@ func (s *scan) take(place string) bool {
 
 // walk looks for places below a folder, without following links.
 func (s *scan) walk(ctx context.Context, dir string, depth int, all []language, found map[string]*language) {
-	if depth > maxWalkDepth || s.remote.Hold(dir) || ctx.Err() != nil || s.problem != nil {
+	if depth > maxWalkDepth || s.remote.Hold(dir) || ctx.Err() != nil || s.lack.all {
 		return
 	}
 	if s.walked++; s.walked > maxWalked {
-		s.problem = fmt.Errorf("%s: more than %d folders", dir, maxWalked)
+		s.over(fmt.Errorf("%s: more than %d folders", dir, maxWalked))
 		return
 	}
 	entries, err := s.host.ReadDir(dir)
 	if err != nil {
-		return // not there, or gone meanwhile; what the agent may not read it may not search
+		s.lack.add(dir, gone(err))
+		return
 	}
 	for _, e := range entries {
 		if !e.IsDir() {
@@ -89,14 +108,23 @@ func (s *scan) walk(ctx context.Context, dir string, depth int, all []language, 
 	}
 }
 
-// homesOf are the homes in which programs may lie: those in /home, and root's.
-func homesOf(h *probe.Host, remote *probe.Remotes) []string {
+// over notes once that a limit was met.
+func (s *scan) over(err error) {
+	if !s.lack.all {
+		s.lack.add("", err)
+	}
+}
+
+// homes are those in which programs may lie: those in /home, and root's.
+func (s *scan) homes() []string {
+	h, remote := s.host, s.remote
 	homes := []string{"/root"}
 	if remote.Hold("/home") {
 		return homes
 	}
 	entries, err := h.ReadDir("/home")
 	if err != nil {
+		s.lack.add("/home", gone(err))
 		return homes
 	}
 	for _, e := range entries {

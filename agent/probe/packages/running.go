@@ -20,7 +20,19 @@ import (
 // Files in the folders of the operating system are left to its packages, and so are the
 // programs inside containers, whose files are not those of this host.
 type programs struct {
-	files map[string]program // by path
+	files   map[string]program // by path
+	problem error              // of the last search
+	denied  error              // of the last search: it may not look at programs of others
+}
+
+// fewDenied: fewer than one in ten are single processes that are protected from everybody,
+// as the first of some containers is.
+const fewDenied = 10
+
+// runs reports whether a row comes from a running program.
+func runs(row facts.Row) bool {
+	p, ok := row.(*facts.PackageRow)
+	return !ok || p.Source == "go" || p.Source == "maven"
 }
 
 // program is a program or archive as it was when it was read.
@@ -39,10 +51,12 @@ const (
 )
 
 // search reads the files of programs that are new or changed.
-func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool, problem error) {
+func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
+	p.problem = nil
 	dir, err := h.OpenDir("/proc")
 	if err != nil {
-		return false, gone(err)
+		p.problem = gone(err)
+		return false
 	}
 	defer dir.Close()
 	if p.files == nil {
@@ -54,34 +68,47 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool, pro
 			changed = true
 		}
 	}
-	seen, processes := make(map[string]bool), 0
+	seen, processes, denied := make(map[string]bool), 0, 0
 	for name := range dir.Names() {
 		if name[0] < '1' || name[0] > '9' {
 			continue
 		}
 		if processes++; processes > maxProcesses || ctx.Err() != nil {
-			return changed, errors.Join(ctx.Err(), fmt.Errorf("more than %d processes", maxProcesses))
+			p.problem = errors.Join(p.problem, ctx.Err(), fmt.Errorf("more than %d processes", maxProcesses))
+			return changed
 		}
 		exe, err := h.Readlink(path.Join("/proc", name, "exe"))
+		if errors.Is(err, fs.ErrPermission) {
+			denied++
+		}
 		if err != nil || !path.IsAbs(exe) {
 			continue // of the kernel, ended, or somebody else's that the agent may not look at
 		}
-		if base := path.Base(exe); base == "java" {
-			read, err := p.archives(ctx, h, path.Join("/proc", name, "fd"))
-			changed, problem = changed || read, errors.Join(problem, err)
-		}
-		if seen[exe] {
-			continue
-		}
-		seen[exe] = true
-		link := path.Join("/proc", name, "exe")
-		if h.Live() && h.Stamp(link) != h.Stamp(exe) {
-			continue // in a container, or replaced since it was started
-		}
-		read, err := p.take(h, exe, readGo)
-		changed, problem = changed || read, errors.Join(problem, err)
+		read, err := p.look(ctx, h, path.Join("/proc", name), exe, seen)
+		changed, p.problem = changed || read, errors.Join(p.problem, err)
 	}
-	return changed, problem
+	p.denied = nil
+	if denied*fewDenied > processes {
+		p.denied = fmt.Errorf("modules and archives in programs of other users: %w", fs.ErrPermission)
+	}
+	return changed
+}
+
+// look reads the program of a process unless it is among those that were seen.
+func (p *programs) look(ctx context.Context, h *probe.Host, process, exe string, seen map[string]bool) (changed bool, problem error) {
+	if path.Base(exe) == "java" {
+		changed, problem = p.archives(ctx, h, path.Join(process, "fd"))
+	}
+	link := path.Join(process, "exe")
+	if seen[exe] {
+		return changed, problem
+	}
+	seen[exe] = true
+	if h.Live() && h.Stamp(link) != h.Stamp(exe) {
+		return changed, problem // in a container, or replaced since it was started
+	}
+	read, err := p.take(h, exe, readGo)
+	return changed || read, errors.Join(problem, err)
 }
 
 // archives reads the jars that a process has open.
