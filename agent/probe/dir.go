@@ -23,7 +23,7 @@ func (h *Host) OpenDir(name string) (*Dir, error) {
 	}
 	f, err := os.Open(p)
 	if err != nil {
-		return nil, err
+		return nil, h.refused.note(err)
 	}
 	return &Dir{f: f}, nil
 }

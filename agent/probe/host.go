@@ -36,6 +36,8 @@ type Host struct {
 	childCPU *atomic.Int64
 	// scratch holds buffers of ReadString.
 	scratch *sync.Pool
+	// refused are what the present run was refused.
+	refused *refusals
 	// asker answers questions that may hang; nil: nobody does.
 	asker *asker
 }
@@ -50,7 +52,7 @@ const maxLinks = 40
 
 // LiveHost is the machine this program runs on.
 func LiveHost() *Host {
-	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), scratch: new(sync.Pool)}
+	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), refused: new(refusals), scratch: new(sync.Pool)}
 }
 
 // RootHost is the machine whose files lie below dir.
@@ -76,7 +78,7 @@ func (h *Host) Within(dir string) (*Host, error) {
 // forProbe returns a host with the limits of one probe and a byte counter of its own.
 func (h *Host) forProbe(info Info) *Host {
 	own := *h
-	own.bytes, own.childCPU = new(atomic.Int64), new(atomic.Int64)
+	own.bytes, own.childCPU, own.refused = new(atomic.Int64), new(atomic.Int64), new(refusals)
 	if info.MaxBytes > 0 {
 		own.maxBytes = info.MaxBytes
 	}
@@ -141,8 +143,25 @@ func (h *Host) resolve(name string, followLast bool) (string, error) {
 func (h *Host) join(name string) string { return filepath.Join(h.root, filepath.FromSlash(name)) }
 
 // ReadFile reads a whole file, up to the probe's MaxBytes: a larger file is an
-// error, as is anything but a regular file (pipes, devices).
-func (h *Host) ReadFile(name string) ([]byte, error) { return h.read(name, nil) }
+// error, as is anything but a regular file (pipes, devices). One of nothing but NUL bytes,
+// as crashes leave them, is ErrNUL: to a parser it would look empty.
+func (h *Host) ReadFile(name string) ([]byte, error) {
+	b, err := h.read(name, nil)
+	if zeros := len(b) - len(bytes.TrimRight(b, "\x00")); err == nil && zeros > longestZero {
+		damaged := &fs.PathError{Op: "read", Path: name, Err: ErrNUL}
+		if zeros == len(b) {
+			return nil, h.refused.note(damaged)
+		}
+		if !strings.HasPrefix(name, "/proc/") && !strings.HasPrefix(name, "/sys/") {
+			h.refused.note(damaged) // its tail was not written; the kernel pads some of its files
+		}
+	}
+	return b, err
+}
+
+// longestZero is the longest file that means something and is all zeros, in bytes: a
+// number of the device tree.
+const longestZero = 8
 
 // read is ReadFile into buf, or into more room if that does not suffice.
 func (h *Host) read(name string, buf []byte) ([]byte, error) {
@@ -195,7 +214,7 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 		f, err = openFile(p)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, h.refused.note(err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -232,7 +251,8 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.ReadDir(p)
+	entries, err := os.ReadDir(p)
+	return entries, h.refused.note(err)
 }
 
 // Stat follows links inside the root.
@@ -241,10 +261,12 @@ func (h *Host) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.Live() {
-		return os.Stat(p)
+	look := os.Stat
+	if !h.Live() {
+		look = os.Lstat // no link is left, but for one that has just been made
 	}
-	return os.Lstat(p) // no link is left, but for one that has just been made
+	info, err := look(p)
+	return info, h.refused.note(err)
 }
 
 // Readlink returns the target of a symbolic link as it is written there.

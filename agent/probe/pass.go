@@ -222,7 +222,10 @@ func (r *runner) collect(ctx context.Context, report *Report) (err error) {
 		}
 		r.charge(meter.stop(), report, err)
 	}()
-	return r.probe.Collect(ctx, r.host, report)
+	r.host.refused.take() // of the run before
+	err = r.probe.Collect(ctx, r.host, report)
+	report.refuse(r.host.refused.take())
+	return err
 }
 
 // PanicError is a panic of a probe. Its text has the value only; the stack is for the log.

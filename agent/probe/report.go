@@ -25,7 +25,8 @@ type Report struct {
 	problems map[facts.ID]error
 	remarks  map[facts.ID]string
 	// hides tell which rows the problems of a section may hide, nil in it: any.
-	hides map[facts.ID][]func(facts.Row) bool
+	hides   map[facts.ID][]func(facts.Row) bool
+	refused []*fs.PathError // what the run was refused
 	// revisions are of the sections whose rows came through Whole.
 	revisions map[facts.ID]uint64
 	maxItems  int
@@ -73,6 +74,7 @@ func (r *Report) Reset() {
 	clear(r.problems)
 	clear(r.remarks)
 	clear(r.hides)
+	r.refused = nil
 	clear(r.capped)
 	clear(r.revisions)
 }
@@ -196,10 +198,16 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make([]facts.Reading, 0, len(sections))
+	untold := r.untoldLocked()
 	for _, id := range sections {
 		problem := r.problems[id]
 		if problem == nil {
 			problem = err
+		}
+		// With one section it is that one which lacks what was refused; of several, those that
+		// would look as if there were nothing.
+		if problem == nil && (len(sections) == 1 || len(r.rows[id]) == 0) && r.remarks[id] == "" {
+			problem = untold
 		}
 		if n := r.capped[id]; n > 0 {
 			problem = errors.Join(problem, fmt.Errorf("%d rows left out: limit is %d", n, r.maxItems))
@@ -248,6 +256,9 @@ func reason(err error) string {
 	for line := range strings.Lines(err.Error()) {
 		// The status says that it is unsupported.
 		line = strings.TrimSuffix(strings.TrimSpace(line), ": "+errors.ErrUnsupported.Error())
+		if line == errors.ErrUnsupported.Error() {
+			line = "this system has no such thing"
+		}
 		if line != "" && !slices.Contains(parts, line) {
 			parts = append(parts, line)
 		}

@@ -51,7 +51,10 @@ func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		return errors.ErrUnsupported
 	}
 	l := readLimits(h)
-	users := read(h, r, facts.Users, passwdFile, l.parsePasswd)
+	users, unread := read(h, r, facts.Users, passwdFile, l.parsePasswd)
+	if unread != nil {
+		r.Problem(facts.AuthorizedKeys, fmt.Errorf("accounts: %w", unread)) // whose homes to look at
+	}
 	remark, err := addShadow(h, users)
 	if err != nil {
 		r.Problem(facts.Users, err)
@@ -76,7 +79,7 @@ func elsewhere(h *probe.Host, database, what string) string {
 	return ""
 }
 
-func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse func([]byte) ([]facts.Row, error)) []facts.Row {
+func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse func([]byte) ([]facts.Row, error)) ([]facts.Row, error) {
 	data, err := h.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no %s: %w", file, errors.ErrUnsupported)
@@ -92,7 +95,7 @@ func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse f
 	if err != nil {
 		r.Problem(section, err)
 	}
-	return rows
+	return rows, err
 }
 
 // ParsePasswd reads passwd(5). The rows of good lines stand beside an error that names

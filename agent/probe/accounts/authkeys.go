@@ -102,7 +102,6 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 	if !s.set {
 		s.files = append(s.files, ".ssh/authorized_keys", ".ssh/authorized_keys2") // sshd's default
 	}
-	problem := s.problem
 	remotes := h.Remotes()
 	skipped := false
 	for _, row := range users {
@@ -117,7 +116,7 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 			}
 			err := readKeys(h, r, u.Name, name)
 			if err != nil && !probe.Absent(err) {
-				problem = errors.Join(problem, err)
+				r.Hidden(facts.AuthorizedKeys, err, func(row facts.Row) bool { return row.(*facts.AuthorizedKeyRow).File == name })
 			}
 		}
 	}
@@ -128,9 +127,10 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 	if skipped {
 		remarks = append(remarks, "keys in homes on remote file systems are not listed")
 	}
-	if problem != nil {
-		r.Problem(facts.AuthorizedKeys, problem)
-	} else if len(remarks) > 0 {
+	if s.problem != nil {
+		r.Problem(facts.AuthorizedKeys, s.problem)
+	}
+	if len(remarks) > 0 {
 		r.Remark(facts.AuthorizedKeys, strings.Join(remarks, "; "))
 	}
 	return nil

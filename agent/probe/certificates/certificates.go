@@ -64,8 +64,8 @@ func (*certProbe) Info() probe.Info {
 func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	s := &search{ctx: ctx, host: h, probe: p, roles: make(map[string]string), users: make(map[string][]string)}
 	s.look()
-	if _, err := h.Stat("/etc"); err != nil {
-		return errors.ErrUnsupported
+	if err := h.Holds("/etc"); err != nil {
+		return err
 	}
 	known := s.bundle()
 	for path, role := range s.roles {

@@ -58,8 +58,8 @@ func (*guestProbe) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (p *guestProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
-	if _, err := h.Stat("/etc"); err != nil {
-		return errors.ErrUnsupported
+	if err := h.Holds("/etc"); err != nil {
+		return err
 	}
 	s := &search{ctx: ctx, host: h, probe: p, report: r}
 	for _, look := range []func(){s.docker, s.storage, s.containerd, s.lxc, s.nspawn} {
@@ -104,11 +104,9 @@ func (s *search) list(section facts.ID, folder string) []string {
 }
 
 // glob returns the paths that match a pattern, which is well formed.
-func (s *search) glob(pattern string) []string {
-	found, err := s.host.Glob(pattern)
-	if err != nil {
-		return nil
-	}
+func (s *search) glob(section facts.ID, pattern string) []string {
+	found, err := s.host.Match(pattern)
+	s.problem(section, err)
 	return found[:min(len(found), maxGuests)]
 }
 
@@ -158,7 +156,16 @@ func (s *search) homes(below string) []string {
 	if err != nil && s.host.Live() || remoteHomes(string(mounts)) {
 		return nil
 	}
-	return s.glob("/home/*/" + below)
+	var found []string
+	for _, home := range s.glob(facts.Containers, "/home/*") {
+		match, err := s.host.Match(home + "/" + below)
+		if err != nil {
+			user := owner(home)
+			s.report.Hidden(facts.Containers, err, func(row facts.Row) bool { return row.(*facts.ContainerRow).User == user })
+		}
+		found = append(found, match[:min(len(match), maxGuests)]...)
+	}
+	return found
 }
 
 // remoteHomes looks for mounts at and below /home in proc_pid_mountinfo(5): the mount

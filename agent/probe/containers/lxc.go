@@ -11,7 +11,7 @@ import (
 
 // lxc reads the containers of LXC (lxc.container.conf(5)), of Proxmox, Incus and LXD.
 func (s *search) lxc() {
-	proxmox := s.glob("/etc/pve/lxc/*.conf")
+	proxmox := s.glob(facts.Containers, "/etc/pve/lxc/*.conf")
 	for _, file := range proxmox {
 		if row, ok := parsed(s, facts.Containers, file, parseProxmoxLXC); ok {
 			full := *row
@@ -20,7 +20,7 @@ func (s *search) lxc() {
 			s.report.Add(facts.Containers, &full)
 		}
 	}
-	for _, file := range s.glob("/var/lib/lxc/*/config") {
+	for _, file := range s.glob(facts.Containers, "/var/lib/lxc/*/config") {
 		id := path.Base(path.Dir(file))
 		if slices.Contains(proxmox, "/etc/pve/lxc/"+id+".conf") {
 			continue

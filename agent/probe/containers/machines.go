@@ -27,7 +27,7 @@ func (s *search) libvirt(known map[string]bool) {
 	for _, driver := range []string{"qemu", "lxc", "libxl"} {
 		rows := make(map[string]*facts.VirtualMachineRow)
 		for _, folder := range []string{"/etc/libvirt/", "/run/libvirt/"} {
-			for _, file := range s.glob(folder + driver + "/*.xml") {
+			for _, file := range s.glob(facts.VirtualMachines, folder+driver+"/*.xml") {
 				d, ok := parsed(s, facts.VirtualMachines, file, parseDomain)
 				if !ok || d.Name == "" {
 					continue
@@ -145,7 +145,7 @@ func memory(text, unit string) int64 {
 
 // proxmox reads qm.conf(5). The files lie in a file system of Proxmox's own daemon.
 func (s *search) proxmox(known map[string]bool) {
-	for _, file := range s.glob("/etc/pve/qemu-server/*.conf") {
+	for _, file := range s.glob(facts.VirtualMachines, "/etc/pve/qemu-server/*.conf") {
 		row, ok := parsed(s, facts.VirtualMachines, file, parseProxmox)
 		if !ok {
 			continue

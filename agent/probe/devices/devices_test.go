@@ -238,3 +238,27 @@ func BenchmarkFirstReading(b *testing.B) {
 		probetest.Sections(h, New())
 	}
 }
+
+// TestVulnerabilitiesEqualTheKernels asks the machine that runs the test.
+func TestVulnerabilitiesEqualTheKernels(t *testing.T) {
+	files, err := filepath.Glob(vulnerabilityFolder + "/*")
+	if err != nil || len(files) == 0 {
+		t.Skipf("the kernel tells of none: %v", err)
+	}
+	got := make(map[string]string)
+	for _, row := range probetest.Sections(probe.LiveHost(), New())["boot_security"].Rows {
+		r := row.(*facts.BootSecurityRow)
+		if name, ok := strings.CutPrefix(r.Name, "vulnerability:"); ok {
+			got[name] = r.Detail
+		}
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[filepath.Base(f)] != strings.TrimSpace(string(b)) {
+			t.Errorf("%s: %q, the kernel says %q", f, got[filepath.Base(f)], b)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package devices
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"strconv"
 	"strings"
@@ -132,6 +134,9 @@ func collectMonitors(h *probe.Host, r *probe.Report) {
 			continue
 		}
 		b, err := h.ReadFile(dir + "edid")
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, probe.ErrNUL) {
+			r.Problem(facts.Monitors, err)
+		}
 		if err != nil || len(b) == 0 {
 			continue // a connector that cannot say what is on it
 		}

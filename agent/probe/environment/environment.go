@@ -40,6 +40,9 @@ func (environment) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (environment) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
+	if err := h.Holds("/etc"); errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	var problem error
 	add := func(name, source, value string) {
 		if value != "" {

@@ -43,8 +43,8 @@ func (firewallProbe) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (firewallProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
-	if _, err := h.Stat("/etc"); err != nil {
-		return errors.ErrUnsupported
+	if err := h.Holds("/etc"); err != nil {
+		return err
 	}
 	problems := errors.Join(nftables(h, r), legacy(h, r))
 	for _, look := range []func(*probe.Host) (*facts.FirewallRow, error){ufw, firewalld} {
@@ -62,6 +62,9 @@ func (firewallProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) 
 			r.Add(facts.Firewall, row)
 		}
 		problems = errors.Join(problems, present(err))
+	}
+	if !h.Live() {
+		r.Remark(facts.Firewall, "the rules in the kernel are not known: files do not tell them")
 	}
 	return problems
 }

@@ -1,6 +1,7 @@
 package hardware
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -45,7 +46,7 @@ func (k *keptCPUs) read(h *probe.Host) {
 	*k = keptCPUs{state: state}
 	b, err := h.ReadFile("/proc/cpuinfo")
 	if err != nil {
-		if _, statErr := h.Stat("/proc/cpuinfo"); statErr != nil {
+		if _, statErr := h.Stat("/proc/cpuinfo"); probe.Absent(statErr) {
 			err = errNoCPUs
 		}
 		k.err = err
@@ -62,6 +63,9 @@ func (k *keptCPUs) read(h *probe.Host) {
 			row.Offline = len(parseCPUList(h.ReadString(cpuFolder + "offline")))
 		}
 		k.rows = append(k.rows, row)
+	}
+	if k.err = probe.Intact(b); len(k.rows) == 0 && k.err == nil {
+		k.err = errors.New("/proc/cpuinfo names no processor")
 	}
 	k.machine = cpuSystem(text)
 }

@@ -122,9 +122,17 @@ func (k *keptMemory) rows(h *probe.Host, r *probe.Report, fw *firmware) []facts.
 		rows = append(rows, a)
 	}
 	if len(rows) == 0 {
-		r.Problem(facts.MemoryArrays, errNoMemory)
+		r.Problem(facts.MemoryArrays, withoutMemory(h))
 	}
 	return rows
+}
+
+// withoutMemory says why nothing tells of the memory.
+func withoutMemory(h *probe.Host) error {
+	if _, err := h.ReadFile("/proc/meminfo"); err != nil && !probe.Absent(err) {
+		return err
+	}
+	return errNoMemory
 }
 
 // blockBytes is the memory that the kernel manages in blocks (memory hot plug), of

@@ -137,7 +137,7 @@ const dmiFolder = "/sys/class/dmi/id/"
 
 func hasDMI(h *probe.Host) bool {
 	_, err := h.Stat(dmiFolder)
-	return err == nil
+	return !probe.Absent(err)
 }
 
 // dmiReader reads the single values of /sys/class/dmi/id and remembers which it was

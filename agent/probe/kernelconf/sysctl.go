@@ -24,14 +24,20 @@ func secret(name string) bool {
 const maxValue = 2000
 
 // collectParameters reads what is in force, then what is configured.
+// fewDenied are how many parameters the kernel shows to nobody but root: fs.protected_*,
+// kernel.usermodehelper and the like. More of them are folders without rights.
+const fewDenied = 8
+
 func collectParameters(h *probe.Host, r *probe.Report) {
 	rows := make(map[string]*facts.KernelParameterRow)
 	var problem error
-	denied := false
+	denied := make(map[string]bool)
 	_, err := h.Stat(sysDir + "/kernel")
 	if err == nil {
 		for _, name := range parameters {
-			denied = errors.Is(addValue(h, rows, name), fs.ErrPermission) || denied
+			if errors.Is(addValue(h, rows, name), fs.ErrPermission) {
+				denied[dotted(name)] = true
+			}
 		}
 	} else if !probe.Absent(err) {
 		problem = err
@@ -45,8 +51,11 @@ func collectParameters(h *probe.Host, r *probe.Report) {
 	}
 	if problem != nil {
 		r.Problem(facts.KernelParameters, problem)
-	} else if denied {
-		r.Remark(facts.KernelParameters, "parameters that only root may read are not listed")
+	} else if len(denied) > fewDenied {
+		r.Hidden(facts.KernelParameters, fmt.Errorf("%d parameters below %s: %w", len(denied), sysDir, fs.ErrPermission),
+			func(row facts.Row) bool { return denied[row.Key()] })
+	} else if len(denied) > 0 {
+		r.Remark(facts.KernelParameters, "not listed, as only root may read them: "+strings.Join(slices.Sorted(maps.Keys(denied)), ", "))
 	}
 }
 

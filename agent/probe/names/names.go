@@ -54,7 +54,7 @@ func (namesProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) err
 	}
 	b, err := h.ReadFile(hostsFile)
 	if err != nil {
-		r.Problem(facts.HostsFile, absent(err))
+		r.Problem(facts.HostsFile, absent(hostsFile, err))
 		return nil
 	}
 	rows, err := ParseHosts(b)
@@ -67,9 +67,9 @@ func (namesProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) err
 	return nil
 }
 
-func absent(err error) error {
+func absent(file string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.ErrUnsupported
+		return fmt.Errorf("there is no %s: %w", file, errors.ErrUnsupported)
 	}
 	return err
 }
@@ -81,35 +81,52 @@ func collectDNS(h *probe.Host, r *probe.Report) error {
 			row.Source = "resolv.conf"
 			r.Add(facts.DNS, row)
 		}
+		if err = probe.Intact(b); err != nil {
+			err = fmt.Errorf("%s: %w", resolvConf, err)
+		}
 		if name := manager(h, string(b)); name != "" {
 			r.Add(facts.DNS, &facts.DNSRow{Type: "manager", Value: name, Source: "resolv.conf"})
 		}
 	}
 	target, _ := h.Path(resolvConf)
+	var more error
 	if behind, errPath := h.Path(upstream); errPath == nil && target != behind {
-		if b, err := h.ReadFile(upstream); err == nil { // else resolved does not run
+		b, err := h.ReadFile(upstream)
+		if !probe.Absent(err) { // else resolved does not run
+			more = errors.Join(more, err, probe.Intact(b))
 			for _, row := range ParseResolvConf(b) {
 				row.Source = "systemd-resolved"
 				r.Add(facts.DNS, row)
 			}
 		}
 	}
-	addLinks(h, r)
-	if line := lookup(h.ReadString(nsswitch)); line != "" {
+	more = errors.Join(more, addLinks(h, r))
+	order, errOrder := h.ReadFile(nsswitch)
+	if !probe.Absent(errOrder) {
+		more = errors.Join(more, errOrder)
+	}
+	if line := lookup(string(order)); line != "" {
 		r.Add(facts.DNS, &facts.DNSRow{Type: "lookup", Value: line, Source: "nsswitch.conf"})
 	}
-	return absent(err)
+	if err != nil {
+		more = errors.Join(absent(resolvConf, err), more)
+	}
+	return more
 }
 
 // addLinks adds the servers and domains of single interfaces. The files are
 // systemd-networkd's own: NAME=value, the names DNS and DOMAINS.
-func addLinks(h *probe.Host, r *probe.Report) {
+func addLinks(h *probe.Host, r *probe.Report) (problem error) {
 	entries, err := h.ReadDir(links)
-	if err != nil {
-		return
+	if !probe.Absent(err) {
+		problem = err
 	}
 	for _, e := range entries {
-		text := h.ReadString(path.Join(links, e.Name()))
+		b, err := h.ReadFile(path.Join(links, e.Name()))
+		if !probe.Absent(err) {
+			problem = errors.Join(problem, err, probe.Intact(b))
+		}
+		text := string(b)
 		name := interfaceName(h, e.Name())
 		var rows []*facts.DNSRow
 		for line := range strings.Lines(text) {
@@ -127,6 +144,7 @@ func addLinks(h *probe.Host, r *probe.Report) {
 			r.Add(facts.DNS, row)
 		}
 	}
+	return problem
 }
 
 // interfaceName is the interface of an index; the index itself where it cannot be told.
@@ -223,11 +241,11 @@ func isServer(s string) bool {
 }
 
 // ParseHosts reads hosts(5): an address, a name, other names. Lines that are not
-// understood are skipped; too many names are an error beside the rows.
+// understood are skipped; too many names and NUL bytes are an error beside the rows.
 func ParseHosts(b []byte) ([]*facts.HostsFileRow, error) {
 	const maxNames = 1000
 	var rows []*facts.HostsFileRow
-	var problem error
+	problem := probe.Intact(b)
 	byKey := make(map[string]*facts.HostsFileRow)
 	for line := range strings.Lines(strings.ToValidUTF8(string(b), "\uFFFD")) {
 		line, _, _ = strings.Cut(line, "#")

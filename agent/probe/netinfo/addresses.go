@@ -36,6 +36,11 @@ func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) erro
 	if err4 != nil && err6 != nil {
 		return absent(err4, "no addresses in /proc/net")
 	}
+	for _, err := range []error{err4, err6} {
+		if err != nil && !probe.Absent(err) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package netinfo
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"path"
 	"strconv"
 	"strings"
@@ -26,12 +29,18 @@ func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
 		i := iface{host: h, name: e.Name(), dir: path.Join(netFolder, e.Name())}
 		index := atoi(i.text("ifindex"))
 		if index <= 0 { // bonding_masters is a file there; or the interface vanished
+			if _, err := h.Stat(i.dir + "/ifindex"); errors.Is(err, fs.ErrPermission) {
+				r.Problem(facts.Interfaces, err)
+			}
 			continue
 		}
 		names[index] = i.name
 		row := i.row(index)
 		row.VLAN = vlans[i.name]
 		r.Add(facts.Interfaces, row)
+	}
+	if len(entries) > 0 && len(names) == 0 {
+		return names, fmt.Errorf("%s names %d interfaces, none of which tells its number", netFolder, len(entries))
 	}
 	return names, nil
 }

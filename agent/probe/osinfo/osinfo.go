@@ -78,11 +78,11 @@ var errNoRelease = fmt.Errorf("no file names the operating system: %w", errors.E
 // fromFiles reads a Linux system by its files. names comes from uname(2) and is
 // empty below a root.
 func fromFiles(h *probe.Host, names uname) (system, error) {
-	var denied error
+	var unread error
 	rel := detect(func(p string) []byte {
 		b, err := h.ReadFile(p)
-		if errors.Is(err, fs.ErrPermission) {
-			denied = err
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, probe.ErrNUL) {
+			unread = errors.Join(unread, err)
 		}
 		return b
 	})
@@ -90,7 +90,10 @@ func fromFiles(h *probe.Host, names uname) (system, error) {
 	sys := system{kernels: kernels(h, names)}
 	sys.virtual, sys.unknown = virtualization(h, names.release)
 	if !h.Live() && rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "" {
-		return sys, errors.Join(denied, errNoRelease)
+		if unread != nil {
+			return sys, unread
+		}
+		return sys, errNoRelease
 	}
 	sys.os = &facts.OSRow{
 		Family: "linux", Arch: names.machine, Hostname: hostname(h), MachineID: MachineID(h),
@@ -107,7 +110,7 @@ func fromFiles(h *probe.Host, names uname) (system, error) {
 			sys.os.Virtualised = v.Container
 		}
 	}
-	return sys, denied
+	return sys, unread
 }
 
 // describe copies what the release files say into the row.

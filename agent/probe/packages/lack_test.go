@@ -15,7 +15,7 @@ import (
 func TestFoldersWithoutRightsHideNoMoreThanWhatLiesInThem(t *testing.T) {
 	const info, site = "/a-1.dist-info/METADATA", ".local/lib/python3/site-packages"
 	files := map[string]string{
-		"var/lib/dpkg/status": "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n",
+		"var/lib/dpkg/status":     "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n",
 		"home/ann/" + site + info: "Name: a\nVersion: 1\n", "home/bob/" + site + info: "Name: a\nVersion: 2\n",
 		"opt/x/lib/python3/site-packages" + info: "Name: a\nVersion: 3\n", "opt/y/z": "", "root/x": "",
 	}

@@ -47,6 +47,7 @@ func (a *apt) read(ctx context.Context, h *probe.Host) *finding {
 		out.problems = append(out.problems, err)
 	}
 	if s == nil {
+		out.indexesProblem = err
 		return out.finding
 	}
 	for _, id := range sortedIDs(s.rows) {

@@ -112,6 +112,10 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		}
 		if err := errors.Join(f.problems...); err != nil {
 			r.Problem(facts.Patches, err)
+			r.Problem(facts.PatchState, err) // the verdict is there and says the same: unknown
+		}
+		if f.indexesProblem != nil {
+			r.Problem(facts.PackageIndexes, f.indexesProblem)
 		}
 		if f.remark != "" {
 			r.Remark(facts.Patches, f.remark)

@@ -144,7 +144,7 @@ func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 		default:
 			found, err = parseSourcesList(string(data))
 		}
-		if err != nil {
+		if err = errors.Join(err, probe.Intact(data)); err != nil {
 			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
 		}
 		for _, s := range found {

@@ -18,6 +18,7 @@ type finding struct {
 	problems       []error // what is missing for a verdict
 	unjudged       string  // what the verdict does not cover, "" in most
 	remark         string  // what is not known of complete rows
+	indexesProblem error   // why the indexes were not looked at
 	sourcesProblem error   // what is missing among the configured sources
 	// rebootReasons tells what the manager knows beyond the kernel and the programs
 	// that run; nil: nothing.

@@ -51,6 +51,11 @@ func (schedule) Collect(ctx context.Context, h *probe.Host, r *probe.Report) err
 		return err
 	}
 	a := collector{h: h, r: r, section: facts.Autostart}
+	if a.problem = h.Holds("/etc"); errors.Is(a.problem, errors.ErrUnsupported) {
+		a.finish()
+		return nil
+	}
+	a.problem = nil // what may not be read is named below
 	a.system()
 	err := a.users(ctx)
 	a.finish()

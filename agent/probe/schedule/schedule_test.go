@@ -101,7 +101,7 @@ func TestAutostart(t *testing.T) {
 }
 
 func TestNothingIsThere(t *testing.T) {
-	got := probetest.Sections(probe.RootHost(t.TempDir()), New())
+	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"etc/": ""})), New())
 	if got["cron_jobs"].Status != facts.StatusUnsupported || got["autostart"].Status != facts.StatusEmpty {
 		t.Errorf("%+v", got)
 	}

@@ -1,17 +1,16 @@
 // Package security tells the state of the system's security mechanisms: SELinux, AppArmor
-// with its profiles, lockdown and the other security modules of the kernel, signatures of
-// modules, FIPS mode, crypto policies, the audit daemon, and what the kernel does about the
-// processor's vulnerabilities.
+// with its profiles, the other security modules of the kernel, signatures of modules, FIPS
+// mode, crypto policies and the audit daemon. What guards the boot, lockdown and the
+// weaknesses of the processor are in the section boot_security.
 //
 // Formats: selinuxfs and selinux_config(5), apparmorfs (apparmor(7)), securityfs
-// (Documentation/security/lsm.rst), ABI/testing/sysfs-devices-system-cpu.
+// (Documentation/security/lsm.rst).
 package security
 
 import (
 	"context"
 	"errors"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -38,11 +37,15 @@ func (security) Info() probe.Info {
 // Collect implements probe.Probe.
 func (security) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	c := collector{h: h, r: r}
+	if _, err := h.Stat("/etc"); errors.Is(err, fs.ErrNotExist) {
+		if err := h.Holds("/sys"); err != nil {
+			return err
+		}
+	}
 	c.selinux()
 	c.apparmor()
 	c.kernel()
 	c.audit()
-	c.vulnerabilities()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -148,14 +151,11 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 
 // kernel tells of what the kernel says in one word each.
 func (c *collector) kernel() {
-	told := []string{"selinux", "apparmor", "lockdown", "yama", "capability"} // with a state of their own, or always there
+	told := []string{"selinux", "apparmor", "lockdown", "yama", "capability"} // with a state of their own, in boot_security, or always there
 	for _, name := range strings.Split(c.h.ReadString("/sys/kernel/security/lsm"), ",") {
 		if name != "" && !slices.Contains(told, name) {
 			c.add(&facts.SecurityModuleRow{Module: name, State: "enabled"})
 		}
-	}
-	if state := bracketed(c.h.ReadString("/sys/kernel/security/lockdown")); state != "" {
-		c.add(&facts.SecurityModuleRow{Module: "lockdown", State: state})
 	}
 	for _, x := range []struct{ module, file, on, off string }{
 		{"module_signatures", "/sys/module/module/parameters/sig_enforce", "enforced", "not enforced"},
@@ -185,19 +185,6 @@ func (c *collector) kernel() {
 	}
 }
 
-// bracketed is the choice in force: "none [integrity] confidentiality".
-func bracketed(s string) string {
-	_, s, ok := strings.Cut(s, "[")
-	if !ok {
-		return ""
-	}
-	s, _, ok = strings.Cut(s, "]")
-	if !ok {
-		return ""
-	}
-	return s
-}
-
 // audit tells whether the audit daemon is there and runs.
 func (c *collector) audit() {
 	if _, err := c.h.Stat("/etc/audit/auditd.conf"); err != nil {
@@ -214,19 +201,4 @@ func (c *collector) audit() {
 		row.State = "stopped"
 	}
 	c.add(row)
-}
-
-const vulnerabilityDir = "/sys/devices/system/cpu/vulnerabilities"
-
-// vulnerabilities tells of each known weakness of the processor what the kernel does.
-func (c *collector) vulnerabilities() {
-	entries, err := c.h.ReadDir(vulnerabilityDir)
-	if err != nil && !probe.Absent(err) {
-		c.problem = errors.Join(c.problem, err)
-	}
-	for _, e := range entries {
-		if state := c.h.ReadString(path.Join(vulnerabilityDir, e.Name())); state != "" {
-			c.add(&facts.SecurityModuleRow{Module: "cpu_vulnerabilities", Name: e.Name(), State: strings.ToValidUTF8(state, "\uFFFD")})
-		}
-	}
 }

@@ -47,13 +47,16 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	defer p.cache.sweep()
 	now := readStates(ctx, h)
 	rows := make(map[string]*facts.ServiceRow, len(units.files))
-	problems := map[string]error{service: units.problem}
+	have := make(map[string]bool)
+	problems := map[string]error{service: units.problem, timer: units.problem, socket: units.problem}
 	for _, name := range slices.Sorted(maps.Keys(units.files)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var err error
-		switch kind := path.Ext(name); kind {
+		kind := path.Ext(name)
+		have[kind] = true
+		switch kind {
 		case service:
 			var row *facts.ServiceRow
 			row, err = units.serviceRow(h, name)
@@ -75,13 +78,22 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if len(rows) == 0 && len(scripts) == 0 && problems[service] == nil {
 		problems[service] = fmt.Errorf("neither systemd units nor init scripts: %w", errors.ErrUnsupported)
 	}
-	report(r, facts.Services, problems[service], now.remark())
-	if len(units.files) == 0 {
+	remark := now.remark()
+	if len(rows) == 0 {
+		remark = "" // init scripts do not tell who runs, anywhere
+	}
+	report(r, facts.Services, problems[service], remark)
+	if len(units.files) == 0 && units.problem == nil {
 		none := fmt.Errorf("no systemd units: %w", errors.ErrUnsupported)
 		problems[timer], problems[socket] = none, none
 	}
-	report(r, facts.Timers, problems[timer], "")
-	report(r, facts.UnitSockets, problems[socket], "")
+	for kind, section := range map[string]facts.ID{timer: facts.Timers, socket: facts.UnitSockets} {
+		remark := ""
+		if now.unasked != "" && have[kind] {
+			remark = "which are active is not known: " + now.unasked
+		}
+		report(r, section, problems[kind], remark)
+	}
 	return nil
 }
 

@@ -132,6 +132,30 @@ func TestStateComesFromControlGroups(t *testing.T) {
 	if got := states(); strings.Contains(got, "running") || strings.Contains(got, "stopped") {
 		t.Errorf("without systemd: %s", got)
 	}
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["services"]
+	if want := `what runs is not known: the first process is "init", not systemd`; r.Status != facts.StatusOK || r.Reason != want {
+		t.Errorf("without systemd: %v %q, want ok %q", r.Status, r.Reason, want)
+	}
+}
+
+// TestServicesWhoseProcessesAreHiddenHaveNotStopped: stopped is said of what was seen to.
+func TestServicesWhoseProcessesAreHiddenHaveNotStopped(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{
+		"proc/1/comm":                                          "systemd\n",
+		"usr/lib/systemd/system/web.service":                   "[Service]\nExecStart=/usr/sbin/web\n",
+		"usr/lib/systemd/system/idle.service":                  "[Service]\nExecStart=/usr/sbin/idle\n",
+		"sys/fs/cgroup/system.slice/web.service/cgroup.procs":  "12\n",
+		"sys/fs/cgroup/system.slice/idle.service/cgroup.procs": "",
+	})
+	probetest.Deny(t, root, "sys/fs/cgroup/system.slice/idle.service/cgroup.procs")
+	r := probetest.Sections(probe.RootHost(root), New())["services"]
+	var got []string
+	for _, row := range r.Rows {
+		got = append(got, row.(*facts.ServiceRow).Name+" "+row.(*facts.ServiceRow).State)
+	}
+	if want := "idle , web running"; strings.Join(got, ", ") != want || !strings.HasPrefix(r.Reason, "which services have stopped is not known: ") {
+		t.Errorf("%s (%v %q), want %s", strings.Join(got, ", "), r.Status, r.Reason, want)
+	}
 }
 
 func TestDropInsOverride(t *testing.T) {

@@ -3,6 +3,8 @@ package services
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -15,15 +17,21 @@ type states struct {
 	loaded map[string]loaded // by full name, as systemd says; nil where it was not asked or does not answer
 	// running are the services with processes, by their control groups; nil where there are none.
 	running map[string]bool
-	refused error // why systemd did not answer
+	refused error  // why systemd did not answer
+	blind   error  // why some control groups could not be read: what does not run is not known
+	unasked string // why nothing is known
 }
 
 // readStates asks systemd where it is process 1 of this machine. Where it does not answer,
 // and below a root, the control groups tell which services run.
 func readStates(ctx context.Context, h *probe.Host) states {
 	var s states
-	if h.ReadString("/proc/1/comm") != "systemd" {
-		return s
+	switch first := h.ReadString("/proc/1/comm"); first {
+	case "systemd":
+	case "":
+		return states{unasked: "nothing says whether systemd runs"}
+	default:
+		return states{unasked: fmt.Sprintf("the first process is %q, not systemd", first)}
 	}
 	if h.Live() {
 		if s.loaded, s.refused = loadedUnits(ctx); s.refused == nil {
@@ -32,16 +40,25 @@ func readStates(ctx context.Context, h *probe.Host) states {
 	}
 	running := make(map[string]bool)
 	for _, root := range cgroupRoots {
-		if walk(h, root, running, 2) {
-			s.running = running
+		err := walk(h, root, running, 2)
+		if !probe.Absent(err) {
+			s.running, s.blind = running, errors.Join(s.blind, err)
 		}
+	}
+	if s.running == nil && s.refused == nil && s.blind == nil {
+		s.unasked = "there are no control groups"
 	}
 	return s
 }
 
 // remark says what is missing where systemd did not answer.
 func (s *states) remark() string {
-	if s.refused == nil {
+	switch {
+	case s.unasked != "":
+		return "what runs is not known: " + s.unasked
+	case s.blind != nil:
+		return "which services have stopped is not known: " + s.blind.Error()
+	case s.refused == nil:
 		return ""
 	}
 	why := "systemd does not answer"
@@ -73,7 +90,7 @@ func (s *states) addTo(rows map[string]*facts.ServiceRow) {
 			row.State = s.loaded[name+service].state()
 		case s.running[name]:
 			row.State = "running"
-		case s.running != nil && row.Exec != "" && row.Type != "oneshot":
+		case s.running != nil && s.blind == nil && row.Exec != "" && row.Type != "oneshot":
 			row.State = "stopped"
 		}
 	}
@@ -124,21 +141,27 @@ var cgroupRoots = []string{"/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/system
 
 // walk notes the services below a slice that have processes. Slices nest at most depth
 // levels deeper (system-getty.slice in system.slice).
-func walk(h *probe.Host, dir string, running map[string]bool, depth int) bool {
-	entries, err := h.ReadDir(dir)
+func walk(h *probe.Host, dir string, running map[string]bool, depth int) error {
+	entries, problem := h.ReadDir(dir)
 	for _, e := range entries {
 		name := e.Name()
 		switch {
 		case !e.IsDir():
 		case strings.HasSuffix(name, service):
-			if h.ReadString(path.Join(dir, name, "cgroup.procs")) != "" || hasChildren(h, path.Join(dir, name)) {
+			processes, err := h.ReadFile(path.Join(dir, name, "cgroup.procs"))
+			if errors.Is(err, fs.ErrPermission) {
+				problem = errors.Join(problem, err)
+			}
+			if len(processes) > 0 || hasChildren(h, path.Join(dir, name)) {
 				running[strings.TrimSuffix(name, service)] = true
 			}
 		case strings.HasSuffix(name, ".slice") && depth > 0:
-			walk(h, path.Join(dir, name), running, depth-1)
+			if err := walk(h, path.Join(dir, name), running, depth-1); !probe.Absent(err) {
+				problem = errors.Join(problem, err)
+			}
 		}
 	}
-	return err == nil
+	return problem
 }
 
 // hasChildren reports processes in groups below a service that delegates its own (user

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -92,6 +93,7 @@ func (s *survey) encrypted() {
 	var entries []CrypttabEntry
 	if err == nil {
 		entries, err = ParseCrypttab(b)
+		err = errors.Join(err, probe.Intact(b))
 	}
 	if err != nil && !gone(err) {
 		s.report.Problem(facts.EncryptedVolumes, fmt.Errorf("/etc/crypttab: %w", err))

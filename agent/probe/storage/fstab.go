@@ -120,6 +120,7 @@ func (s *survey) readFstab() {
 	b, err := s.host.ReadFile("/etc/fstab")
 	if err == nil {
 		s.fstab, err = ParseFstab(b)
+		err = errors.Join(err, probe.Intact(b))
 	}
 	if err != nil && !gone(err) {
 		s.report.Problem(facts.Mounts, fmt.Errorf("/etc/fstab: %w", err))

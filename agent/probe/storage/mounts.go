@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -21,6 +23,7 @@ type mount struct {
 // mountTable is what is mounted, and how to reach it.
 type mountTable struct {
 	mounts []mount
+	remark string            // whose mounts these are, where not those of the first process
 	view   string            // folder through which the mount points are seen
 	own    map[string]string // where there is no such folder: device numbers by mount point, in our own namespace
 }
@@ -29,23 +32,40 @@ type mountTable struct {
 // a private one that hides or remounts things. Where the rights do not suffice, or
 // below a root that holds no process 1, our own are taken.
 func readMounts(h *probe.Host) (mountTable, error) {
-	if b, err := h.ReadFile("/proc/1/mountinfo"); err == nil {
+	b, firstErr := h.ReadFile("/proc/1/mountinfo")
+	if firstErr == nil {
 		t := mountTable{mounts: parseMountInfo(string(b)), view: "/proc/1/root"}
 		if _, err := h.Stat(t.view + "/"); err != nil {
 			own, _ := h.ReadFile("/proc/self/mountinfo") // without it none is at its place
 			t.view, t.own = "", byPoint(parseMountInfo(string(own)))
 		}
-		return t, nil
+		return t, t.whole(b)
 	}
 	own, err := h.ReadFile("/proc/self/mountinfo")
 	if err == nil {
 		mounts := parseMountInfo(string(own))
-		return mountTable{mounts: mounts, own: byPoint(mounts)}, nil
+		t := mountTable{mounts: mounts, own: byPoint(mounts)}
+		if !probe.Absent(firstErr) {
+			t.remark = "as the agent sees them, since it may not look at the first process: others may see more, or other options"
+		}
+		return t, t.whole(own)
 	}
 	if b, mountsErr := h.ReadFile("/proc/self/mounts"); mountsErr == nil {
 		return mountTable{mounts: parseMounts(string(b))}, nil
 	}
 	return mountTable{}, absent(err, "no table of mounts in /proc")
+}
+
+// whole returns what speaks against the text being the table of a machine, which always
+// has a mount.
+func (t mountTable) whole(text []byte) error {
+	if err := probe.Intact(text); err != nil {
+		return fmt.Errorf("table of mounts: %w", err)
+	}
+	if len(t.mounts) == 0 {
+		return errors.New("the table of mounts names none")
+	}
+	return nil
 }
 
 func byPoint(mounts []mount) map[string]string {

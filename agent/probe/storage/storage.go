@@ -58,6 +58,10 @@ func (s *storage) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	if err != nil {
 		r.Problem(facts.Filesystems, err)
 	}
+	if table.remark != "" {
+		r.Remark(facts.Filesystems, table.remark)
+		r.Remark(facts.Mounts, table.remark)
+	}
 	v := survey{host: h, report: r, table: table, content: readContent(h, table)}
 	v.readFstab()
 	v.mounts(err)

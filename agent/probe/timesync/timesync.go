@@ -56,8 +56,8 @@ var programs = []struct {
 
 // Collect implements probe.Probe.
 func (timeProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
-	if _, err := h.Stat("/etc"); err != nil {
-		return errors.ErrUnsupported
+	if err := h.Holds("/etc"); err != nil {
+		return err
 	}
 	var problems error
 	for _, p := range programs {

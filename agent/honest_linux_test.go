@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+// everything is one tree of all recorded hosts.
+func everything(t *testing.T) map[string]string {
+	t.Helper()
+	archives, err := filepath.Glob("../testdata/hosts/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatalf("%d hosts, %v", len(archives), err)
+	}
+	files := map[string]string{
+		"etc/sudoers": "root ALL=(ALL) ALL\n", "etc/fstab": "/dev/sdx1 /backup ext4 noauto 0 2\n/dev/sdx2 /old ext4 noauto 0 2\n",
+		"etc/crypttab": "a /dev/sdy1 none luks\nb /dev/sdy2 none luks\n",
+	}
+	for _, a := range archives {
+		if filepath.Base(a) == "linux-storage.txtar" {
+			continue // has other disks of the same names
+		}
+		maps.Copy(files, probetest.Files(t, strings.TrimSuffix(filepath.Base(a), ".txtar")))
+	}
+	return files
+}
+
+func inventory(root string) map[facts.ID]facts.Reading {
+	out := make(map[facts.ID]facts.Reading)
+	for _, r := range probe.RunOnce(context.Background(), probe.RootHost(root), InventoryProbes(DefaultConfig())...).Readings {
+		out[r.Section] = r
+	}
+	return out
+}
+
+// silent checks that no section has lost rows without saying so.
+func silent(t *testing.T, what string, before, now map[facts.ID]facts.Reading) {
+	t.Helper()
+	for id, r := range now {
+		if looked := r.Status.Complete() || r.Status == facts.StatusUnsupported; looked && r.Reason == "" && len(r.Rows) < len(before[id].Rows) {
+			t.Errorf("%s: %s is %v with %d rows instead of %d", what, id, r.Status, len(r.Rows), len(before[id].Rows))
+		}
+	}
+}
+
+// TestWhatMayNotBeReadNeverLooksEmpty takes the rights from one folder after the other.
+func TestWhatMayNotBeReadNeverLooksEmpty(t *testing.T) {
+	root := probetest.Tree(t, everything(t))
+	before := inventory(root)
+	for _, dir := range []string{
+		"etc", "etc/apt", "etc/apt/sources.list.d", "etc/chrony", "etc/systemd", "proc", "proc/1", "proc/net", "proc/sys", "run/systemd/netif/links",
+		"sys", "sys/block", "sys/class", "sys/class/dmi", "sys/class/net", "sys/class/net/eth0", "sys/fs/cgroup", "usr", "usr/lib", "var", "var/lib",
+		"var/lib/dpkg", "var/lib/dpkg/info", "var/lib/apt/lists",
+	} {
+		t.Run(strings.ReplaceAll(dir, "/", "_"), func(t *testing.T) {
+			probetest.Deny(t, root, dir)
+			silent(t, dir, before, inventory(root))
+		})
+	}
+}
+
+// TestFilesOfNULBytesNeverLookEmpty damages one file after the other, as a crash does.
+func TestFilesOfNULBytesNeverLookEmpty(t *testing.T) {
+	files := everything(t)
+	root := probetest.Tree(t, files)
+	before := inventory(root)
+	for _, name := range []string{
+		"etc/passwd", "etc/group", "etc/hosts", "run/systemd/resolve/stub-resolv.conf", "etc/nsswitch.conf", "etc/os-release", "etc/fstab", "etc/crypttab", "etc/sudoers",
+		"etc/apt/sources.list.d/debian.sources", "etc/ssl/certs/ca-certificates.crt", "etc/chrony/chrony.conf", "proc/cpuinfo", "proc/meminfo",
+		"proc/mdstat", "proc/swaps", "proc/net/route", "proc/net/tcp", "proc/net/fib_trie", "proc/1/mountinfo", "run/systemd/resolve/resolv.conf",
+		"run/systemd/netif/links/2", "usr/local/share/ca-certificates/example.crt", "var/lib/dpkg/status",
+	} {
+		old, ok := files[name]
+		if !ok {
+			t.Errorf("no recorded host has %s", name)
+			continue
+		}
+		zeros := make([]byte, max(len(old), 100))
+		probetest.Write(t, root, name, zeros)
+		silent(t, name+" of NUL bytes", before, inventory(root))
+		if !strings.HasPrefix(name, "proc/") {
+			probetest.Write(t, root, name, append([]byte(old[:len(old)/2]), bytes.Clone(zeros)...))
+			silent(t, name+" with a tail of NUL bytes", before, inventory(root))
+		}
+		probetest.Write(t, root, name, []byte(old))
+	}
+}
+
+// TestAnEmptyRootHasNothingOfAnything: no section of a machine without files is complete.
+func TestAnEmptyRootHasNothingOfAnything(t *testing.T) {
+	for id, r := range inventory(t.TempDir()) {
+		if id != facts.PatchState && (r.Status != facts.StatusUnsupported || len(r.Rows) > 0 || r.Reason == "") {
+			t.Errorf("%s is %v with %d rows, %q", id, r.Status, len(r.Rows), r.Reason)
+		}
+	}
+}
