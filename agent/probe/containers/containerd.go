@@ -3,6 +3,7 @@ package containers
 import (
 	"path"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -39,7 +40,7 @@ func taskRow(id string, c *spec) *facts.ContainerRow {
 		return nil
 	}
 	row := &facts.ContainerRow{
-		ID: id, Name: a[cri+"container-name"], Runtime: "containerd", Image: a[cri+"image-name"], State: "running",
+		ID: id, Name: a[cri+"container-name"], Runtime: "containerd", Image: probe.Mask(a[cri+"image-name"]), State: "running",
 		Pod: pod(a, cri+"sandbox-namespace", cri+"sandbox-name"),
 	}
 	if row.Name == "" {

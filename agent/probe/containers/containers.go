@@ -229,7 +229,12 @@ func pod(all map[string]string, namespace, name string) string {
 
 const maxList = 100 // ports, mounts and networks of one row
 
+// short sorts and bounds a list, without the secrets in its parts: of sources of mounts
+// and disks that are addresses.
 func short(list []string) []string {
+	for i, s := range list {
+		list[i] = probe.Mask(s)
+	}
 	slices.Sort(list)
 	list = slices.Compact(list)
 	return list[:min(len(list), maxList)]

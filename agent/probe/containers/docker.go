@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -83,7 +84,7 @@ func parseDocker(b []byte) (*facts.ContainerRow, error) {
 		return nil, err
 	}
 	row := &facts.ContainerRow{
-		ID: c.ID, Name: strings.TrimPrefix(c.Name, "/"), Runtime: "docker", Image: c.Config.Image, ImageDigest: c.Image,
+		ID: c.ID, Name: strings.TrimPrefix(c.Name, "/"), Runtime: "docker", Image: probe.Mask(c.Config.Image), ImageDigest: c.Image,
 		CreatedAt: created(c.Created), Hostname: c.Config.Hostname, Labels: labels(c.Config.Labels),
 		Pod: pod(c.Config.Labels, "io.kubernetes.pod.namespace", "io.kubernetes.pod.name"), State: "stopped",
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -140,7 +141,7 @@ func parseProxmoxLXC(b []byte) (*facts.ContainerRow, error) {
 		case name == "onboot" && v == "1":
 			row.Restart = "always"
 		case name == "ostype":
-			row.Image = v
+			row.Image = probe.Mask(v)
 		case numbered(name, "net"):
 			o := options(v)
 			if row.MAC == "" {

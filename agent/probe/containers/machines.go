@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -80,7 +81,7 @@ func domain(row *facts.VirtualMachineRow, in string, e element) {
 	case "domain/name":
 		row.Name = e.text
 	case "domain/title":
-		row.Title = e.text
+		row.Title = probe.Mask(e.text)
 	case "domain/uuid":
 		row.UUID = strings.ToLower(e.text)
 	case "domain/memory":

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -75,7 +76,7 @@ func storedRow(c stored, images map[string]image) *facts.ContainerRow {
 	if json.Unmarshal([]byte(c.Metadata), &m) != nil { // of another program
 		m = metadata{}
 	}
-	row := &facts.ContainerRow{ID: c.ID, Name: m.Name, Runtime: "podman", Image: m.ImageName, CreatedAt: created(c.Created)}
+	row := &facts.ContainerRow{ID: c.ID, Name: m.Name, Runtime: "podman", Image: probe.Mask(m.ImageName), CreatedAt: created(c.Created)}
 	if row.Name == "" && len(c.Names) > 0 {
 		row.Name = c.Names[0]
 	}
@@ -85,7 +86,7 @@ func storedRow(c stored, images map[string]image) *facts.ContainerRow {
 	}
 	i := images[c.Image]
 	if row.Image == "" && len(i.Names) > 0 {
-		row.Image = i.Names[0]
+		row.Image = probe.Mask(i.Names[0])
 	}
 	row.ImageDigest = i.Digest
 	if row.ImageDigest == "" && m.ImageID != "" {

@@ -71,12 +71,13 @@ func addValue(h *probe.Host, rows map[string]*facts.KernelParameterRow, name str
 	return err
 }
 
-// plainValue has one blank for each run of blanks and line breaks.
+// plainValue has one blank for each run of blanks and line breaks, and no secrets.
 func plainValue(s string) string {
 	s = strings.TrimSpace(s)
 	if strings.ContainsAny(s, "\t\n  ") {
 		s = strings.Join(strings.Fields(s), " ")
 	}
+	s = probe.Mask(s) // core_pattern is a command line
 	if len(s) > maxValue {
 		s = s[:maxValue-3] + "..."
 	}

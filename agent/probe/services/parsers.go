@@ -28,7 +28,7 @@ func Parsers() []probe.Parser {
 func parseUnitFile(b []byte) (*shownUnit, error) {
 	u, err := parseUnit(b)
 	out := &shownUnit{
-		Description: probe.Mask(u.description), Type: u.kind, User: u.user, Restart: u.restart, Aliases: u.aliases,
+		Description: u.description, Type: u.kind, User: u.user, Restart: u.restart, Aliases: u.aliases,
 		Installable: u.installable, Schedule: u.schedule, Starts: u.starts,
 	}
 	for _, line := range u.exec {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"atalaya/agent/probe"
 )
 
 // unit holds the settings of a unit file that are reported.
@@ -89,7 +91,7 @@ func (u *unit) set(section, key, value string) {
 	switch section {
 	case "Unit":
 		if key == "Description" {
-			u.description = value
+			u.description = probe.Mask(value)
 		}
 	case "Service":
 		u.setService(key, value)

@@ -63,7 +63,7 @@ func maskPaths(options string) string {
 	for i, o := range list {
 		name, value, ok := strings.Cut(o, "=")
 		if ok && (strings.ContainsAny(value, "/:") || hasPrefix(o, secret) || name == "keyscript") {
-			list[i] = name + "=***"
+			list[i] = name + "=" + probe.Masked
 		}
 	}
 	return strings.Join(list, ",")

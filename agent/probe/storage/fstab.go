@@ -34,7 +34,7 @@ func ParseFstab(b []byte) ([]FstabEntry, error) {
 			bad = line
 			continue
 		}
-		e := FstabEntry{Source: unescape(f[0]), Target: unescape(f[1]), Type: f[2], Options: "defaults"}
+		e := FstabEntry{Source: maskSource(unescape(f[0])), Target: unescape(f[1]), Type: f[2], Options: "defaults"}
 		if len(f) > 3 {
 			e.Options = mask(f[3])
 		}
@@ -52,10 +52,7 @@ func ParseFstab(b []byte) ([]FstabEntry, error) {
 func mask(options string) string {
 	list := strings.Split(options, ",")
 	for i, o := range list {
-		if hasPrefix(strings.ToLower(o), secret) {
-			name, _, _ := strings.Cut(o, "=")
-			list[i] = name + "=***"
-		}
+		list[i] = maskOption(o)
 	}
 	return strings.Join(list, ",")
 }

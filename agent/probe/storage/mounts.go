@@ -101,7 +101,7 @@ func parseMountInfo(text string) []mount {
 		}
 		out = append(out, mount{
 			majorMinor: f[2], root: unescape(f[3]), point: unescape(f[4]), options: joinOptions(f[5], super),
-			kind: f[dash+1], source: unescape(f[dash+2]),
+			kind: f[dash+1], source: maskSource(unescape(f[dash+2])),
 		})
 	}
 	return out
@@ -124,7 +124,7 @@ func parseMounts(text string) []mount {
 		if len(f) < 4 {
 			continue
 		}
-		out = append(out, mount{root: "/", point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: unescape(f[0])})
+		out = append(out, mount{root: "/", point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: maskSource(unescape(f[0]))})
 	}
 	return out
 }
@@ -169,13 +169,26 @@ func joinOptions(mountOptions, super string) string {
 			continue
 		}
 		seen[o] = true
-		if hasPrefix(o, secret) {
-			name, _, _ := strings.Cut(o, "=")
-			o = name + "=***"
-		}
-		out = append(out, o)
+		out = append(out, maskOption(o))
 	}
 	return strings.Join(out, ",")
+}
+
+// maskOption hides the value of an option that is a secret or leads to one.
+func maskOption(o string) string {
+	if name, _, ok := strings.Cut(o, "="); ok && hasPrefix(strings.ToLower(o), secret) {
+		return name + "=" + probe.Masked
+	}
+	return probe.Mask(o)
+}
+
+// maskSource hides the password in what is mounted: sshfs#me:password@host, and the form
+// that the kernel writes for CIFS, //me:password@host/share.
+func maskSource(s string) string {
+	if rest, ok := strings.CutPrefix(s, "//"); ok {
+		return strings.TrimPrefix(probe.Mask("cifs://"+rest), "cifs:")
+	}
+	return probe.Mask(s)
 }
 
 func hasOption(options, name string) bool {

@@ -1,0 +1,346 @@
+package probe
+
+import (
+	"strings"
+	"testing"
+)
+
+// secretLines hold S3CR3T (or a key with a form of its own) in the place of a secret.
+var secretLines = strings.Split(`docker login -u me -p S3CR3T registry.example.com
+docker login --username me --password S3CR3T
+docker login --password=S3CR3T
+podman login -p S3CR3T quay.io
+buildah login -u a -pS3CR3T quay.io
+helm registry login -u a -p S3CR3T h
+docker run -e MYSQL_ROOT_PASSWORD=S3CR3T mysql
+docker run --env=DB_PASS=S3CR3T img
+docker exec db mysql -uroot -pS3CR3T
+ldapsearch -x -D cn=admin -w S3CR3T -b dc=x
+ldapmodify -D cn=admin -wS3CR3T
+ldappasswd -s S3CR3T uid=a
+slappasswd -s S3CR3T
+openssl enc -aes-256-cbc -k S3CR3T -in a
+openssl rsa -in k.pem -passin pass:S3CR3T
+openssl pkcs12 -export -passout pass:S3CR3T
+openssl enc -K S3CR3T -iv 0
+slack --bot xoxb-123456789012-S3CR3Tabcdef
+run ghp_S3CR3Tabcdefghijklmnop
+run AKIAS3CR3TEXAMPLE000 x
+run --x glpat-S3CR3Tabcdefghijk
+run sk-S3CR3Tabcdefghijklmnopqrstu
+curl -X POST https://hooks.slack.com/services/T000/B000/S3CR3T
+curl https://discord.com/api/webhooks/1/S3CR3T
+curl https://api.telegram.org/botS3CR3T/sendMessage
+curl https://x.webhook.office.com/webhookb2/S3CR3T
+wget https://me:S3CR3T@example.com/x
+git clone https://oauth2:S3CR3T@gitlab.example.com/a.git
+git clone https://S3CR3Tabcdef0123456789@github.com/a/b
+run eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIS3CR3T.abc
+BOOT_IMAGE=/vmlinuz root=/dev/sda1 cryptkey=S3CR3T ro
+root=/dev/sda1 luks.key=S3CR3T quiet
+root=/dev/sda1 rd.luks.key=S3CR3T
+rd.iscsi.password=S3CR3T rd.iscsi.in.password=b
+netroot=iscsi:me:S3CR3T@192.0.2.1::3260:1:iqn
+inst.vncpassword=S3CR3T inst.vnc
+cifspass=S3CR3T cifsuser=a
+systemd.set_credential=passwd.hashed-password.root:S3CR3T
+sshfs#me:S3CR3T@host:/srv
+mount -t cifs //h/s /m -o username=me,password=S3CR3T
+mount.cifs //h/s /m -o credentials=S3CR3T
+mount -t cifs //h/s /m -o user=a,pass=S3CR3T,vers=3
+Environment=API_KEY=S3CR3T
+Environment="DB_PASSWORD=S3CR3T" "X=1"
+curl -u me:S3CR3T https://h
+curl -ume:S3CR3T https://h
+curl --user me:S3CR3T https://h
+curl --user=me:S3CR3T https://h
+curl --proxy-user me:S3CR3T https://h
+curl -U me:S3CR3T -x p https://h
+curl -H "Authorization: Bearer S3CR3T" https://h
+curl -H 'X-Api-Key: S3CR3T' https://h
+curl -H "Cookie: sid=S3CR3T" https://h
+curl --oauth2-bearer S3CR3T https://h
+curl -b sid=S3CR3T https://h
+curl https://h/x?access_token=S3CR3T
+curl "https://h/x?sig=S3CR3T&sp=r"
+mysql -u root -pS3CR3T db
+mysqldump --password=S3CR3T db
+mariadb -pS3CR3T
+sshpass -p S3CR3T ssh h
+sshpass -pS3CR3T ssh -p 22 h
+PGPASSWORD=S3CR3T psql -h db
+env PGPASSWORD=S3CR3T pg_dump db
+MYSQL_PWD=S3CR3T mysql
+app --password S3CR3T
+app --Password S3CR3T
+app --PASSWORD=S3CR3T
+app --db-password S3CR3T
+app --dbPassword=S3CR3T
+app -password S3CR3T
+app /password:S3CR3T
+app --passwd=S3CR3T
+app --passphrase S3CR3T
+app --api-token S3CR3T
+app --token=S3CR3T
+app --client_secret S3CR3T
+app --secret-key=S3CR3T
+app --auth S3CR3T
+app --basic-auth=me:S3CR3T
+wget --http-password=S3CR3T https://h
+wget --http-password S3CR3T https://h
+wget --ftp-password=S3CR3T ftp://h
+redis-cli -h h -a S3CR3T ping
+redis-cli --pass S3CR3T ping
+redis-server --requirepass S3CR3T
+redis-cli config set requirepass S3CR3T
+mongodump mongodb://me:S3CR3T@h/db
+mongosh -u me -p S3CR3T
+mongodb+srv://me:S3CR3T@c.example.net/x
+psql "host=h user=me password=S3CR3T dbname=d"
+psql postgresql://me:S3CR3T@h:5432/d
+psql 'postgres://me:S3CR3T@h/d?sslmode=require'
+amqp://me:S3CR3T@mq:5672/v
+java -Djavax.net.ssl.keyStorePassword=S3CR3T -jar a.jar
+java -Dspring.datasource.password=S3CR3T -jar a.jar
+keytool -storepass S3CR3T -list
+ansible-playbook -e ansible_password=S3CR3T p.yml
+terraform apply -var db_password=S3CR3T
+kubectl --token=S3CR3T get pods
+kubectl create secret generic x --from-literal=k=S3CR3T
+helm install x --set auth.rootPassword=S3CR3T
+aws configure set aws_secret_access_key S3CR3T
+npm config set //registry.npmjs.org/:_authToken S3CR3T
+nmcli dev wifi connect ap password S3CR3T
+nmcli con mod x wifi-sec.psk S3CR3T
+wpa_passphrase ssid S3CR3T
+ipmitool -H h -U a -P S3CR3T chassis
+snmpwalk -v 2c -c S3CR3T h
+snmpget -v3 -A S3CR3T -X b h
+smbclient //h/s -U me%S3CR3T
+lftp -u me,S3CR3T h
+unzip -P S3CR3T a.zip
+7z x -pS3CR3T a.7z
+gpg --batch --passphrase S3CR3T -d a
+sqlplus scott/S3CR3T@db
+expdp system/S3CR3T full=y
+sqlcmd -U sa -P S3CR3T
+rabbitmqctl add_user me S3CR3T
+htpasswd -b f me S3CR3T
+htpasswd -nb me S3CR3T
+iscsiadm -m node -o update -n node.session.auth.password -v S3CR3T
+usermod -p S3CR3T me
+xfreerdp /u:me /p:S3CR3T /v:h
+plink -pw S3CR3T h
+az login -u me -p S3CR3T
+http_proxy=http://me:S3CR3T@proxy:3128
+AccountName=a;AccountKey=S3CR3T==;EndpointSuffix=x
+curl -d '{"password":"S3CR3T","a":1}' https://h
+curl -d '{"apiKey": "S3CR3T"}' https://h
+sh -c "mysql -pS3CR3T < dump.sql"
+bash -c 'export TOKEN=S3CR3T; run'
+vault login hvs.S3CR3Tabcdefghijkl
+echo -----BEGIN RSA PRIVATE KEY----- S3CR3T
+etcdctl --user root:S3CR3T get x
+openvpn --config a --auth-user-pass S3CR3T
+swaks --to a -ap S3CR3T
+skopeo copy --src-creds=me:S3CR3T docker://a dir:b
+restic -r rest:https://me:S3CR3T@h/ backup /
+ffmpeg -i rtsp://me:S3CR3T@cam/1 out.mp4`, "\n")
+
+// plainLines have nothing to hide.
+var plainLines = strings.Split(`ssh -p 22 host
+ssh -o PasswordAuthentication=no -o BatchMode=yes host
+ssh -i /root/.ssh/id_ed25519 me@host
+scp -P 22 a me@host:/srv
+docker run -p 80:80 nginx
+docker run --name web -p 127.0.0.1:80:80 -v /srv:/srv:ro nginx:1.25
+docker run --user 1000:1000 img
+docker run -v /run/secrets:/run/secrets:ro img
+docker pull nginx:1.25@sha256:0123456789abcdef
+podman run -p 8080:80 img
+kubectl port-forward svc/a 80:80
+kubectl get secrets -n kube-system
+nginx -p /path -c nginx.conf
+mkdir -p /srv/a/b
+cp -p a b
+cp -a a b
+ps -p 1 -o pid
+ps aux
+tar -xpf a.tar
+ls -a /
+psql -p 5432 -U me db
+pg_dump -p 5432 db
+mysql -P 3306 -u root -p db
+mysql --port=3306 --protocol=tcp
+mysqld --port=3306 --user=mysql
+redis-cli -p 6379 ping
+redis-server *:6379
+mongod --port 27017 --dbpath /var/lib/mongodb
+mongod --auth --bind_ip 127.0.0.1
+rsync -avz -e "ssh -p 2222" a host:/b
+rsync -a rsync://host/module /srv
+curl -k -L -o a https://example.com/a
+curl https://example.com:8443/a?b=c&d=e
+curl -X POST -d @file https://h/token
+wget -q -O - https://example.com/x
+git clone git@github.com:org/repo.git
+git clone https://github.com/org/repo
+git push origin main
+npm install left-pad@1.3.0
+npm run build -- --mode production
+npx npm:left-pad@1.3.0
+yarn add @scope/pkg@2.0.0
+pip install https://h:443/simple/a@1.0
+go run example.com/x@v1.2.3
+node /srv/app/index.js --port 3000
+java -Xmx2g -cp /a.jar:/b.jar com.example.Main
+java -Dfile.encoding=UTF-8 -jar a.jar
+python3 -m http.server 8000
+python3 serve.py --tokenizer bert-base --max-tokens 4096
+vllm serve model --max-model-len 4096 --tokenizer-mode auto
+app --password-file /etc/app/pw
+app --password-file=/etc/app/pw
+app --token-file /run/token
+app --tokens-per-second 5
+app --token-url https://h/oauth
+app --token-type jwt
+app --secret-name web
+app --no-password --verbose
+app --ask-pass --host h
+app --password-stdin
+app --credentials-file=/etc/c
+app --auth-method ldap
+app --auth-server https://h
+app --auth-user-name me
+app --signature-algorithm rsa
+app --max-password-age 90
+app --passwordless
+backup --bypass all
+encompass --compass north
+ffmpeg -pass 1 -passlogfile x out.mp4
+x264 --pass 2 out
+gpg --verify a.sig a
+openssl s_client -connect h:443 -servername h
+openssl x509 -in a.pem -noout -text
+openssl genrsa -out k.pem 2048
+smbd --foreground --no-process-group
+/usr/sbin/sshd -D
+sshd: me [priv]
+/usr/bin/dbus-daemon --system --address=systemd: --nofork
+systemd --user --deserialize 12
+/lib/systemd/systemd-journald
+agetty -o -p -- \u --noclear tty1 linux
+login -p -f root
+cron -f -P
+rsyslogd -n -iNONE
+postgres: me db 127.0.0.1(5432) idle
+php-fpm: pool www
+nginx: worker process
+containerd-shim-runc-v2 -namespace moby -id 0123456789abcdef -address /run/containerd/containerd.sock
+qemu-system-x86_64 -name vm1 -vnc 127.0.0.1:0,password=on -m 2048
+root=UUID=1-2 ro quiet rd.luks.name=a=b rd.luks.uuid=1-2
+root=/dev/mapper/vg-root rd.lvm.lv=vg/root crashkernel=auto
+BOOT_IMAGE=/boot/vmlinuz-6.1 root=/dev/sda1 ro console=ttyS0,115200n8
+UUID=1-2 / ext4 defaults,errors=remount-ro 0 1
+PWD=/root OLDPWD=/ run
+PATH=/usr/bin:/bin HOME=/root run
+LANG=en_US.UTF-8 LC_ALL=C sort
+find / -name "*.conf" -newer a
+grep -rn password /etc
+cat /etc/passwd /etc/shadow
+passwd -l root
+useradd -m -s /bin/bash me
+sudo -u postgres psql
+su - me -c "ls -a"
+apt-get install -y curl mysql-client
+yum -y install redis
+systemctl restart mysql
+journalctl -u docker -f
+az vm list -p plan
+helm upgrade --install web ./chart --set image.tag=1.2
+ipmitool -I lanplus sdr
+unzip -p a.zip b
+zip -r a.zip b
+ldapsearch -x -b dc=example,dc=com uid=me
+snmpd -Lsd -f -p /run/snmpd.pid
+7z a -mx9 a.7z b
+mount -t nfs h:/srv /srv -o vers=4.2,sec=krb5
+mount -o rw,noatime /dev/sda1 /mnt
+user@1000.service: started
+17 * * * * root cd / && run-parts --report /etc/cron.hourly
+tail -f /var/log/auth.log
+vault status
+aws s3 cp a s3://bucket/a
+terraform plan -var region=eu
+ansible-playbook -i hosts p.yml --ask-become-pass
+nmcli con show
+wpa_supplicant -u -s -O /run/wpa_supplicant
+openvpn --config /etc/openvpn/a.conf
+sqlplus / as sysdba
+rabbitmqctl list_queues name messages
+bash -c "ssh -p 22 h uptime"
+a 'unclosed
+echo pkg:npm/left-pad@1.3.0`, "\n")
+
+func TestMaskHidesSecretsOfManyPrograms(t *testing.T) {
+	if len(secretLines) < 100 || len(plainLines) < 100 {
+		t.Fatalf("%d and %d lines", len(secretLines), len(plainLines))
+	}
+	for _, line := range secretLines {
+		if got := Mask(line); strings.Contains(got, "S3CR3T") || !strings.Contains(got, Masked) {
+			t.Errorf("Mask(%q) = %q", line, got)
+		}
+		args := shellWords(line)
+		if got := MaskArgs(args); strings.Contains(got, "S3CR3T") || !strings.Contains(got, Masked) {
+			t.Errorf("MaskArgs(%q) = %q", args, got)
+		}
+	}
+}
+
+func TestMaskLeavesOtherLinesAlone(t *testing.T) {
+	for _, line := range plainLines {
+		if got := Mask(line); got != line {
+			t.Errorf("Mask(%q)\n       = %q", line, got)
+		}
+		args := shellWords(line)
+		if got := MaskArgs(args); got != strings.Join(args, " ") {
+			t.Errorf("MaskArgs(%q) = %q", args, got)
+		}
+	}
+}
+
+func TestMaskAllocatesNothingWhereNothingIsHidden(t *testing.T) {
+	for _, line := range plainLines {
+		if n := testing.AllocsPerRun(10, func() { Mask(line) }); n != 0 {
+			t.Errorf("%q: %v allocations", line, n)
+		}
+	}
+}
+
+// shellWords takes a line apart as a shell does.
+func shellWords(line string) []string {
+	var out []string
+	for i := 0; i < len(line); {
+		if line[i] == ' ' {
+			i++
+			continue
+		}
+		end := wordEnd(line, i)
+		w := line[i:end]
+		if q := w[0]; len(w) > 1 && (q == '"' || q == '\'') && w[len(w)-1] == q {
+			w = w[1 : len(w)-1]
+		}
+		out = append(out, w)
+		i = end
+	}
+	return out
+}
+
+func BenchmarkMaskProcesses(b *testing.B) {
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		Mask(plainLines[n%len(plainLines)])
+		n++
+	}
+}
