@@ -140,16 +140,16 @@ func (p *pass) end(worker, i int, err error) bool {
 func (p *pass) supervise(ctx context.Context, first time.Duration, done <-chan struct{}) int {
 	timer := time.NewTimer(first)
 	defer timer.Stop()
-	stop := ctx.Done()
+	stop, stopping := ctx.Done(), false // a context that never ends has no channel
 	for {
 		select {
 		case <-done:
 			return len(p.list)
 		case <-stop:
-			stop = nil
+			stop, stopping = nil, true
 			timer.Reset(grace)
 		case <-timer.C:
-			left, next := p.abandon(stop == nil)
+			left, next := p.abandon(stopping)
 			if left <= 0 {
 				return next
 			}

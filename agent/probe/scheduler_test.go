@@ -484,3 +484,17 @@ func TestSlowMetricProbesRunOnceInTheirPeriod(t *testing.T) {
 		}
 	})
 }
+
+// TestAContextWithoutEndIsNoStop: the supervisor looks for the first time when the time
+// of the first probe is over, whichever runs then.
+func TestAContextWithoutEndIsNoStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quick, slow, last := inventoryProbe("users", facts.Users, "a"), inventoryProbe("groups", facts.Groups), inventoryProbe("services", facts.Services, "c")
+		quick.info.Timeout, slow.info.Timeout = time.Second, 10*time.Second
+		slow.collect = func(context.Context, *Host, *Report) error { time.Sleep(5 * time.Second); return nil }
+		res := RunOnce(context.Background(), RootHost(t.TempDir()), quick, slow, last)
+		if res.Err != nil || len(res.Readings) != 3 || len(res.Readings[2].Rows) != 1 {
+			t.Errorf("%v, %+v", res.Err, res.Readings)
+		}
+	})
+}

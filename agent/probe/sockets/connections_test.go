@@ -269,7 +269,7 @@ print("ready",flush=True);sys.stdin.read()`
 		t.Skipf("no namespace here: %v", err)
 	}
 	h := probe.LiveHost()
-	spaces := namespaces(h, []int{cmd.Process.Pid})
+	spaces := namespaces(t.Context(), h, []int{cmd.Process.Pid})
 	if len(spaces) != 2 {
 		t.Fatalf("got namespaces %+v, want ours and that of %d", spaces, cmd.Process.Pid)
 	}

@@ -28,7 +28,7 @@ type namespace struct {
 
 // namespaces lists that of the agent first, then those of other processes in order of
 // their oldest process.
-func namespaces(h *probe.Host, pids []int) []namespace {
+func namespaces(ctx context.Context, h *probe.Host, pids []int) []namespace {
 	list := []namespace{{}}
 	own, err := h.Readlink("/proc/self/ns/net")
 	if err != nil {
@@ -40,6 +40,9 @@ func namespaces(h *probe.Host, pids []int) []namespace {
 	seen := map[string]bool{own: true}
 	var named map[string]string
 	for _, pid := range pids {
+		if ctx.Err() != nil {
+			break // what follows says so
+		}
 		link, err := h.Readlink(path.Join("/proc", strconv.Itoa(pid), "ns/net"))
 		if err != nil || seen[link] || len(list) > maxSpaces { // gone, or not ours to see
 			continue

@@ -163,6 +163,16 @@ func newDirectory(h *probe.Host) *directory {
 	return &directory{host: h, byPID: map[int]uint32{0: 0}, who: map[process]uint32{{}: 0}, list: []process{{}}}
 }
 
+// meet reads the processes that hold sockets, as far as the time lasts.
+func (d *directory) meet(ctx context.Context, owners []owner) {
+	for i := range owners {
+		if ctx.Err() != nil {
+			return
+		}
+		d.number(owners[i].pid)
+	}
+}
+
 // number is the place in list of the process with a number of the system.
 func (d *directory) number(pid int) uint32 {
 	if n, ok := d.byPID[pid]; ok {

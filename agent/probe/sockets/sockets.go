@@ -17,6 +17,7 @@ package sockets
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sort"
@@ -74,7 +75,7 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 		return err
 	}
 	pids, cut, pidErr := processes(h)
-	w := world{host: h, spaces: namespaces(h, pids)}
+	w := world{host: h, spaces: namespaces(ctx, h, pids)}
 	err := w.read(ctx)
 	scan := scanner{host: h, wanted: w.inodes(), cut: cut}
 	scanErr := pidErr
@@ -82,6 +83,10 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 		scanErr = scan.run(ctx, pids)
 	}
 	known := newDirectory(h)
+	known.meet(ctx, scan.wanted)
+	if ctx.Err() != nil { // sockets whose process is not known yet would be other rows
+		return errors.Join(err, fmt.Errorf("the processes that hold sockets: %w", ctx.Err()))
+	}
 	for _, row := range w.listeningRows(&scan, known) {
 		if row.PID != p.without || row.PID == 0 || !strings.HasPrefix(row.Protocol, "udp") {
 			r.Add(facts.ListeningSockets, row)
