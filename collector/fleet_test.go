@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -24,6 +25,7 @@ var (
 	fleetHosts = flag.Int("fleet", 0, "hosts of TestFleetFigures, 0: it is skipped")
 	fleetGrain = flag.Duration("grain", time.Second, "precision of the moments of installation in TestFleetFigures")
 	fleetCMDB  = flag.Bool("cmdb", true, "keep the CMDB in TestFleetFigures")
+	fleetAPI   = flag.Bool("api", true, "start the collector in TestFleetFigures and ask through its API")
 	fleetDays  = flag.Int("days", 30, "days of changes of TestFleetFigures")
 )
 
@@ -68,7 +70,7 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func (f *fleet) sizes(what string, hosts int) {
+func (f *fleet) sizes(what string, hosts int) string {
 	f.t.Helper()
 	tables, err := f.s.Tables()
 	if err != nil {
@@ -95,6 +97,7 @@ func (f *fleet) sizes(what string, hosts int) {
 		}
 	}
 	f.t.Logf("%s: %.0f bytes a host in pages in use", what, float64(total)/float64(hosts))
+	return fmt.Sprintf("%.0f", float64(total)/float64(hosts))
 }
 
 // quantiles runs q n times.
@@ -115,7 +118,11 @@ func TestFleetFigures(t *testing.T) {
 	if n == 0 {
 		t.Skip("give a number of hosts: -args -fleet 1000")
 	}
-	path := filepath.Join(t.TempDir(), store.FileName)
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(data, store.FileName)
 	s, err := store.Open(store.Config{Path: path, NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -126,23 +133,24 @@ func TestFleetFigures(t *testing.T) {
 	if *fleetCMDB {
 		f.views = append(f.views, cmdb.New(s).CatchUp)
 	}
+	var figures []figure
 	f.inventories(n)
-	f.sizes("after first inventories", n)
+	figures = append(figures, figure{"bytes a host, first inventory", f.sizes("after first inventories", n), "10,000"})
 	f.changes(n)
-	f.sizes(fmt.Sprintf("after %d days", *fleetDays), n)
+	if *fleetDays > 0 {
+		figures = append(figures, figure{fmt.Sprintf("bytes a host, %d days of changes", *fleetDays), f.sizes(fmt.Sprintf("after %d days", *fleetDays), n), ""})
+	}
 	f.questions(inv, n)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	s, err = store.Open(store.Config{Path: path, NoSync: true})
-	if err != nil {
-		t.Fatal(err)
+	if info, err := os.Stat(path); err == nil {
+		figures = append(figures, figure{"state file", fmt.Sprintf("%d MB", info.Size()>>20), ""})
 	}
-	t.Logf("open: %v", time.Since(begin))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
+	if *fleetAPI {
+		f.asUsersDo(data, &figures)
 	}
+	printFigures(t, figures)
 }
 
 // inventories brings the first inventory of each host.

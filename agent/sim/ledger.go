@@ -48,7 +48,7 @@ type Total struct {
 	Step    int // the last one acknowledged
 	Samples int
 	Rows    int
-	First   int64 // time of the first batch, ms since 1970
+	First   int64 // earliest time of a batch, ms since 1970
 	Last    int64 // latest time of a batch
 }
 
@@ -120,7 +120,8 @@ func (e *Entry) addTo(sum map[int]*Total) {
 	t.Step = max(t.Step, e.Step)
 	t.Samples += e.Samples
 	t.Rows += e.Rows
-	t.Last = max(t.Last, e.At)
+	// A reading of metrics may be acknowledged before the first inventory.
+	t.First, t.Last = min(t.First, e.At), max(t.Last, e.At)
 }
 
 func (l *Ledger) add(e Entry) error {

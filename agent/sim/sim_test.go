@@ -139,6 +139,10 @@ func TestALedgerThatWasCutGoesOnAfterItsLastLine(t *testing.T) {
 	if err := l.add(Entry{Number: 4, ID: "ab", Kind: wire.KindMetrics, Step: 2, Samples: 7, At: 200}); err != nil {
 		t.Fatal(err)
 	}
+	// Acknowledged late, made first.
+	if err := l.add(Entry{Number: 4, ID: "ab", Kind: wire.KindInventory, Step: 0, At: 90}); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +150,7 @@ func TestALedgerThatWasCutGoesOnAfterItsLastLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[int]*Total{4: {ID: "ab", Batches: 3, Step: 2, Samples: 7, Rows: 4, First: 100, Last: 200}}
+	want := map[int]*Total{4: {ID: "ab", Batches: 4, Step: 2, Samples: 7, Rows: 4, First: 90, Last: 200}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

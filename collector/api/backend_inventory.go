@@ -204,30 +204,10 @@ func (b inventoryBackend) Packages(_ context.Context, q v1.PackageQuery) (out v1
 	} else if start+len(found.Matches) < found.Total {
 		out.Next = strconv.Itoa(start + len(found.Matches))
 	}
-	out.Packages, err = b.packages(found.Matches)
-	return out, err
-}
-
-// packages adds to each match how old the knowledge is.
-func (b inventoryBackend) packages(matches []inventory.PackageMatch) ([]v1.HostPackage, error) {
-	known := map[identity.HostID]time.Time{}
-	out := make([]v1.HostPackage, len(matches))
-	for i, m := range matches {
-		at, ok := known[m.Host.ID]
-		if !ok {
-			h, err := b.Inventory.Host(m.Host.ID.String())
-			if err != nil {
-				return nil, classify(err)
-			}
-			for _, s := range h.Sections {
-				if s.ID == facts.Packages {
-					at = s.KnownAt.UTC()
-				}
-			}
-			known[m.Host.ID] = at
-		}
-		out[i] = v1.HostPackage{
-			HostID: m.Host.ID.String(), Host: m.Host.Name, Name: m.Name, Version: m.Version, Arch: m.Arch, Source: m.Source, KnownAt: at,
+	out.Packages = make([]v1.HostPackage, len(found.Matches))
+	for i, m := range found.Matches {
+		out.Packages[i] = v1.HostPackage{
+			HostID: m.Host.ID.String(), Host: m.Host.Name, Name: m.Name, Version: m.Version, Arch: m.Arch, Source: m.Source, KnownAt: m.KnownAt.UTC(),
 		}
 	}
 	return out, nil

@@ -52,7 +52,7 @@ func (v *View) CatchUp(ctx context.Context) error { return v.store.CatchUp(ctx, 
 func (v *View) Rebuild(ctx context.Context) error { return v.store.Rebuild(ctx, follower()) }
 
 func follower() store.Follower {
-	return store.Follower{Name: "cmdb", Version: 2, Fold: fold, Sections: slices.Collect(maps.Keys(derivations)),
+	return store.Follower{Name: "cmdb", Version: 2, Fold: fold, Sections: slices.Collect(maps.Keys(derivations)), KeysOnly: []facts.ID{facts.Packages},
 		Tables: []string{tableShared, tableCounts, "cmdb.items", "cmdb.support", "cmdb.incoming"}}
 }
 

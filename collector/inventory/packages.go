@@ -35,6 +35,8 @@ type PackageMatch struct {
 	Version string  `json:"version"`
 	Arch    string  `json:"arch,omitempty"`
 	Source  string  `json:"source"`
+	// KnownAt is the last reading of the host's packages that succeeded, by our clock.
+	KnownAt time.Time `json:"known_at,omitzero"`
 }
 
 // PackageResult is the answer to a PackageQuery.
@@ -182,18 +184,13 @@ func (q PackageQuery) collect(tx *store.Tx, pv packageVersion, res *PackageResul
 		if before++; before <= q.Offset {
 			continue
 		}
-		id, ok, err := tx.HostByIndex(index)
+		h, st, ok, err := tx.HostSection(index, facts.Packages)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			continue
+		if ok {
+			res.Matches = append(res.Matches, PackageMatch{HostRef{h.ID, h.Name}, pv.name, pv.version, pv.arch, pv.source, ours(st.KnownAt, h.ClockOffset)})
 		}
-		name, err := tx.HostName(id)
-		if err != nil {
-			return err
-		}
-		res.Matches = append(res.Matches, PackageMatch{HostRef{id, name}, pv.name, pv.version, pv.arch, pv.source})
 	}
 	return nil
 }

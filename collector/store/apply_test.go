@@ -136,7 +136,7 @@ func replay(t testing.TB, s *Store) state {
 			states, err := began.Sections(h.Index)
 			var changes []Change
 			for _, st := range states {
-				if changes, err = tx.addRows(changes, began, h.Index, Change{Host: h.ID, Section: st.Section, Kind: Added}); err != nil {
+				if changes, err = (Follower{}).addRows(tx, changes, began, h.Index, Change{Host: h.ID, Section: st.Section, Kind: Added}); err != nil {
 					return err
 				}
 			}
@@ -149,7 +149,7 @@ func replay(t testing.TB, s *Store) state {
 		last, err := tx.LastChange()
 		for read := first - 1; read < last && err == nil; {
 			var changes []Change
-			changes, read, err = tx.folded(read, Follower{}.wants)
+			changes, read, err = Follower{}.folded(tx, read)
 			take(changes)
 		}
 		return err

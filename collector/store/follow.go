@@ -22,6 +22,9 @@ type Follower struct {
 	Tables  []string // all tables it writes
 	// Sections are those whose changes it folds; nil: all.
 	Sections []facts.ID
+	// KeysOnly are those of which it needs no contents: rows that are there from the
+	// beginning come without them, which spares most of the work.
+	KeysOnly []facts.ID
 	Fold     func(tx *Tx, changes []Change) error
 }
 
@@ -125,7 +128,7 @@ func (f Follower) step(tx *Tx) error {
 	case cursor+1 < first:
 		return f.begin(tx, first-1)
 	}
-	changes, read, err := tx.folded(cursor, f.wants)
+	changes, read, err := f.folded(tx, cursor)
 	if err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (f Follower) begin(tx *Tx, after uint64) error {
 				continue
 			}
 			base := Change{Seq: after, Host: id, Section: st.Section, Kind: Added, Observed: history, At: history, Received: history}
-			if changes, err = tx.addRows(changes, state, index, base); err != nil {
+			if changes, err = f.addRows(tx, changes, state, index, base); err != nil {
 				return err
 			}
 		}
@@ -196,13 +199,13 @@ func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) 
 	}
 	began := tx.asOfChange(first - 1)
 	base := Change{Seq: first - 1, Host: id, Section: section, Kind: Added, Observed: history, At: history, Received: history}
-	changes, err := tx.addRows(nil, began, rec.Index, base)
+	changes, err := Follower{}.addRows(tx, nil, began, rec.Index, base)
 	if err != nil {
 		return err
 	}
 	want := func(h blockHead) bool { return h.sections&sectionBit(section) != 0 }
 	err = tx.hostGroups(rec.Index, false, want, func(g group) error {
-		changes, err = tx.expand(changes, id, g, 0, func(id facts.ID) bool { return id == section })
+		changes, err = Follower{Sections: []facts.ID{section}}.expand(tx, changes, id, g, 0)
 		return err
 	})
 	for i := 0; i < len(changes) && err == nil; i++ {
@@ -215,8 +218,8 @@ func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) 
 }
 
 // addRows appends a change like base for each row that a host has of a section.
-func (tx *Tx) addRows(changes []Change, state *State, index uint32, base Change) ([]Change, error) {
-	err := state.Rows(index, base.Section, func(key string, data []byte) error {
+func (f Follower) addRows(tx *Tx, changes []Change, state *State, index uint32, base Change) ([]Change, error) {
+	add := func(key string, data []byte) error {
 		base.Key, base.Old, base.New = key, nil, nil
 		if base.Kind == Removed {
 			base.Old = data
@@ -225,13 +228,18 @@ func (tx *Tx) addRows(changes []Change, state *State, index uint32, base Change)
 		}
 		changes = append(changes, base)
 		return nil
-	})
+	}
+	if !slices.Contains(f.KeysOnly, base.Section) {
+		err := state.Rows(index, base.Section, add)
+		return changes, err
+	}
+	err := state.keys(index, base.Section, func(key string) error { return add(key, nil) })
 	return changes, err
 }
 
 // folded returns the next changes for a view, some thousands at most: Baseline and
 // Cleared become a change for each row.
-func (tx *Tx) folded(after uint64, wants func(facts.ID) bool) (changes []Change, read uint64, err error) {
+func (f Follower) folded(tx *Tx, after uint64) (changes []Change, read uint64, err error) {
 	if read, err = tx.LastChange(); err != nil {
 		return nil, 0, err
 	}
@@ -244,19 +252,19 @@ func (tx *Tx) folded(after uint64, wants func(facts.ID) bool) (changes []Change,
 		if err != nil {
 			return err
 		}
-		changes, err = tx.expand(changes, id, g, after, wants)
+		changes, err = f.expand(tx, changes, id, g, after)
 		return err
 	})
 	return changes, read, err
 }
 
 // expand appends the changes of a group above that number in the sections wanted.
-func (tx *Tx) expand(changes []Change, id identity.HostID, g group, above uint64, wants func(facts.ID) bool) ([]Change, error) {
+func (f Follower) expand(tx *Tx, changes []Change, id identity.HostID, g group, above uint64) ([]Change, error) {
 	// A batch holds a section once: after it each is as after its own entries.
 	then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
 	before := tx.asOfChange(g.first - 1)
 	for i, e := range g.entries {
-		if g.first+uint64(i) <= above || !wants(e.section) {
+		if g.first+uint64(i) <= above || !f.wants(e.section) {
 			continue
 		}
 		c, err := tx.change(id, g, i)
@@ -268,10 +276,10 @@ func (tx *Tx) expand(changes []Change, id identity.HostID, g group, above uint64
 			// nothing is known of it any more
 		case e.kind == Baseline && !e.lost:
 			c.Kind = Added
-			changes, err = tx.addRows(changes, then, g.host, c)
+			changes, err = f.addRows(tx, changes, then, g.host, c)
 		case e.kind == Cleared:
 			c.Kind = Removed
-			changes, err = tx.addRows(changes, before, g.host, c)
+			changes, err = f.addRows(tx, changes, before, g.host, c)
 		default:
 			changes = append(changes, c)
 		}

@@ -222,10 +222,24 @@ func (tx *Tx) HostByIndex(index uint32) (identity.HostID, bool, error) {
 	return identity.HostID(v), true, nil
 }
 
-// HostName returns the name of a host, empty when it is unknown.
-func (tx *Tx) HostName(id identity.HostID) (string, error) {
-	rec, _, err := tx.hostRecord(id)
-	return rec.Name, err
+// HostSection returns a host by its number, with what its record says alone (its id, name
+// and clock offset among it), and the state of one of its sections.
+func (tx *Tx) HostSection(index uint32, section facts.ID) (h Host, st SectionState, ok bool, err error) {
+	id, ok, err := tx.HostByIndex(index)
+	if err != nil || !ok {
+		return h, st, false, err
+	}
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return h, st, false, err
+	}
+	states, err := tx.sections(index)
+	for _, s := range states {
+		if s.Section == section {
+			st = s
+		}
+	}
+	return Host{ID: id, Name: rec.Name, ClockOffset: rec.ClockOffset, Index: index, RemovedAt: rec.RemovedAt.Time()}, st, err == nil, err
 }
 
 // Hosts calls fn for all active hosts in the order of their ids. ErrStop ends it early.

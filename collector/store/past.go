@@ -258,6 +258,29 @@ func (s *State) Rows(index uint32, section facts.ID, fn func(key string, data []
 	return nil
 }
 
+// keys calls fn for the keys of the rows of a section of a host, in no order.
+func (s *State) keys(index uint32, section facts.ID, fn func(key string) error) error {
+	h, err := s.held(index, section)
+	if err != nil && !errors.Is(err, errLost) {
+		return err
+	}
+	for _, it := range h.items {
+		item, err := s.tx.item(it.id)
+		if err == nil {
+			err = fn(item.Key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, it := range h.own {
+		if err := fn(it.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readable returns the rows that can be read of a section that is in doubt: its host
 // was asked for the whole of it. Of others it returns the damage.
 func (tx *Tx) readable(index uint32, section facts.ID, h *held, damage error) ([]storedRow, error) {
