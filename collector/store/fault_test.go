@@ -211,9 +211,35 @@ func dump(s *Store) (map[string]string, error) {
 	return out, err
 }
 
+// What became of a damaged copy.
+const (
+	refusedCopy = "refused with what is damaged named" // the structure is: a backup has to be restored
+	setBackCopy = "taken up one commit earlier, all hosts asked"
+	mendedCopy  = "mended, what was lost came from the hosts"
+	soundCopy   = "without effect"
+)
+
+// damageEnv is how many damages each of the tests makes that try them at random places.
+const damageEnv = "ATALAYA_DAMAGE"
+
+func damages(t *testing.T, otherwise, short int) int {
+	t.Helper()
+	if text := os.Getenv(damageEnv); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if testing.Short() {
+		return short
+	}
+	return otherwise
+}
+
 // try opens a damaged copy and checks that it is refused, or notices that it was set
-// back, or gives the truth.
-func (sm sample) try(t *testing.T, name string, data []byte) (refused bool) {
+// back, or is mended so that the hosts can bring back what is lost, or gives the truth.
+func (sm sample) try(t *testing.T, name string, data []byte) (became string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), FileName)
 	if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".high", sm.high, 0o600)); err != nil {
@@ -225,15 +251,18 @@ func (sm sample) try(t *testing.T, name string, data []byte) (refused bool) {
 		if !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: got %v, want ErrCorrupt", name, err)
 		}
-		return true
+		return refusedCopy
 	}
 	defer s.Close()
 	if strings.Contains(logged.String(), "older than the last commit") {
-		return true
+		return setBackCopy
 	}
 	if s.found.Count > 0 {
+		if !strings.Contains(logged.String(), "table=") {
+			t.Errorf("%s: mended without a word: %s", name, logged.String())
+		}
 		sm.heal(t, name, s)
-		return true
+		return mendedCopy
 	}
 	got, err := dump(s)
 	if err != nil {
@@ -242,7 +271,7 @@ func (sm sample) try(t *testing.T, name string, data []byte) (refused bool) {
 	if d := cmp.Diff(sm.truth, got); d != "" {
 		t.Errorf("%s: wrong values (-want +got):\n%s", name, d)
 	}
-	return false
+	return soundCopy
 }
 
 // heal checks a store that was mended when it was opened: no row is wrong, and once
@@ -299,20 +328,15 @@ func (sm sample) seq() uint64 { *sm.next++; return *sm.next }
 func TestBitFlipsNeverGiveWrongValues(t *testing.T) {
 	sm := newSample(t)
 	rng := rand.New(rand.NewPCG(3, 4))
-	flips, refused := 300, 0
-	if testing.Short() {
-		flips = 60
-	}
-	for range flips {
+	became := map[string]int{}
+	for range damages(t, 300, 60) {
 		bit := rng.IntN(len(sm.data) * 8)
 		data := bytes.Clone(sm.data)
 		data[bit/8] ^= 1 << (bit % 8)
-		if sm.try(t, fmt.Sprintf("bit %d", bit), data) {
-			refused++
-		}
+		became[sm.try(t, fmt.Sprintf("bit %d", bit), data)]++
 	}
-	t.Logf("%d flips in %d bytes: %d noticed, the rest without effect", flips, len(sm.data), refused)
-	if refused == 0 {
+	t.Logf("flips in %d bytes: %v", len(sm.data), became)
+	if len(became) == 1 {
 		t.Error("no flip was noticed")
 	}
 }
@@ -327,6 +351,46 @@ func TestZeroedPagesAndCutFilesAreRefused(t *testing.T) {
 	}
 	for _, size := range []int{1, 4095, 4096, 8192, 12288, len(sm.data) / 2, len(sm.data) - page} {
 		sm.try(t, fmt.Sprintf("cut to %d", size), sm.data[:size])
+	}
+}
+
+// TestLostPagesNeverGiveWrongValues: pieces of the file that a disk lost, mixed up or
+// filled with something else.
+func TestLostPagesNeverGiveWrongValues(t *testing.T) {
+	sm := newSample(t)
+	rng := rand.New(rand.NewPCG(5, 6))
+	became := map[string]int{}
+	place := func() int { return rng.IntN(len(sm.data)/4096) * 4096 }
+	for range damages(t, 60, 15) {
+		data := bytes.Clone(sm.data)
+		at, n := place(), 4096*(1+rng.IntN(4))
+		lost := data[at:min(at+n, len(data))]
+		name := fmt.Sprintf("%d bytes at %d", len(lost), at)
+		switch rng.IntN(5) {
+		case 0:
+			name += " zeroed"
+			clear(lost)
+		case 1:
+			name += " filled"
+			for i := range lost {
+				lost[i] = byte(rng.Uint32())
+			}
+		case 2:
+			from := place()
+			name += fmt.Sprintf(" copied from %d", from)
+			copy(lost, sm.data[from:])
+		case 3:
+			name += " and all behind cut off"
+			data = data[:at+rng.IntN(4096)]
+		case 4:
+			name += " and all behind zeroed"
+			clear(data[at:])
+		}
+		became[sm.try(t, name, data)]++
+	}
+	t.Logf("losses in %d bytes: %v", len(sm.data), became)
+	if len(became) == 1 {
+		t.Error("no loss was noticed")
 	}
 }
 
