@@ -74,6 +74,9 @@ func Run(ctx context.Context, env Env, root *cobra.Command, args []string) int {
 	var failed *failure
 	if errors.As(err, &failed) && !errors.As(err, new(usage)) {
 		fmt.Fprintf(env.Stderr, "%s: %s\n", root.Name(), oneLine(failed.cause.Error()))
+		if own := (interface{ ExitCode() int })(nil); errors.As(err, &own) {
+			return own.ExitCode()
+		}
 		return 1
 	}
 	fmt.Fprintf(env.Stderr, "%s: %s (see --help)\n", root.Name(), oneLine(err.Error()))

@@ -3,12 +3,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"atalaya/collector"
 	"atalaya/collector/cli"
+	"atalaya/collector/store"
 	"atalaya/installers"
 )
 
@@ -56,17 +58,36 @@ func newServe() *cobra.Command {
 				c.DataDir = data
 			}
 			return service.Run(func(ctx context.Context) error {
-				return collector.Run(ctx, c, collector.Options{
+				return lasting(collector.Run(ctx, c, collector.Options{
 					Version: version,
 					Log:     collector.NewLog(os.Stderr, c.LogLevel),
 					Ready:   func() error { return installers.Notify(installers.Ready) },
-				})
+				}))
 			})
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data `folder` (default from the configuration, else "+collector.DefaultDataDir+")")
 	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default "+collector.DefaultConfigFile+" if it exists)")
 	return cmd
+}
+
+// exitLasting tells the service manager that starting again would end the same way
+// (EX_DATAERR in sysexits.h; RestartPreventExitStatus in the unit).
+const exitLasting = 65
+
+// lastingError is one that only an administrator can end.
+type lastingError struct{ error }
+
+func (lastingError) ExitCode() int   { return exitLasting }
+func (e lastingError) Unwrap() error { return e.error }
+
+// lasting marks that the state file is damaged in its structure or was written by a
+// newer collector.
+func lasting(err error) error {
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNewer) {
+		return lastingError{err}
+	}
+	return err
 }
 
 func load(config string) (collector.Config, error) {

@@ -89,3 +89,22 @@ func TestRestorePutsTheBackupInPlace(t *testing.T) {
 	run(2)
 	run(0, "--help")
 }
+
+func TestServeOnADamagedStateTellsTheServiceManagerNotToTryAgain(t *testing.T) {
+	dir := t.TempDir()
+	state := filepath.Join(dir, store.FileName)
+	names(t, state, nil)
+	content, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(content)
+	if err := os.WriteFile(state, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, msg strings.Builder
+	code := cli.Run(context.Background(), cli.Env{Stdout: &out, Stderr: &msg}, newRoot(), []string{"serve", "--data", dir})
+	if code != exitLasting || !strings.Contains(msg.String(), "restore the last backup") {
+		t.Errorf("exit %d, %q; want %d and the next step", code, msg.String(), exitLasting)
+	}
+}
