@@ -32,6 +32,9 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
+	// Verify is the command that runs Verify in a process of its own; empty: the state file
+	// is verified within this one.
+	Verify []string
 	// Ready is called once agents and clients can connect; nil: nobody asks.
 	Ready func() error
 }
@@ -89,7 +92,7 @@ func (c *collector) open(ctx context.Context) error {
 		return fmt.Errorf("data folder: %w (choose another with --data, or create it for this user)", err)
 	}
 	var err error
-	if c.store, err = store.Open(store.Config{Path: filepath.Join(c.cfg.DataDir, store.FileName), Log: c.opt.Log}); err != nil {
+	if c.store, err = store.Open(store.Config{Path: filepath.Join(c.cfg.DataDir, store.FileName), Log: c.opt.Log, Verify: verifier(ctx, c.opt.Verify)}); err != nil {
 		return err
 	}
 	c.authority, err = enroll.OpenAuthority(ctx, enroll.Config{Dir: c.cfg.DataDir, Store: c.store, Address: c.cfg.advertised(), Log: c.opt.Log})

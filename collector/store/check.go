@@ -16,7 +16,7 @@ type Damage struct {
 	Key    []byte
 	Page   uint64
 	Detail string
-	record bool // one record, or the sum of a table: the structure around it is sound
+	Record bool // one record, or the sum of a table: the structure around it is sound
 }
 
 // String names the place and what is wrong.
@@ -140,7 +140,7 @@ func (c *checker) damage(table string, key []byte, page uint64, format string, a
 func (c *checker) bad(table string, key []byte, page uint64, format string, args ...any) {
 	c.damage(table, key, page, format, args...)
 	if n := len(c.report.Damage); n == c.report.Count {
-		c.report.Damage[n-1].record = true
+		c.report.Damage[n-1].Record = true
 	}
 }
 

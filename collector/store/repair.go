@@ -25,7 +25,7 @@ func (r Report) Repairable() bool {
 	for _, d := range r.Damage {
 		own := strings.HasPrefix(d.Table, "store.") && d.Table != tableMeta
 		view := slices.ContainsFunc(views, func(prefix string) bool { return strings.HasPrefix(d.Table, prefix) })
-		if !d.record || !own && !view {
+		if !d.Record || !own && !view {
 			return false
 		}
 		if n, fixed := keyLengths[d.Table]; fixed && d.Key != nil && len(d.Key) != n {

@@ -9,29 +9,53 @@ import (
 	"time"
 )
 
+// Snapshot is the open file as of one transaction: what is to be verified of it. It holds
+// while the transaction that it was taken in lasts, and is told to another process as JSON.
+type Snapshot struct {
+	Path     string
+	TxID     uint64
+	Root     uint64 // page of the table of tables
+	PageSize uint64
+	Bytes    uint64 // up to the last page in use
+}
+
 // Scrub verifies all of the open file as Check does, while it is read and written: a
-// read transaction keeps the pages that it looks at. It reads the file itself, not
-// what is mapped of it, and believes no length: no damage harms the process.
+// read transaction keeps the pages that are looked at. Config.Verify does it, in
+// another process if that is what it is; nil: this one.
 func (s *Store) Scrub() (r Report, err error) {
-	f, err := os.Open(s.path)
-	if err != nil {
-		return r, fmt.Errorf("scrub state file: %w", err)
+	verify := s.verify
+	if verify == nil {
+		verify = Snapshot.Verify
 	}
-	defer f.Close() // only read
 	err = s.View(func(tx *Tx) (err error) {
 		defer guard(&err, "", nil)()
-		size := uint64(s.db.Info().PageSize)
-		c := newChecker(f, tx.b.Size(), s.path)
-		c.pageSize, c.pages, c.root = size, uint64(tx.b.Size())/size, uint64(tx.b.Cursor().Bucket().Root())
-		c.report.TxID, c.report.Bytes = uint64(tx.b.ID()), uint64(tx.b.Size())
-		c.walk()
-		r = c.report
-		return c.ioErr
+		r, err = verify(Snapshot{
+			Path: s.path, TxID: uint64(tx.b.ID()), Root: uint64(tx.b.Cursor().Bucket().Root()),
+			PageSize: uint64(s.db.Info().PageSize), Bytes: uint64(tx.b.Size()),
+		})
+		return err
 	})
 	if err != nil {
 		return r, fmt.Errorf("scrub state file %q: %w", s.path, err)
 	}
 	return r, nil
+}
+
+// Verify reads the file itself, not what is mapped of it, and believes no length.
+func (n Snapshot) Verify() (r Report, err error) {
+	if n.PageSize < 1<<10 || n.Bytes < 4*n.PageSize {
+		return r, fmt.Errorf("pages of %d bytes, %d bytes in all: not a state file", n.PageSize, n.Bytes)
+	}
+	f, err := os.Open(n.Path)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close() // only read
+	c := newChecker(f, int64(n.Bytes), n.Path)
+	c.pageSize, c.pages, c.root = n.PageSize, n.Bytes/n.PageSize, n.Root
+	c.report.TxID, c.report.Bytes = n.TxID, n.Bytes
+	c.walk()
+	return c.report, c.ioErr
 }
 
 // Trouble returns why the state cannot be written at the moment, empty when it can.

@@ -47,6 +47,8 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: nothing is logged
 	NoSync bool             // for tests: commits are not durable
+	// Verify looks at a Snapshot for Scrub; nil: Snapshot.Verify.
+	Verify func(Snapshot) (Report, error)
 }
 
 // Store is an open state file. Its methods may be called from any goroutine.
@@ -60,6 +62,8 @@ type Store struct {
 	high  *highMark
 	found Report // damage to mend when the file is opened
 	known knownItems
+
+	verify func(Snapshot) (Report, error)
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -81,7 +85,7 @@ func Open(c Config) (_ *Store, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{path: c.Path, now: c.Now, log: c.Log, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}}
+	s := &Store{path: c.Path, now: c.Now, log: c.Log, verify: c.Verify, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}}
 	s.flushed = c.Now()
 	if s.codec, err = newCodec(); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)

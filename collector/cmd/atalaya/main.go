@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 			"  atalaya package find openssl --below 3.0.11",
 		Version: version,
 	}
-	root.AddCommand(newServe(), newRestore())
+	root.AddCommand(newServe(), newRestore(), newVerify())
 	root.AddCommand(service.Verbs(func(config string) error {
 		_, err := load(config)
 		return err
@@ -60,6 +60,7 @@ func newServe() *cobra.Command {
 			return service.Run(func(ctx context.Context) error {
 				return lasting(collector.Run(ctx, c, collector.Options{
 					Version: version,
+					Verify:  verifyCommand(),
 					Log:     collector.NewLog(os.Stderr, c.LogLevel),
 					Ready:   func() error { return installers.Notify(installers.Ready) },
 				}))
@@ -69,6 +70,28 @@ func newServe() *cobra.Command {
 	cmd.Flags().StringVar(&data, "data", "", "data `folder` (default from the configuration, else "+collector.DefaultDataDir+")")
 	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default "+collector.DefaultConfigFile+" if it exists)")
 	return cmd
+}
+
+// newVerify is run by the collector, see collector.Verify.
+func newVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:    "verify-state",
+		Short:  "Verify a state file that is in use; the collector runs it",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return collector.Verify(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+// verifyCommand is this program as newVerify; nil when it cannot be found.
+func verifyCommand() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, "verify-state"}
 }
 
 // exitLasting tells the service manager that starting again would end the same way
