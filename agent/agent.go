@@ -193,7 +193,25 @@ func (s sink) Inventory(readings []facts.Reading) error {
 	case s.gathered <- struct{}{}:
 	default:
 	}
-	return s.spool.AppendInventory(readings)
+	return s.spool.AppendInventory(lasting(readings))
+}
+
+// lasting leaves out what is no fact to be kept: the number of the process that holds a
+// socket is another one after each restart of a service. `inventory` shows it.
+func lasting(readings []facts.Reading) []facts.Reading {
+	for _, r := range readings {
+		if r.Section != facts.ListeningSockets {
+			continue
+		}
+		for i, row := range r.Rows {
+			if s, ok := row.(*facts.ListeningSocketRow); ok && s.PID != 0 {
+				own := *s
+				own.PID = 0
+				r.Rows[i] = &own
+			}
+		}
+	}
+	return readings
 }
 
 func (c Config) disabled() []facts.ID {

@@ -63,9 +63,11 @@ truth_unit_sockets() { units socket; }
 truth_timers() { units timer; }
 truth_sockets() {
 	need ss iproute2 || return
-	ss -H -lntup | awk -v OFS='\t' '{
+	# UDP sockets on ports that the kernel gives to clients do not listen (docs/adr/0031).
+	ss -H -lntup | awk -v OFS='\t' -v range="$(cat /proc/sys/net/ipv4/ip_local_port_range)" 'BEGIN { split(range, r) } {
 		n = match($5, /:[^:]*$/); a = substr($5, 1, n - 1); port = substr($5, n + 1)
 		gsub(/[][]/, "", a); sub(/%.*/, "", a); if (a == "*") a = "::"
+		if ($1 == "udp" && port >= r[1] + 0 && port <= r[2] + 0) next
 		name = ""; if (match($0, /\(\("[^"]*"/)) name = substr($0, RSTART + 3, RLENGTH - 4)
 		print $1, a, port, name }'
 }

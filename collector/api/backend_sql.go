@@ -27,6 +27,13 @@ func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer,
 	for _, c := range a.Columns {
 		out.Columns = append(out.Columns, v1.SQLColumn{Name: c.Name, Type: c.Type})
 	}
+	for _, u := range a.Unknown {
+		unknown := v1.SQLUnknown{Section: u.Section, Hosts: u.Hosts, Of: u.Of}
+		for _, c := range u.ByState {
+			unknown.Statuses = append(unknown.Statuses, v1.SQLStatusCount{Status: c.Status, Hosts: c.Hosts})
+		}
+		out.Unknown = append(out.Unknown, unknown)
+	}
 	out.Rows, out.Scanned, out.ElapsedSeconds = a.Rows, a.Scanned, a.Elapsed.Seconds()
 	return out, nil
 }

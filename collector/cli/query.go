@@ -101,7 +101,22 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 	if c.output == formatTable && !q.explain {
 		c.say(fmt.Sprintf("%s, %s", rowCount(len(doc.Rows)), time.Duration(doc.ElapsedSeconds*float64(time.Second)).Round(100*time.Microsecond)))
 	}
+	if c.output == formatTable {
+		for _, u := range doc.Unknown {
+			c.say(unknownLine(u))
+		}
+	}
 	return nil
+}
+
+// unknownLine says that no rows are no proof, and how to see why.
+func unknownLine(u v1.SQLUnknown) string {
+	var parts []string
+	for _, s := range u.Statuses {
+		parts = append(parts, fmt.Sprintf("%s %d", s.Status, s.Hosts))
+	}
+	return fmt.Sprintf("%s is not known, or not wholly, on %d of %d hosts (%s): atalaya query \"select host, status, reason from section_status where section = '%s' and status not in ('ok', 'empty')\"",
+		u.Section, u.Hosts, u.Of, strings.Join(parts, ", "), u.Section)
 }
 
 func queryText(stdin io.Reader, args []string) (string, error) {

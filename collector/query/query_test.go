@@ -148,6 +148,27 @@ func TestQuestionsOfAdministrators(t *testing.T) {
 	}
 }
 
+// TestNoRowsAreNoProof: an empty answer says on how many hosts its sections are not known.
+func TestNoRowsAreNoProof(t *testing.T) {
+	f := newSmallFleet(t)
+	for sql, want := range map[string]string{
+		"select host from sudo_rules":                         "[{sudo_rules 3 3 [{not reported 3}]}]",
+		"select count(*) from sudo_rules where host = 'web1'": "[{sudo_rules 3 3 [{not reported 3}]}]",
+		"select g.name from groups g join packages p using (host_id) where p.name = 'bash' and g.name = 'none'": "[{groups 2 3 [{not reported 2}]}]",
+		"select host from packages where name = 'none'":                                                         "[]",
+		"select name from hosts where name = 'none'":                                                            "[]",
+		"select name from groups":                                                                               "[]",
+	} {
+		a, err := f.engine.Run(context.Background(), Request{SQL: sql})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(a.Unknown); got != want {
+			t.Errorf("%s: %s, want %s", sql, got, want)
+		}
+	}
+}
+
 func TestThePastOfAllTablesOrOfOne(t *testing.T) {
 	f := newSmallFleet(t)
 	const versions = "select host, version from packages where name = 'openssl' order by host"

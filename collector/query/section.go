@@ -64,7 +64,7 @@ func sectionTable(s facts.Section) Table {
 		optional := strings.Contains(options, "omitempty") && row.Field(i).Type.Kind() != reflect.Bool
 		sec.fields = append(sec.fields, field{i, optional})
 	}
-	return Table{Name: s.Name, Doc: s.Doc, Columns: columns, Past: true, Personal: s.Personal, Scan: sec.scan}
+	return Table{Name: s.Name, Doc: s.Doc, Columns: columns, Past: true, Personal: s.Personal, Scan: sec.scan, section: s.ID}
 }
 
 // sqlType is the type of a column whose Go type is t.

@@ -13,6 +13,7 @@ import (
 	"modernc.org/sqlite/vtab"
 
 	"atalaya/collector/store"
+	"atalaya/shared/facts"
 )
 
 // Table is a virtual table.
@@ -31,6 +32,8 @@ type Table struct {
 	// Rows is about how many there are in a fleet of some thousand hosts; zero: a
 	// million. It decides in which order tables are joined.
 	Rows int64
+	// section is that of a table of facts, else 0.
+	section facts.ID
 }
 
 // TableColumn is a column of a table.
@@ -247,6 +250,9 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 		default:
 			s.Filter[arg.column] = text
 		}
+	}
+	if id := c.module.table.section; id != 0 {
+		session.read[id] = true
 	}
 	c.next, c.stop = iter.Pull2(c.module.table.Scan(s))
 	c.done, c.n = false, 0

@@ -22,6 +22,9 @@ const (
 	maxRows = 5000
 	// maxExamined bounds the processes that are looked at closely in one reading.
 	maxExamined = 20_000
+	// fewBlind: fewer than one in ten are single processes that are protected from everybody,
+	// as the first of some containers is.
+	fewBlind = 10
 	// maxCommandRead is how much of a command line is read.
 	maxCommandRead = 4096
 )
@@ -108,8 +111,11 @@ func (p *inventory) rows(ctx context.Context, h *probe.Host, r *probe.Report, fo
 		out.Command = commandLine(h, path.Join(dir, "cmdline"))
 		r.Add(facts.Processes, &out)
 	}
-	if blind > 0 {
-		r.Remark(facts.Processes, "the executables of other users' processes are not known: the agent lacks CAP_SYS_PTRACE")
+	switch {
+	case blind*fewBlind > len(found):
+		r.Remark(facts.Processes, "the executables of other users' processes are not known: permission denied (it takes CAP_SYS_PTRACE)")
+	case blind > 0:
+		r.Remark(facts.Processes, "the executables of some processes are not known: they are protected")
 	}
 	return nil
 }

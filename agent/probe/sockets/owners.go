@@ -78,7 +78,7 @@ func (s *scanner) shortcoming() []string {
 	case !slices.ContainsFunc(s.wanted, func(o owner) bool { return o.pid == 0 }):
 		return nil
 	case s.denied > 0:
-		return []string{"some sockets have no process: permission denied for theirs"}
+		return []string{"the processes of some sockets are not known: permission denied for those of other users, or protected ones"}
 	case s.cut:
 		return []string{fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)}
 	}

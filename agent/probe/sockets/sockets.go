@@ -30,7 +30,7 @@ import (
 
 // New returns the probe of the sections listening_sockets and connections. UDP sockets
 // of the process with the number without are left out of the listening ones: the agent
-// gives its own, since it cannot be told from outside that its one socket is a client's.
+// gives its own, whatever port an administrator has the kernel take for clients.
 func New(without int) probe.Probe {
 	return &socketProbe{without: without, memory: make(map[talk]time.Time)}
 }
@@ -196,7 +196,11 @@ func (w *world) inodes() []owner {
 func (w *world) listeningRows(scan *scanner, known *directory) []*facts.ListeningSocketRow {
 	byKey := make(map[string]*facts.ListeningSocketRow, len(w.listening))
 	var out []*facts.ListeningSocketRow
+	client := w.clients(scan)
 	for _, s := range w.listening {
+		if client(s) {
+			continue
+		}
 		row := &facts.ListeningSocketRow{
 			Protocol: s.protocol, Address: s.address.String(), Port: int(s.port), UID: s.uid, Namespace: w.spaces[s.space].name,
 		}
@@ -214,4 +218,31 @@ func (w *world) listeningRows(scan *scanner, known *directory) []*facts.Listenin
 		out = append(out, row)
 	}
 	return out
+}
+
+// clients returns the function that tells sockets of clients from those that serve. A UDP
+// socket does not say which it is: one on a port from which the kernel takes those for
+// clients (a resolver's, QUIC's) has another port at each start, and is left out. Those
+// stay that the kernel holds itself (WireGuard), and those of a process that listens by TCP
+// on the same port.
+func (w *world) clients(scan *scanner) func(socket) bool {
+	first, last := clientPorts(w.host)
+	type service struct {
+		pid         int
+		space, port uint16
+	}
+	serves := make(map[service]bool)
+	for _, s := range w.listening {
+		if pid := scan.owner(s.inode); s.protocol[0] == 't' && pid != 0 {
+			serves[service{pid, s.space, s.port}] = true
+		}
+	}
+	return func(s socket) bool {
+		if s.protocol[0] != 'u' || s.port < first || s.port > last {
+			return false
+		}
+		pid := scan.owner(s.inode)
+		ofKernel := pid == 0 && scan.denied == 0 && !scan.cut
+		return !ofKernel && !serves[service{pid, s.space, s.port}]
+	}
 }

@@ -29,6 +29,23 @@ type SQLAnswer struct {
 	Rows           [][]any     `json:"rows" doc:"null, number or string in the order of columns"`
 	Scanned        int64       `json:"scanned" doc:"rows that were looked at"`
 	ElapsedSeconds float64     `json:"elapsed_seconds"`
+	// Unknown is there when there are no rows.
+	Unknown []SQLUnknown `json:"unknown,omitempty" doc:"of an answer without rows: sections that are not known on some hosts"`
+}
+
+// SQLUnknown is a section that a query asked for and that some hosts did not tell
+// completely: they may have such rows.
+type SQLUnknown struct {
+	Section  string           `json:"section"`
+	Hosts    int              `json:"hosts" doc:"on which it is not known"`
+	Of       int              `json:"of" doc:"all hosts"`
+	Statuses []SQLStatusCount `json:"statuses" doc:"most hosts first"`
+}
+
+// SQLStatusCount counts hosts by the status of their last reading.
+type SQLStatusCount struct {
+	Status string `json:"status" doc:"partial, unsupported, denied, failed or not reported"`
+	Hosts  int    `json:"hosts"`
 }
 
 // SQLTable is a table that queries may name.
