@@ -105,7 +105,10 @@ func (r *Report) summary(err error) (facts.Status, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(r.problems)) {
-		err = errors.Join(err, r.problems[id])
+		// That a machine has no such thing (no sudo) is no problem of a probe of several sections.
+		if items == 0 || len(r.rows[id]) > 0 || !errors.Is(r.problems[id], errors.ErrUnsupported) {
+			err = errors.Join(err, r.problems[id])
+		}
 	}
 	if r.dropped > 0 {
 		err = errors.Join(err, fmt.Errorf("%d samples left out: limit is %d", r.dropped, r.maxItems))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,7 @@ import (
 	"atalaya/agent"
 	"atalaya/agent/probe"
 	"atalaya/installers"
+	"atalaya/shared/facts"
 )
 
 // asked is what `status` and `cost` share: whom to ask and how to answer.
@@ -71,7 +71,7 @@ func newStatus() *cobra.Command {
 }
 
 func writeStatus(w io.Writer, st agent.Status) {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	tw := newAligned(w)
 	defer tw.Flush()
 	up, sp := st.Uplink, st.Spool
 	fmt.Fprintf(tw, "agent\t%s, process %d, running for %s\n", st.Version, st.PID, span(st.Now.Sub(st.StartedAt)))
@@ -102,9 +102,42 @@ func writeStatus(w io.Writer, st agent.Status) {
 	fmt.Fprintf(tw, "sent\t%s out, %s in, %d packets, %s\n", size(int64(up.BytesOut)), size(int64(up.BytesIn)), up.Packets, count(int(up.Sessions), "session", "sessions"))
 	fmt.Fprintf(tw, "used\t%.2f s of CPU\n", st.Process.CPUSeconds)
 	writeDegraded(tw, st)
+	writeProbes(tw, st)
+}
+
+// writeProbes names the probes that do not work, the worst first; those that do, and those
+// that this machine has nothing for, have a line together.
+func writeProbes(w io.Writer, st agent.Status) {
+	well, waiting, absent := 0, 0, 0
+	bad := map[facts.Status][]probe.Cost{}
 	for _, c := range st.Costs {
-		if c.Reason != "" {
-			fmt.Fprintf(tw, "probe %s\t%s: %s\n", c.Probe, c.Status, plain(c.Reason))
+		switch c.Status {
+		case facts.StatusOK, facts.StatusEmpty:
+			well++
+		case facts.StatusUnknown:
+			waiting++
+		case facts.StatusUnsupported:
+			absent++
+		default:
+			bad[c.Status] = append(bad[c.Status], c)
+		}
+	}
+	fmt.Fprintf(w, "probes\t%d work", well)
+	for _, status := range []facts.Status{facts.StatusFailed, facts.StatusDenied, facts.StatusPartial} {
+		if n := len(bad[status]); n > 0 {
+			fmt.Fprintf(w, ", %d %s", n, status)
+		}
+	}
+	if waiting > 0 {
+		fmt.Fprintf(w, ", %d not run yet", waiting)
+	}
+	if absent > 0 {
+		fmt.Fprintf(w, "; %d have nothing to read on this machine", absent)
+	}
+	fmt.Fprintln(w)
+	for _, status := range []facts.Status{facts.StatusFailed, facts.StatusDenied, facts.StatusPartial} {
+		for _, c := range bad[status] {
+			fmt.Fprintf(w, "  %s\t%s, %s: %s\n", c.Probe, status, age(st.Now.Sub(c.LastRun.Time())), plain(c.Reason))
 		}
 	}
 }
@@ -122,7 +155,7 @@ func newCost() *cobra.Command {
 }
 
 func writeCost(w io.Writer, st agent.Status) {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	tw := newAligned(w)
 	defer tw.Flush()
 	fmt.Fprintln(tw, "PROBE\tEVERY\tRUNS\tCPU/RUN\tCPU\tLAST TOOK\tREAD\tITEMS\tLAST RUN\tSTATUS")
 	for _, c := range st.Costs {

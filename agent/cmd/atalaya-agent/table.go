@@ -6,7 +6,6 @@ import (
 	"io"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -16,7 +15,7 @@ import (
 
 // writeTables prints the sections as tables. In a summary, long sections are cut.
 func writeTables(w io.Writer, doc agent.Document, now time.Time, summary bool) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	tw := newAligned(w)
 	for i, s := range facts.Sections() {
 		sec, ok := doc.Sections[s.Name]
 		if !ok {
@@ -93,7 +92,7 @@ func writeRows(w io.Writer, s facts.Section, rows []facts.Row) {
 	}
 }
 
-// maxCell is the widest a cell of a table gets, in characters.
+// maxCell is the widest a cell of a table gets, in columns of the terminal.
 const maxCell = 48
 
 // cell formats a column's value for people: sizes with units, lists with commas.
@@ -123,10 +122,7 @@ func cell(name string, v reflect.Value) string {
 		}
 		s = string(b)
 	}
-	if r := []rune(plain(s)); len(r) > maxCell {
-		return string(r[:maxCell-3]) + "..."
-	}
-	return plain(s)
+	return cut(plain(s), maxCell)
 }
 
 // plain makes a value from the machine harmless for a terminal: control characters,
