@@ -327,6 +327,7 @@ func (c *client) hostHistory() *cobra.Command {
 func (c *client) hostDiff() *cobra.Command {
 	var q v1.DiffQuery
 	var when rangeFlags
+	var all bool
 	cmd := &cobra.Command{
 		Use:     "diff HOST",
 		Short:   "Show the net difference of a host between two moments",
@@ -344,12 +345,18 @@ func (c *client) hostDiff() *cobra.Command {
 				if c.output == formatTable && len(doc.Changes) > 0 {
 					c.say(fmt.Sprintf("%s from %s to %s UTC", doc.Host, moment(doc.From).text, moment(doc.To).text))
 				}
-				return c.show(doc, func() view { return list(diffTable(doc), "no difference") })
+				v, left := diffView(doc, all || c.output != formatTable)
+				if err := c.show(doc, func() view { return v }); err != nil || left == "" {
+					return err
+				}
+				c.say(left)
+				return nil
 			})
 		},
 	}
 	when.add(cmd, "24h")
 	cmd.Flags().StringVar(&q.Section, "section", "", "`name` of a section")
+	cmd.Flags().BoolVar(&all, "all", false, fmt.Sprintf("list every difference, also when there are more than %d", maxDiff))
 	return cmd
 }
 
