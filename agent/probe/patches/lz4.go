@@ -136,8 +136,9 @@ func (z *lz4Reader) block(stored bool) error {
 }
 
 // lz4Block appends the inflated block to dst, which never grows beyond limit; dst has
-// room for it. Most literals and matches are short: they are copied in whole words,
-// beyond their end, where what follows writes over it.
+// room for it. Most literals and matches are short: they are copied as arrays of 16
+// bytes, beyond their end, where what follows writes over it. The lists of a Debian
+// have three million matches: what is done for each calls no function.
 func lz4Block(dst, src []byte, limit int) ([]byte, error) {
 	d, s, ok := len(dst), 0, true
 	buf := dst[:limit]
@@ -146,7 +147,7 @@ func lz4Block(dst, src []byte, limit int) ([]byte, error) {
 		s++
 		n := int(token >> 4)
 		if n < 15 && s+16 <= len(src) && d+16 <= limit {
-			copyWords(buf[d:d+16], src[s:s+16])
+			*(*[16]byte)(buf[d:]) = [16]byte(src[s:])
 		} else {
 			if n, s, ok = lz4Length(n, src, s); !ok || n > len(src)-s || n > limit-d {
 				return buf[:d], errLZ4
@@ -160,33 +161,31 @@ func lz4Block(dst, src []byte, limit int) ([]byte, error) {
 		if len(src)-s < 2 {
 			return buf[:d], errLZ4
 		}
-		offset := int(binary.LittleEndian.Uint16(src[s:]))
-		n, s, ok = lz4Length(int(token&15), src, s+2)
+		offset := int(src[s]) | int(src[s+1])<<8
+		s += 2
+		if n = int(token & 15); n == 15 {
+			if n, s, ok = lz4Length(n, src, s); !ok {
+				return buf[:d], errLZ4
+			}
+		}
 		n += 4 // the shortest match
-		if !ok || offset == 0 || offset > d || n > limit-d {
+		from := d - offset
+		if offset == 0 || from < 0 || n > limit-d {
 			return buf[:d], errLZ4
 		}
-		lz4Match(buf, d, offset, n)
+		if n <= 32 && offset >= 16 && d+32 <= limit { // whole arrays do not run into what they write
+			*(*[16]byte)(buf[d:]) = [16]byte(buf[from:])
+			*(*[16]byte)(buf[d+16:]) = [16]byte(buf[from+16:])
+		} else {
+			lz4Match(buf, d, from, n)
+		}
 		d += n
 	}
 	return buf[:d], errLZ4
 }
 
-// copyWords copies 16 bytes.
-func copyWords(to, from []byte) {
-	binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
-	binary.LittleEndian.PutUint64(to[8:], binary.LittleEndian.Uint64(from[8:]))
-}
-
-// lz4Match copies n bytes to d from offset bytes before. A match may run into what it
-// writes: a distance of a word or more is far enough to copy in words.
-func lz4Match(buf []byte, d, offset, n int) {
-	from := d - offset
-	if n <= 32 && offset >= 16 && d+32 <= len(buf) {
-		copyWords(buf[d:d+16], buf[from:from+16])
-		copyWords(buf[d+16:d+32], buf[from+16:from+32])
-		return
-	}
+// lz4Match copies n bytes from one place to a later one. It may run into what it writes.
+func lz4Match(buf []byte, d, from, n int) {
 	for n > 0 {
 		done := copy(buf[d:d+min(n, d-from)], buf[from:d])
 		d, n = d+done, n-done
