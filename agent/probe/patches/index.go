@@ -57,9 +57,7 @@ func (o *offer) field(name, value []byte) {
 	}
 }
 
-// index is one Packages file, reduced to the packages that were asked for. It is kept
-// between runs as long as the file does not change, so that an unchanged index costs a
-// stat call.
+// index is one Packages file, reduced to the packages that were asked for.
 type index struct {
 	file  string
 	stamp probe.Stamp

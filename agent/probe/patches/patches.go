@@ -32,15 +32,15 @@ type Config struct {
 	InstalledRPMs func(context.Context, *probe.Host) ([]*facts.PackageRow, error)
 }
 
-// New returns the probe of the patch state. It keeps what it extracted from each index
-// and the last outcome, and uses them again while none of the files they came from has
-// changed (by time, size and inode).
+// New returns the probe of the patch state. It keeps the last outcome of each manager
+// and uses it again while none of the files it came from has changed (by time, size
+// and inode).
 func New(cfg Config) probe.Probe {
 	if cfg.IndexMaxAge <= 0 {
 		cfg.IndexMaxAge = DefaultIndexMaxAge
 	}
 	return &patches{cfg: cfg, managers: []*kept{
-		{manager: &apt{indexes: make(map[string]*index)}},
+		{manager: apt{}},
 		{manager: &rpmManager{installed: cfg.InstalledRPMs}},
 		{manager: &apkManager{}},
 		{manager: &pacmanManager{}},

@@ -383,7 +383,7 @@ func TestReboot(t *testing.T) {
 	sys := &system{native: "amd64", packages: map[packageID]*installed{{"linux-image-6.1.0-18-amd64", "amd64"}: {version: "6.1.76-1"}}}
 	h := probe.RootHost(probetest.Tree(t, map[string]string{"proc/sys/kernel/osrelease": "6.1.0-18-amd64\n", "boot/vmlinuz-6.1.0-18-amd64": "",
 		"proc/sys/kernel/version": "#1 SMP PREEMPT_DYNAMIC Debian 6.1.69-1 (2023-12-30)\n"}))
-	rebuilt := &finding{rebootReasons: func(h *probe.Host) []string { return kernelRebuilt(h, sys) }}
+	rebuilt := &finding{rebootReasons: func(h *probe.Host) []string { return kernelRebuilt(h, sys.kernels()) }}
 	if required, reasons := reboot(h, []*finding{rebuilt}); required == nil || !*required || !strings.Contains(reasons[0], "runs as 6.1.69-1") {
 		t.Errorf("rebuilt kernel: %v %q", required, reasons)
 	}

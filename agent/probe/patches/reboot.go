@@ -114,18 +114,29 @@ func flavour(release string) string {
 // kernelRebuilt finds a newer build under the same release: Debian names the version of
 // the running image's package in the kernel's version string
 // ("#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)").
-func kernelRebuilt(h *probe.Host, sys *system) []string {
+func kernelRebuilt(h *probe.Host, kernels map[string]string) []string {
 	running := h.ReadString("/proc/sys/kernel/osrelease")
 	_, text, ok := strings.Cut(h.ReadString("/proc/sys/kernel/version"), " Debian ")
 	build, _, _ := strings.Cut(text, " ")
 	if !ok || build == "" {
 		return nil
 	}
-	p := sys.packages[packageID{"linux-image-" + running, sys.native}]
-	if p == nil || !newer(p.version, build) {
+	installed, ok := kernels[running]
+	if !ok || !newer(installed, build) {
 		return nil
 	}
-	return []string{fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, p.version, build)}
+	return []string{fmt.Sprintf("kernel %s is installed as %s, runs as %s", running, installed, build)}
+}
+
+// kernels returns the versions of the installed kernels' packages by release.
+func (s *system) kernels() map[string]string {
+	kernels := make(map[string]string)
+	for id, p := range s.packages {
+		if release, ok := strings.CutPrefix(id.name, "linux-image-"); ok && id.arch == s.native {
+			kernels[release] = p.version
+		}
+	}
+	return kernels
 }
 
 // staleCore names programs that are not started again while the system runs, if they

@@ -239,12 +239,12 @@ const runTime = time.Hour
 
 // confirmed gathers the evidence about this file. A doubt is what the last run of apt
 // did not do.
-func (r *release) confirmed(h *probe.Host) (at time.Time, doubt string) {
-	info, err := h.Stat(r.file)
+func confirmed(h *probe.Host, file string, date time.Time) (at time.Time, doubt string) {
+	info, err := h.Stat(file)
 	if err != nil {
 		return time.Time{}, ""
 	}
-	e := evidence{date: r.date, modified: info.ModTime()}
+	e := evidence{date: date, modified: info.ModTime()}
 	if h.Live() {
 		e.changed, e.partial = changeTime(info), modTime(h.Stat(partialDir))
 		if info, err := h.Stat(listsDir + "/lock"); err == nil {
