@@ -13,19 +13,18 @@ import (
 // memory of a decoder. 1 MiB costs inventories no measurable size against 8 MiB.
 const maxWindow = 1 << 20
 
+// smallPayload is packed by an encoder of 0.3 MiB, what is larger by one of 1.3 MiB: an
+// agent that reports a few rows every other minute would else take four times the
+// memory that it rests on, for a twentieth of a few kilobytes.
+const smallPayload = 64 << 10
+
 // Encoders and decoders are large (about 1 MiB) and only in use while a message is
 // being packed or unpacked. Pooled, not kept per connection. Concurrency 1 means
 // that they start no goroutines and need no Close.
 var (
-	deflaters = sync.Pool{New: func() any {
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxWindow),
-			zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return w
-	}}
-	inflaters = sync.Pool{New: func() any {
+	deflaters      = encoders(zstd.SpeedDefault, maxWindow)
+	smallDeflaters = encoders(zstd.SpeedFastest, smallPayload)
+	inflaters      = sync.Pool{New: func() any {
 		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
 			zstd.WithDecoderLowmem(true))
 		if err != nil {
@@ -35,11 +34,26 @@ var (
 	}}
 )
 
+func encoders(level zstd.EncoderLevel, window int) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithEncoderLevel(level),
+			zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		return w
+	}}
+}
+
 func deflate(payload []byte) buffer {
 	out := takeBuffer(len(payload))
-	w := deflaters.Get().(*zstd.Encoder)
+	pool := deflaters
+	if len(payload) <= smallPayload {
+		pool = smallDeflaters
+	}
+	w := pool.Get().(*zstd.Encoder)
 	packed := w.EncodeAll(payload, out.b)
-	deflaters.Put(w)
+	pool.Put(w)
 	if cap(packed) != cap(out.b) {
 		out.free() // it did not shrink and was moved
 	}
