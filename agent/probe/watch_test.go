@@ -2,6 +2,9 @@ package probe
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,5 +34,42 @@ func TestInventoryProbeWithAPeriodIsRequested(t *testing.T) {
 	}
 	if requests != 4 {
 		t.Errorf("%d requests in 20 minutes, want 4", requests)
+	}
+}
+
+// TestWatcherSeesEveryPathWithinThreeTicks, and at once when ticks are rare.
+func TestWatcherSeesEveryPathWithinThreeTicks(t *testing.T) {
+	for _, c := range []struct {
+		interval time.Duration
+		ticks    int
+	}{{10 * time.Second, watchTurns}, {time.Minute, 1}} {
+		dir := t.TempDir()
+		now := time.Date(2026, 1, 2, 3, 1, 0, 0, time.UTC)
+		h := RootHost(dir)
+		h.now = func() time.Time { return now }
+		r := &runner{host: h}
+		for i := range 100 {
+			r.info.Watch = append(r.info.Watch, fmt.Sprintf("/file%d", i))
+		}
+		requests := 0
+		w := newWatcher([]*runner{r}, func(...*runner) { requests++ })
+		tick := func() {
+			now = now.Add(c.interval)
+			if err := w.Collect(t.Context(), h, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tick() // the first look is at all
+		for _, path := range r.info.Watch {
+			if err := os.WriteFile(filepath.Join(dir, path), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range c.ticks {
+			tick()
+		}
+		if requests != len(r.info.Watch) {
+			t.Errorf("ticks of %v: %d changes of %d seen after %d", c.interval, requests, len(r.info.Watch), c.ticks)
+		}
 	}
 }
