@@ -145,17 +145,23 @@ func (s *Spool) resyncLocked(ids []facts.ID) error {
 		if _, waits := s.find(st.fullKey); !ok || waits {
 			continue
 		}
-		rows, err := s.rows(id)
-		if err != nil {
-			return fmt.Errorf("resync %s: %w", id, s.damageLocked(err))
+		u := update{SectionUpdate: wire.SectionUpdate{Section: id, Status: st.status, Reason: st.reason, At: int64(st.at), Digest: st.digest}}
+		if st.resend = !carriesRows(st.status); !st.resend {
+			rows, err := s.rows(id)
+			if err != nil {
+				return fmt.Errorf("resync %s: %w", id, s.damageLocked(err))
+			}
+			u.Full, u.put, st.whole = true, rows, st.whole || st.status.Complete()
 		}
-		st.resend, st.whole = false, st.whole || st.status.Complete()
 		c.sections[id] = st
-		u := wire.SectionUpdate{Section: id, Status: st.status, Reason: st.reason, At: int64(st.at), Digest: st.digest, Full: true}
-		updates = append(updates, update{SectionUpdate: u, put: rows})
+		updates = append(updates, u)
 	}
 	return s.appendUpdatesLocked(c, updates)
 }
+
+// carriesRows reports whether a reading with that status tells rows. A whole section
+// with another one would be refused: its rows come with the next reading that does.
+func carriesRows(s facts.Status) bool { return s.Complete() || s == facts.StatusPartial }
 
 // damageLocked replaces a file in which a read has found damage.
 func (s *Spool) damageLocked(err error) error {
@@ -281,7 +287,8 @@ func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 	st.status, st.reason, st.at, st.revision = r.status, r.reason, r.at, r.revision
 	u.SectionUpdate = wire.SectionUpdate{Section: r.section, Status: r.status, Reason: r.reason, At: int64(r.at)}
 	complete := r.status.Complete()
-	u.Full = st.resend || complete && !st.whole
+	carries := carriesRows(r.status)
+	u.Full = carries && (st.resend || complete && !st.whole)
 
 	unchanged := r.known || complete && st.digest == facts.DigestOf(r.items)
 	if !unchanged || u.Full {
@@ -290,7 +297,7 @@ func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 			return u, err
 		}
 		var d facts.Delta
-		if complete || r.status == facts.StatusPartial {
+		if carries {
 			d = facts.Diff(old, r.items)
 		}
 		d.Removed = r.removed(d.Removed, old)
@@ -303,7 +310,7 @@ func (s *Spool) update(c *change, r encodedReading) (u update, err error) {
 			u.put, u.Removed = now, nil
 		}
 	}
-	st.whole, st.resend = st.whole || complete, false
+	st.whole, st.resend = st.whole || complete, st.resend && !carries
 	u.Digest = st.digest
 	c.sections[r.section] = st
 	return u, nil

@@ -278,6 +278,38 @@ func TestResyncSendsWholeSectionOnce(t *testing.T) {
 	}
 }
 
+// TestResyncOfAFailedReadingSendsNoRows: with rows it would be refused, and all that is in
+// the same batch with it. They come with the next reading that tells rows.
+func TestResyncOfAFailedReadingSendsNoRows(t *testing.T) {
+	s := open(t, t.TempDir(), Config{})
+	for _, status := range []facts.Status{facts.StatusOK, facts.StatusFailed} {
+		if err := s.AppendInventory([]facts.Reading{users(status, 1, "ann", "bob")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ackAll(t, s, drain(t, s))
+	if err := s.Resync([]facts.ID{facts.Users}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		status facts.Status
+		full   bool
+	}{{facts.StatusFailed, false}, {facts.StatusDenied, false}, {facts.StatusOK, true}, {facts.StatusOK, false}} {
+		batches := drain(t, s)
+		if u := batches[0].Updates[0]; len(batches) != 1 || u.Status != want.status || u.Full != want.full || len(u.Put) > 0 != want.full {
+			t.Fatalf("%d batches, status %s, whole %v, %d rows; want %+v", len(batches), u.Status, u.Full, len(u.Put), want)
+		}
+		ackAll(t, s, batches)
+		next := facts.StatusOK
+		if want.status == facts.StatusFailed {
+			next = facts.StatusDenied
+		}
+		if err := s.AppendInventory([]facts.Reading{users(next, 2, "ann", "bob")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestUnsendableRowLeavesTheOthers(t *testing.T) {
 	s := open(t, t.TempDir(), Config{})
 	err := s.AppendInventory([]facts.Reading{users(facts.StatusOK, 1, "ann", strings.Repeat("x", wire.MaxKey+1), "bad\xff")})

@@ -149,10 +149,11 @@ func checkRequest(der []byte) (*x509.CertificateRequest, [32]byte, error) {
 // decision is what a request changes in the state.
 type decision struct {
 	key     keyRecord
-	token   *tokenRecord  // to be marked as used; nil: no token, or this key used it before
-	newHost bool          // the store does not know the host yet
-	joined  *ledger.Known // the host that the machine was before it was installed anew
-	revive  bool          // the host was removed
+	token   *tokenRecord    // to be marked as used; nil: no token, or this key used it before
+	newHost bool            // the store does not know the host yet
+	joined  *ledger.Known   // the host that the machine was before it was installed anew
+	ownID   identity.HostID // that it would have had as a host of its own, for an undo
+	revive  bool            // the host was removed
 }
 
 // decide says whether the key gets a certificate, and for which host. It only reads.
@@ -194,7 +195,8 @@ func (e *enrolment) place(tx *store.Tx, d *decision) error {
 	if err != nil || !found {
 		return err
 	}
-	d.joined, d.newHost = &known, false
+	d.joined, d.newHost, d.ownID = &known, false, d.key.Host
+	d.key.Host = known.Host.ID
 	return nil
 }
 
@@ -238,12 +240,9 @@ func (e *enrolment) record(tx *store.Tx, d decision) error {
 	}
 	switch {
 	case d.joined != nil:
-		n := e.newcomer(d.key.Host)
-		if err := ledger.Join(tx, n, *d.joined); err != nil {
+		if err := ledger.Join(tx, e.newcomer(d.ownID), *d.joined); err != nil {
 			return err
 		}
-		// The number that it would have had as a host of its own is kept for an undo.
-		d.key.Host, d.key.Was = d.joined.Host.ID, nil
 		e.a.c.Log.Info("a known machine has enrolled anew", "host", d.key.Host, "as", d.joined.Verdict.Kind, "reason", d.joined.Verdict.Text)
 	case d.newHost:
 		if err := tx.PutHost(store.Host{ID: d.key.Host, Name: e.hostname, EnrolledAt: e.now}); err != nil {

@@ -64,7 +64,7 @@ type Copy struct {
 // Greeting is what is known when a host begins a session.
 type Greeting struct {
 	At       time.Time
-	Name     string // the host's by now; empty before its first session
+	Name     string // the host's by now
 	Hostname string // as it says
 	Address  string
 	Facts    []hostid.Fact
@@ -99,7 +99,7 @@ func (r *Record) Greet(g Greeting, judge Judge) Answer {
 		r.Add(Event{At: g.At, Kind: v.Kind, Text: v.Text, Lines: v.Lines})
 		changed = true
 	}
-	if g.Name != "" && g.Hostname != "" && g.Name != g.Hostname {
+	if len(r.Addresses) > 0 && g.Hostname != "" && g.Name != g.Hostname { // not at its first session: the name is from the enrolment
 		r.Add(Event{At: g.At, Kind: Renamed, Text: fmt.Sprintf("%s is now called %s: same key; %s", g.Name, g.Hostname, v.Reasons())})
 		changed = true
 	}

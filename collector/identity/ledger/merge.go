@@ -226,10 +226,15 @@ func Undo(tx *store.Tx, m Merge, by string, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	is, _, err := tx.Host(m.Keep)
+	if err != nil {
+		return err
+	}
 	if err := m.Kept.restore(tx, m.Keep, m.After, at); err != nil {
 		return err
 	}
 	if m.Key != nil { // Other was never a host of its own: it becomes one
+		m.Name = is.Name
 		if err := tx.PutHost(store.Host{ID: m.Other, Name: m.Name, EnrolledAt: m.At}); err != nil {
 			return err
 		}
