@@ -89,20 +89,6 @@ func Key(parts ...[]byte) []byte {
 	return k
 }
 
-// SplitKey is the inverse of Key.
-func SplitKey(key []byte) ([][]byte, error) {
-	var parts [][]byte
-	for len(key) > 0 {
-		n, w := binary.Uvarint(key)
-		if w <= 0 || n > uint64(len(key)-w) {
-			return nil, fmt.Errorf("key %x is not a list of parts", key)
-		}
-		parts = append(parts, key[w:w+int(n)])
-		key = key[w+int(n):]
-	}
-	return parts, nil
-}
-
 // checksum covers the table and the key too, so that a value that turns up in
 // another place is not taken for a good one.
 func checksum(table string, key, value []byte) uint32 {

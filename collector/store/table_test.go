@@ -113,13 +113,6 @@ func TestKeyIsUnambiguous(t *testing.T) {
 	if bytes.Equal(a, b) {
 		t.Errorf("two lists of parts give the key %x", a)
 	}
-	parts, err := SplitKey(a)
-	if err != nil || len(parts) != 2 || string(parts[0]) != "a" || string(parts[1]) != "bc" {
-		t.Errorf("split: got %q, %v", parts, err)
-	}
-	if _, err := SplitKey([]byte{5, 1}); err == nil {
-		t.Error("a cut key was split")
-	}
 }
 
 func TestSecondStoreOnTheSameFileIsRefused(t *testing.T) {
