@@ -4,12 +4,14 @@ package atalaya
 import (
 	"flag"
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -283,6 +285,73 @@ func TestDataModelIsDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestDataModelColumnsAreExplained holds what SQL tells of columns to the comments of
+// shared/facts, which agents do not carry.
+func TestDataModelColumnsAreExplained(t *testing.T) {
+	const file = "collector/query/columns.tsv"
+	types := map[string]string{} // of rows -> section
+	for _, s := range facts.Sections() {
+		types[reflect.TypeOf(s.New()).Elem().Name()] = s.Name
+	}
+	files, err := filepath.Glob("shared/facts/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, name := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || types[spec.Name.Name] == "" {
+				return true
+			}
+			if row, ok := spec.Type.(*ast.StructType); ok {
+				lines = append(lines, columnComments(types[spec.Name.Name], row)...)
+			}
+			return false
+		})
+	}
+	slices.Sort(lines)
+	want := strings.Join(lines, "")
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != want {
+		t.Errorf("%s is not what the comments in shared/facts say (%v); go test . -run DataModel -update, and review", file, err)
+	}
+}
+
+// columnComments are lines of section, column and what the comment of the column says.
+func columnComments(section string, row *ast.StructType) (lines []string) {
+	for _, f := range row.Fields.List {
+		if f.Tag == nil {
+			continue
+		}
+		tag := reflect.StructTag(strings.Trim(f.Tag.Value, "`"))
+		column, _, _ := strings.Cut(tag.Get("json"), ",")
+		text := strings.Join(strings.Fields(f.Doc.Text()+" "+f.Comment.Text()), " ")
+		for _, name := range f.Names {
+			text = strings.TrimPrefix(strings.TrimPrefix(text, name.Name+" is "), name.Name+" are ")
+		}
+		if first, _, more := strings.Cut(text, ". "); more {
+			text = first
+		}
+		if !strings.HasSuffix(text, "...") {
+			text = strings.TrimSuffix(text, ".")
+		}
+		if column != "" && column != "-" && text != "" {
+			lines = append(lines, section+"\t"+column+"\t"+text+"\n")
+		}
+	}
+	return lines
 }
 
 func sectionTable() string {

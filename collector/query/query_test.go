@@ -292,6 +292,11 @@ func TestEverySectionIsATable(t *testing.T) {
 		if table, ok := known[s.Name]; !ok || len(table.Columns) != len(s.Columns())+2 || table.Doc == "" {
 			t.Errorf("section %s: %+v", s.Name, table)
 		}
+		for _, c := range known[s.Name].Columns {
+			if c.Doc == "" {
+				t.Errorf("section %s: nothing says what column %s is", s.Name, c.Name)
+			}
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func sectionTable(s facts.Section) Table {
 		if name == "host" || name == "host_id" {
 			name = "row_" + name // the first columns have these names
 		}
-		columns = append(columns, TableColumn{Name: name, Type: sqlType(row.Field(i).Type), Key: sec.name == len(columns)})
+		columns = append(columns, TableColumn{Name: name, Type: sqlType(row.Field(i).Type), Doc: columnDoc(s.Name, name), Key: sec.name == len(columns)})
 		optional := strings.Contains(options, "omitempty") && row.Field(i).Type.Kind() != reflect.Bool
 		sec.fields = append(sec.fields, field{i, optional})
 	}
