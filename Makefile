@@ -81,6 +81,13 @@ size: build ## fail when the agent is over its budget
 bench: build ## the agent's budgets, each measured on this machine
 	@installers/bench.sh
 
+HOSTS ?= 1000
+DAYS  ?= 30
+
+.PHONY: bench-fleet
+bench-fleet: ## a fleet in the collector: bytes, questions, kills, a backup; HOSTS=10000 DAYS=30
+	$(GO) test ./collector -count=1 -run TestFleetFigures -v -timeout 6h -args -fleet $(HOSTS) -days $(DAYS)
+
 .PHONY: benchmarks
 benchmarks: ## every benchmark, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...
