@@ -76,6 +76,7 @@ var kinds = []struct{ cause, kind error }{
 	{query.ErrNotSaved, ErrNotFound},
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},
+	{inventory.ErrTooMany, ErrTooMuch},
 	{query.ErrBusy, ErrBusy},
 	{inventory.ErrHistory, ErrInvalid},
 	{enroll.ErrInvalid, ErrInvalid},

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -64,18 +65,12 @@ func (v *View) WhatChanged(q ChangedQuery) ([]Changed, error) {
 		if err != nil {
 			return err
 		}
-		r := ranking{tx: tx, net: map[hostPlace]*netChange{}, same: map[string]*Changed{}}
-		err = tx.ChangesBetween(store.FleetQuery{ChangeQuery: store.ChangeQuery{From: q.From}, Hosts: hosts}, func(c store.Change) error {
-			if c.At.After(q.From) && !c.At.After(q.To) {
-				r.add(c)
-			}
-			return nil
-		})
-		if err != nil {
+		r := ranking{tx: tx, from: q.From, to: q.To, names: names, room: v.changedRows, same: map[string]*Changed{}}
+		if err := r.gather(hosts); err != nil {
 			return err
 		}
-		out, err = r.ranked(names)
-		return err
+		out = r.ranked()
+		return nil
 	})
 	if q.Limit > 0 && len(out) > q.Limit {
 		out = out[:q.Limit]
@@ -83,8 +78,8 @@ func (v *View) WhatChanged(q ChangedQuery) ([]Changed, error) {
 	return out, err
 }
 
-// hosts resolves whom the query is about; nil: all.
-func (q ChangedQuery) hosts(tx *store.Tx) (*store.HostSet, map[[8]byte]string, error) {
+// hosts resolves whom the query is about.
+func (q ChangedQuery) hosts(tx *store.Tx) ([]uint32, map[[8]byte]string, error) {
 	names := map[[8]byte]string{}
 	var indexes []uint32
 	take := func(h store.Host) error {
@@ -99,8 +94,8 @@ func (q ChangedQuery) hosts(tx *store.Tx) (*store.HostSet, map[[8]byte]string, e
 			}
 			return take(h)
 		})
-		if err != nil || q.Tag == "" {
-			return nil, names, err
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, ref := range q.Hosts {
@@ -112,8 +107,7 @@ func (q ChangedQuery) hosts(tx *store.Tx) (*store.HostSet, map[[8]byte]string, e
 			return nil, nil, err
 		}
 	}
-	set := store.HostSetOf(indexes...)
-	return &set, names, nil
+	return indexes, names, nil
 }
 
 type hostPlace struct {
@@ -128,12 +122,55 @@ type netChange struct {
 	times int
 }
 
+// Bounds of one run of WhatChanged.
+const (
+	// maxChangedRows is how many rows that changed are held at a time, some 100 MB.
+	maxChangedRows = 200_000
+	// maxChangedKinds is how many different changes an answer is made of.
+	maxChangedKinds = 200_000
+)
+
+// errCrowded: more rows changed than are held at a time.
+var errCrowded = errors.New("too many rows changed")
+
 // ranking is one run of WhatChanged.
 type ranking struct {
-	tx    *store.Tx
-	order []hostPlace
+	tx       *store.Tx
+	from, to time.Time
+	names    map[[8]byte]string
+	room     int // rows to hold at a time
+
+	order []hostPlace // of net
 	net   map[hostPlace]*netChange
+	keys  []string // of same
 	same  map[string]*Changed
+}
+
+// gather takes in what changed on the hosts. Where that is more than there is room for it
+// takes half of the hosts after the other, each with a reading of the log.
+func (r *ranking) gather(hosts []uint32) error {
+	r.order, r.net = nil, map[hostPlace]*netChange{}
+	set := store.HostSetOf(hosts...)
+	err := r.tx.ChangesBetween(store.FleetQuery{ChangeQuery: store.ChangeQuery{From: r.from}, Hosts: &set}, func(c store.Change) error {
+		if !c.At.After(r.from) || c.At.After(r.to) {
+			return nil
+		}
+		if r.add(c); len(r.net) > r.room && len(hosts) > 1 {
+			return errCrowded
+		}
+		return nil
+	})
+	if errors.Is(err, errCrowded) {
+		half := len(hosts) / 2
+		if err := r.gather(hosts[:half]); err != nil {
+			return err
+		}
+		return r.gather(hosts[half:])
+	}
+	if err != nil {
+		return err
+	}
+	return r.group()
 }
 
 func (r *ranking) add(c store.Change) {
@@ -148,9 +185,8 @@ func (r *ranking) add(c store.Change) {
 	n.times++
 }
 
-// ranked groups what is left by what hosts have in common, and sorts it.
-func (r *ranking) ranked(names map[[8]byte]string) ([]Changed, error) {
-	var keys []string
+// group joins what hosts have in common.
+func (r *ranking) group() error {
 	for _, p := range r.order {
 		n := r.net[p]
 		c := n.Change
@@ -170,7 +206,7 @@ func (r *ranking) ranked(names map[[8]byte]string) ([]Changed, error) {
 		}
 		e, err := event(c)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if e, err = withoutOwn(e, c); err != nil || e.Text == "" {
 			continue // only what is each host's own differs
@@ -178,28 +214,37 @@ func (r *ranking) ranked(names map[[8]byte]string) ([]Changed, error) {
 		key := fmt.Sprint(e.Section, "\x00", c.Key, "\x00", e.Kind, "\x00", e.Text)
 		g := r.same[key]
 		if g == nil {
+			if len(r.same) >= maxChangedKinds {
+				return fmt.Errorf("%w: more than %d different changes; ask for a shorter time, a tag, or hosts by name", ErrTooMany, maxChangedKinds)
+			}
 			g = &Changed{Event: e}
 			if g.Fleet, err = r.fleet(c); err != nil {
-				return nil, err
+				return err
 			}
 			r.same[key] = g
-			keys = append(keys, key)
+			r.keys = append(r.keys, key)
 		}
 		g.Count++
 		g.Times = max(g.Times, n.times)
 		if len(g.Hosts) < maxChangedHosts {
-			g.Hosts = append(g.Hosts, HostRef{c.Host, names[c.Host]})
+			g.Hosts = append(g.Hosts, HostRef{c.Host, r.names[c.Host]})
 		}
 	}
-	out := make([]Changed, len(keys))
-	for i, key := range keys {
+	r.order, r.net = nil, nil
+	return nil
+}
+
+// ranked sorts what there is.
+func (r *ranking) ranked() []Changed {
+	out := make([]Changed, len(r.keys))
+	for i, key := range r.keys {
 		out[i] = *r.same[key]
 		out[i].Score = out[i].score()
 	}
 	slices.SortStableFunc(out, func(a, b Changed) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), b.Received.Compare(a.Received))
 	})
-	return out, nil
+	return out
 }
 
 // withoutOwn takes the columns that are each host's own out of an event.

@@ -67,6 +67,10 @@ func TestWhatChangedNamesTheRareAndWeightyFirst(t *testing.T) {
 	if len(got) != 4 || !strings.HasPrefix(got[3], "patch_state") {
 		t.Errorf("got %q, want the patch verdict last", got)
 	}
+	f.view.changedRows = 3 // of more than that half of the hosts is looked at after the other
+	if d := cmp.Diff(got, ask(ChangedQuery{})); d != "" {
+		t.Errorf("in pieces (-at once +in pieces):\n%s", d)
+	}
 	if got := ask(ChangedQuery{Hosts: []string{"web3"}, Limit: 1}); len(got) != 1 || !strings.Contains(got[0], "openssl") {
 		t.Errorf("on web3: %q", got)
 	}

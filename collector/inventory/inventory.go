@@ -30,10 +30,13 @@ const (
 )
 
 // View answers for the inventory. Its methods may be called from any goroutine.
-type View struct{ store *store.Store }
+type View struct {
+	store       *store.Store
+	changedRows int // see maxChangedRows
+}
 
 // New returns the view over a store. It answers at once with what Run has folded so far.
-func New(s *store.Store) *View { return &View{s} }
+func New(s *store.Store) *View { return &View{s, maxChangedRows} }
 
 // Run keeps the view up to date until ctx ends.
 func (v *View) Run(ctx context.Context) error { return v.store.Follow(ctx, follower()) }
@@ -191,6 +194,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrHistory: the moment lies before what the change log still knows.
 	ErrHistory = store.ErrHistory
+	// ErrTooMany: the answer would be larger than the collector holds.
+	ErrTooMany = errors.New("too much at once")
 )
 
 // HostRef names a host.
