@@ -12,8 +12,21 @@ import (
 	"time"
 )
 
-// fleetKillsEnv is how often TestFleetOutlivesKillsOfItsCollector kills; default 5.
-const fleetKillsEnv = "ATALAYA_KILLS"
+// killsEnv is how often the tests kill that do so at random moments.
+const killsEnv = "ATALAYA_KILLS"
+
+func killsOr(t *testing.T, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(killsEnv)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
 // TestFleetOutlivesKillsOfItsCollector: a fleet reports over a bad network while its
 // collector is killed at random moments. The simulator's own ledger of what was
@@ -22,14 +35,7 @@ func TestFleetOutlivesKillsOfItsCollector(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	kills := 5
-	if text := os.Getenv(fleetKillsEnv); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kills = n
-	}
+	kills := killsOr(t, 5)
 	s := newSite(t)
 	s.serve()
 	tokens := s.write("tokens", s.mustAsk("token", "create", "--count", "10"))

@@ -639,7 +639,7 @@ func (w *witness) Ack(epoch uint64, seqs []uint64) error {
 // end every reading that the spool had taken is at the collector exactly once, with
 // its own time and value, and nothing is there that was never made.
 func TestKillsLoseAndDoubleNothing(t *testing.T) {
-	rounds := 50
+	rounds := killsOr(t, 50)
 	if testing.Short() {
 		rounds = 8
 	}
