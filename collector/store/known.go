@@ -75,4 +75,5 @@ func (tx *Tx) meet(section facts.ID, key string, common []byte, id uint32) {
 func (tx *Tx) forgetItems() {
 	tx.met = nil
 	tx.store.known.forget()
+	tx.store.past.forget()
 }

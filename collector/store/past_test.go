@@ -159,3 +159,50 @@ func TestEarlierLifeOfAHostIsTold(t *testing.T) {
 		}
 	}
 }
+
+// TestAMomentAskedForAgainIsTheSame: the past is kept for the next who ask, until the
+// log grows.
+func TestAMomentAskedForAgainIsTheSame(t *testing.T) {
+	s, _, base := pair(t)
+	count := func(at time.Time) (n int) {
+		t.Helper()
+		err := s.View(func(tx *Tx) error {
+			state, err := tx.AsOf(at)
+			if err != nil {
+				return err
+			}
+			return state.Items(facts.Users, "", func(it Item) error {
+				hosts, err := state.HostsWith(it)
+				n += hosts.Len()
+				return err
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for seq := range uint64(6) {
+		at := t0.Add(time.Duration(seq+1) * time.Minute)
+		u := update(facts.Users, base, base[:1])
+		if seq%2 == 1 {
+			u = update(facts.Users, base[:1], base)
+		}
+		u.At = at.UnixMilli()
+		apply(t, s, Delivery{identity.HostID{1}, batch(seq+2, u), at})
+		for range 2 {
+			for past := range seq + 2 {
+				want := 4
+				if past%2 == 1 {
+					want = 3
+				}
+				if got := count(t0.Add(time.Duration(past)*time.Minute + time.Second)); got != want {
+					t.Errorf("after change %d, minute %d: %d rows, want %d", seq, past, got, want)
+				}
+			}
+		}
+	}
+	if n := len(s.past.list); n != maxTurned {
+		t.Errorf("%d pasts are kept, want %d", n, maxTurned)
+	}
+}

@@ -62,6 +62,7 @@ type Store struct {
 	high  *highMark
 	found Report // damage to mend when the file is opened
 	known knownItems
+	past  turnedPasts
 
 	verify func(Snapshot) (Report, error)
 

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"slices"
+	"sync"
+
 	"atalaya/shared/facts"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -20,9 +23,17 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 	if t, ok := s.turned[section]; ok || s.now() {
 		return t, nil
 	}
+	name, shared, err := s.turnedName(section)
+	if err != nil {
+		return nil, err
+	}
+	if t := s.tx.store.past.find(name); shared && t != nil {
+		s.turned[section] = t
+		return t, nil
+	}
 	t := &turned{roaring.New(), map[uint32]*roaring.Bitmap{}, map[uint32]*roaring.Bitmap{}, map[uint32][]uint32{}}
 	var broken error
-	err := s.fleet(section, func(index uint32, u undo) {
+	err = s.fleet(section, func(index uint32, u undo) {
 		if broken == nil {
 			broken = t.undo(s.tx.store.codec, index, u)
 		}
@@ -34,7 +45,65 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 		return nil, err
 	}
 	s.turned[section] = t
+	if shared {
+		s.tx.store.past.add(name, t)
+	}
 	return t, nil
+}
+
+// maxTurned is how many moments of a section are kept for the next who ask: some tens
+// of megabytes each, of ten thousand hosts and a month.
+const maxTurned = 4
+
+// turnedPasts are the pasts that were asked for last. They hold until the log grows, as
+// they are differences from the present, and are read by several transactions at once.
+type turnedPasts struct {
+	mu   sync.Mutex
+	list []turnedPast // newest last
+}
+
+type turnedPast struct {
+	turnedName
+	*turned
+}
+
+type turnedName struct {
+	section facts.ID
+	at      facts.Time
+	last    uint64 // number of the newest change
+}
+
+// turnedName names the past of a section; false: it is not one to share, since its
+// transaction writes or the log is replayed.
+func (s *State) turnedName(section facts.ID) (turnedName, bool, error) {
+	last, err := s.tx.LastChange()
+	return turnedName{section, s.at, last}, !s.bySeq && !s.tx.b.Writable(), err
+}
+
+func (p *turnedPasts) find(name turnedName) *turned {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.list {
+		if t.turnedName == name {
+			return t.turned
+		}
+	}
+	return nil
+}
+
+func (p *turnedPasts) add(name turnedName, t *turned) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, turnedPast{name, t})
+	if n := len(p.list) - maxTurned; n > 0 {
+		p.list = slices.Delete(p.list, 0, n)
+	}
+}
+
+func (p *turnedPasts) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = nil
 }
 
 // undo takes one entry back.
