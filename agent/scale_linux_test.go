@@ -138,6 +138,7 @@ func TestACrowdIsReadInTimeAndMemory(t *testing.T) {
 		t.Skip("writes thousands of files")
 	}
 	c := newCrowd(t)
+	full := os.Getenv("ATALAYA_SCALE") != "" // then a probe may run out of its time, and says so
 	probes := append(agent.NodeProbes(agent.DefaultConfig()), agent.InventoryProbes(agent.DefaultConfig())...)
 	read := func() (res probe.Result) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -158,11 +159,11 @@ func TestACrowdIsReadInTimeAndMemory(t *testing.T) {
 	found := make(map[string]int)
 	for _, r := range quiet.Readings {
 		found[r.Section.String()] = len(r.Rows)
-		if r.Status == facts.StatusFailed && os.Getenv("ATALAYA_SCALE") == "" {
+		if r.Status == facts.StatusFailed && (!full || r.Reason == "") {
 			t.Errorf("%s: %s", r.Section, r.Reason)
 		}
 	}
-	if found["listening_sockets"] < c.sockets/200 || found["processes"] < 150 || len(quiet.Frame.Samples) < 50 || len(quiet.Frame.Samples) > 5000 {
+	if found["listening_sockets"] < c.sockets/200 && !full || found["processes"] < 150 || len(quiet.Frame.Samples) < 50 || len(quiet.Frame.Samples) > 5000 {
 		t.Errorf("found %v, %d samples", found, len(quiet.Frame.Samples))
 	}
 	stop := make(chan struct{})
@@ -170,7 +171,7 @@ func TestACrowdIsReadInTimeAndMemory(t *testing.T) {
 	var shrinking sync.WaitGroup
 	shrinking.Go(func() { removed = c.shrink(stop) })
 	for _, r := range read().Readings {
-		if r.Status == facts.StatusFailed && os.Getenv("ATALAYA_SCALE") == "" {
+		if r.Status == facts.StatusFailed && (!full || r.Reason == "") {
 			t.Errorf("while processes end: %s: %s", r.Section, r.Reason)
 		}
 	}

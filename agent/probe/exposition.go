@@ -63,7 +63,7 @@ func appendHead(b []byte, s metric.Series) []byte {
 	if help := metric.HelpOf(s.Name); help != "" {
 		b = append(b, "# HELP "+s.Name+" "+helpEscapes.Replace(help)+"\n"...)
 	}
-	return append(b, "# TYPE "+s.Name+" "+s.Kind.String()+"\n"...)
+	return append(b, "# TYPE "+s.Name+" "+metric.TypeOf(s)+"\n"...)
 }
 
 func appendLabels(b []byte, labels []metric.Label) []byte {
@@ -101,7 +101,7 @@ type SampleJSON struct {
 func SamplesJSON(res Result) []SampleJSON {
 	out := []SampleJSON{}
 	for _, s := range sorted(res) {
-		shown := SampleJSON{Name: s.Name, Type: s.Kind.String()}
+		shown := SampleJSON{Name: s.Name, Type: metric.TypeOf(s.Series)}
 		if !math.IsNaN(s.value) && !math.IsInf(s.value, 0) {
 			shown.Value = &s.value
 		}

@@ -17,6 +17,10 @@ type Group struct {
 	Labels []string
 	// Counters says that members are counters without ending in _total.
 	Counters bool
+	// Untyped says that the source does not tell counters from gauges; on the wire they
+	// are gauges.
+	Untyped bool
+	Gauges  []string // the keys of those that are gauges all the same
 	// Optional says that the families are reported only where they are asked for.
 	Optional bool
 }
@@ -70,7 +74,7 @@ func (g *Group) describe(key string, labels []string) *Desc {
 		}
 	}
 	d := &Desc{Name: strings.Clone(name), Help: g.Help, Labels: slices.Clone(labels)}
-	if g.Counters || strings.HasSuffix(name, "_total") {
+	if g.Counters && !slices.Contains(g.Gauges, key) || strings.HasSuffix(name, "_total") {
 		d.Kind = Counter
 	}
 	return d
@@ -95,16 +99,30 @@ func HelpOf(name string) string {
 			return d.Help
 		}
 	}
+	if g := groupOf(name); g != nil {
+		return g.Help
+	}
+	return ""
+}
+
+// groupOf is the group with the longest prefix of a name, nil when there is none.
+func groupOf(name string) *Group {
 	var best *Group
 	for _, g := range groups {
 		if strings.HasPrefix(name, g.Prefix) && (best == nil || len(g.Prefix) > len(best.Prefix)) {
 			best = g
 		}
 	}
-	if best == nil {
-		return ""
+	return best
+}
+
+// TypeOf is the type of a series' family as Prometheus calls it: counter, gauge, or
+// untyped where the source does not tell.
+func TypeOf(s Series) string {
+	if g := groupOf(s.Name); g != nil && g.Untyped && !slices.Contains(g.Gauges, strings.TrimPrefix(s.Name, g.Prefix)) {
+		return "untyped"
 	}
-	return best.Help
+	return s.Kind.String()
 }
 
 // Groups returns all groups. The caller must not change them.

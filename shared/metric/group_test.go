@@ -87,3 +87,17 @@ func FuzzKey(f *testing.F) {
 		}
 	})
 }
+
+func TestTypesOfFamilies(t *testing.T) {
+	for name, want := range map[string]string{
+		"node_zfs_arc_hits": "untyped", "node_zfs_zpool_state": "gauge", "node_sysctl_info": "gauge", "node_load1": "gauge", "own": "gauge",
+	} {
+		if got := TypeOf(Series{Name: name}); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	netstat := NewMembers(&Netstat)
+	if netstat.Of("Ip_Forwarding").Kind != Gauge || netstat.Of("Ip_InReceives").Kind != Counter {
+		t.Error("counters and gauges of netstat are not told apart")
+	}
+}

@@ -32,7 +32,7 @@ var (
 
 // Network.
 var (
-	Netstat        = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true}
+	Netstat        = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true, Gauges: []string{"Ip_Forwarding"}}
 	Sockstat       = Group{Prefix: "node_sockstat_", Help: "Sockets and fragments by protocol.", Source: "/proc/net/sockstat, sockstat6", Optional: true}
 	Softnet        = Group{Prefix: "node_softnet_", Help: "Packets that processors took from the interfaces.", Source: "/proc/net/softnet_stat", Labels: []string{"cpu"}}
 	NetDev         = Group{Prefix: "node_network_", Help: "Rarer counters of the interfaces.", Source: "/proc/net/dev", Labels: []string{"device"}, Optional: true}
@@ -51,7 +51,7 @@ var (
 
 // File systems, volumes and remote storage.
 var (
-	ZFS        = Group{Prefix: "node_zfs_", Help: "Counters of OpenZFS: the file without \"stats\", and the name there.", Source: "/proc/spl/kstat/zfs", Labels: []string{"dataset", "state", "zpool"}}
+	ZFS        = Group{Prefix: "node_zfs_", Help: "Counters of OpenZFS: the file without \"stats\", and the name there.", Source: "/proc/spl/kstat/zfs", Labels: []string{"dataset", "state", "zpool"}, Untyped: true, Gauges: []string{"zpool_state"}}
 	Btrfs      = Group{Prefix: "node_btrfs_", Help: "Space, devices and commits of Btrfs.", Source: "/sys/fs/btrfs", Labels: []string{"block_group_type", "device", "label", "mode", "type", "uuid"}}
 	XFS        = Group{Prefix: "node_xfs_", Help: "Operations of XFS.", Source: "/sys/fs/xfs", Labels: []string{"device"}}
 	Bcache     = Group{Prefix: "node_bcache_", Help: "Caches of bcache, their hits and their writeback.", Source: "/sys/fs/bcache", Labels: []string{"backing_device", "cache_device", "uuid"}}
@@ -98,7 +98,7 @@ var (
 	TimexPPS     = Group{Prefix: "node_timex_", Help: "Pulse per second signal and other details of the clock.", Source: "adjtimex(2)", Optional: true}
 	Systemd      = Group{Prefix: "node_systemd_", Help: "Units of systemd: how many are in which state, and the failed ones by name (20 at the most).", Source: "the system bus", Labels: []string{"name", "state", "type"}}
 	SystemdUnits = Group{Prefix: "node_systemd_", Help: "The state of each unit of systemd.", Source: "the system bus", Labels: []string{"name", "state", "type"}, Optional: true}
-	Sysctl       = Group{Prefix: "node_sysctl_", Help: "A few limits of the kernel.", Source: "/proc/sys", Labels: []string{"index", "name", "value"}, Optional: true}
+	Sysctl       = Group{Prefix: "node_sysctl_", Help: "A few limits of the kernel.", Source: "/proc/sys", Labels: []string{"index", "name", "value"}, Optional: true, Untyped: true, Gauges: []string{"info"}}
 )
 
 // groups lists every Group above; a test holds it complete.

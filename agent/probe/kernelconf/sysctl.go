@@ -100,23 +100,14 @@ type setting struct{ name, value, file string }
 
 // configure adds what the files say to the parameters.
 func configure(h *probe.Host, rows map[string]*facts.KernelParameterRow) error {
-	files := make(map[string]string)
 	var problem error
-	for _, dir := range sysctlDirs {
+	order := probe.DropIns(sysctlDirs, func(dir string) []fs.DirEntry {
 		entries, err := h.ReadDir(dir)
 		if err != nil && !probe.Absent(err) {
 			problem = errors.Join(problem, err)
 		}
-		for _, e := range entries {
-			if _, ok := files[e.Name()]; !ok && strings.HasSuffix(e.Name(), ".conf") {
-				files[e.Name()] = path.Join(dir, e.Name())
-			}
-		}
-	}
-	var order []string
-	for _, base := range slices.Sorted(maps.Keys(files)) {
-		order = append(order, files[base])
-	}
+		return entries
+	})
 	order = append(order, "/etc/sysctl.conf") // procps reads it last; systemd by a link
 	var exact, globs []setting
 	except := make(map[string]bool)

@@ -3,7 +3,6 @@ package services
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -282,18 +281,8 @@ func (u *units) dropInFiles(h *probe.Host, name string) []string {
 	if i, ext := strings.IndexByte(name, '@'), path.Ext(name); i >= 0 && name != name[:i]+"@"+ext {
 		dirs = append(slices.Clip(dirs), u.dropIns[name[:i]+"@"+ext]...) // of the template
 	}
-	files := make(map[string]string)
-	for _, dir := range dirs {
+	return probe.DropIns(dirs, func(dir string) []fs.DirEntry {
 		entries, _ := u.readDir(h, dir) // an unreadable folder changes nothing
-		for _, e := range entries {
-			if _, ok := files[e.Name()]; !ok && strings.HasSuffix(e.Name(), ".conf") {
-				files[e.Name()] = path.Join(dir, e.Name())
-			}
-		}
-	}
-	var out []string
-	for _, base := range slices.Sorted(maps.Keys(files)) {
-		out = append(out, files[base])
-	}
-	return out
+		return entries
+	})
 }

@@ -93,7 +93,7 @@ func processes(h *probe.Host) (pids []int, cut bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	threads := kernelThreads(h)
+	threads := h.KernelThreads()
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
 			pids = append(pids, pid)
@@ -107,22 +107,6 @@ func processes(h *probe.Host) (pids []int, cut bool, err error) {
 		return pids[:maxProcesses], true, nil
 	}
 	return pids, false, nil
-}
-
-// kernelThreads are processes without files, often most of all: the children of
-// kthreadd, which is process 2 outside of containers. Kernels without
-// CONFIG_PROC_CHILDREN do not tell them; then they are looked at in vain.
-func kernelThreads(h *probe.Host) map[int]bool {
-	if h.ReadString("/proc/2/comm") != "kthreadd" {
-		return nil
-	}
-	threads := map[int]bool{2: true}
-	for pid := range strings.FieldsSeq(h.ReadString("/proc/2/task/2/children")) {
-		if n, err := strconv.Atoi(pid); err == nil {
-			threads[n] = true
-		}
-	}
-	return threads
 }
 
 // socketInode reads the target of a link to a socket: "socket:[12345]".

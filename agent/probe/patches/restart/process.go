@@ -82,22 +82,6 @@ func containerID(part string) string {
 	return id[:12]
 }
 
-// kernelThreads are processes that map nothing, often most of all: the children of
-// kthreadd, which is process 2 outside of containers. Kernels without
-// CONFIG_PROC_CHILDREN do not tell them; then they are looked at in vain.
-func kernelThreads(h *probe.Host) map[int]bool {
-	if h.ReadString("/proc/2/comm") != "kthreadd" {
-		return nil
-	}
-	threads := map[int]bool{2: true}
-	for pid := range strings.FieldsSeq(h.ReadString("/proc/2/task/2/children")) {
-		if n, err := strconv.Atoi(pid); err == nil {
-			threads[n] = true
-		}
-	}
-	return threads
-}
-
 // owners finds the packages of files in dpkg's lists. Other package systems keep theirs
 // in databases that are dear to search.
 type owners struct {

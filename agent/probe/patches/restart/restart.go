@@ -157,7 +157,7 @@ func processes(h *probe.Host) ([]int, error) {
 		}
 		return nil, err
 	}
-	threads := kernelThreads(h)
+	threads := h.KernelThreads()
 	var pids []int
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
