@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,11 +21,28 @@ const vlanConfig = "/proc/net/vlan/config"
 
 // collectInterfaces adds a row for each interface and returns their names by index.
 func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
-	names := make(map[int]string)
+	rows, err := sysInterfaces(h, r)
+	if h.Live() {
+		if own, ok := ownInterfaces(h, rows); ok {
+			rows, err = own, nil
+			r.Remark(facts.Interfaces, "kinds, speeds and drivers are not known: /sys is of another network namespace")
+		}
+	}
+	names := make(map[int]string, len(rows))
+	for _, row := range rows {
+		names[row.Index] = row.Name
+		r.Add(facts.Interfaces, row)
+	}
+	return names, err
+}
+
+// sysInterfaces reads /sys/class/net.
+func sysInterfaces(h *probe.Host, r *probe.Report) ([]*facts.InterfaceRow, error) {
 	entries, err := h.ReadDir(netFolder)
 	if err != nil {
-		return names, absent(err, "no /sys/class/net on this machine")
+		return nil, absent(err, "no /sys/class/net on this machine")
 	}
+	var rows []*facts.InterfaceRow
 	vlans := parseVLANs(h.ReadString(vlanConfig)) // without the module there are none
 	for _, e := range entries {
 		i := iface{host: h, name: e.Name(), dir: path.Join(netFolder, e.Name())}
@@ -34,15 +53,44 @@ func collectInterfaces(h *probe.Host, r *probe.Report) (map[int]string, error) {
 			}
 			continue
 		}
-		names[index] = i.name
 		row := i.row(index)
 		row.VLAN = vlans[i.name]
-		r.Add(facts.Interfaces, row)
+		rows = append(rows, row)
 	}
-	if len(entries) > 0 && len(names) == 0 {
-		return names, fmt.Errorf("%s names %d interfaces, none of which tells its number", netFolder, len(entries))
+	if len(entries) > 0 && len(rows) == 0 {
+		return nil, fmt.Errorf("%s names %d interfaces, none of which tells its number", netFolder, len(entries))
 	}
-	return names, nil
+	return rows, nil
+}
+
+// ownInterfaces asks the kernel for the interfaces of the network namespace that the agent
+// is in, and returns them where they are not those of rows: a container that shares /sys
+// with its host, or none, sees those of the namespace in which /sys was mounted. One that
+// came or went meanwhile is no sign of that.
+func ownInterfaces(h *probe.Host, rows []*facts.InterfaceRow) (own []*facts.InterfaceRow, ok bool) {
+	list, err := net.Interfaces()
+	if err != nil || len(list) == 0 || !foreign(rows, list, func(name string) bool {
+		_, err := h.Stat(path.Join(netFolder, name))
+		return err == nil
+	}) {
+		return nil, false
+	}
+	for _, i := range list {
+		own = append(own, portableRow(i))
+	}
+	return own, true
+}
+
+// foreign reports whether rows, read before list, are of another network namespace: one is
+// still there that list lacks or has by another address, or there is none for one of list.
+func foreign(rows []*facts.InterfaceRow, list []net.Interface, still func(name string) bool) bool {
+	for _, row := range rows {
+		i := slices.IndexFunc(list, func(i net.Interface) bool { return i.Index == row.Index && i.Name == row.Name })
+		if i < 0 && still(row.Name) || i >= 0 && row.MAC != "" && len(list[i].HardwareAddr) == 6 && list[i].HardwareAddr.String() != row.MAC {
+			return true
+		}
+	}
+	return slices.ContainsFunc(list, func(i net.Interface) bool { return !still(i.Name) })
 }
 
 // atoi gives 0 for what is no number.

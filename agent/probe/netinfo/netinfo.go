@@ -4,7 +4,8 @@
 // On Linux interfaces come from /sys/class/net; addresses, routes and neighbours come
 // by netlink from the running kernel (rtnetlink(7)), and below a root from /proc/net,
 // which tells less: the main tables only, and of neighbours those of IPv4. Other systems answer through package net, which
-// knows no routes. Only the network namespace of the agent is read.
+// knows no routes. Only the network namespace of the agent is read: where /sys is of
+// another one, interfaces come by netlink, too, with what it tells.
 package netinfo
 
 import (
