@@ -35,14 +35,14 @@ func (s sink) Greet(g ingest.Greeting) (w ingest.Welcome, err error) {
 		if !ok || !known.RemovedAt.IsZero() {
 			return store.ErrUnknownHost
 		}
-		high, err := tx.HighSeq(known.Index, g.Hello.Epoch)
+		high, sum, err := tx.HighSeq(known.Index, g.Hello.Epoch)
 		if err != nil {
 			return err
 		}
 		if answer, err = ledger.Greet(tx, g.Host, greeting(g, known.Name, high)); err != nil || answer.Refuse {
 			return err
 		}
-		w = ingest.Welcome{HighSeq: high, Identity: answer.Text}
+		w = ingest.Welcome{HighSeq: high, HighSum: sum, Identity: answer.Text}
 		_, err = tx.Hello(g.Host, g.Hello, g.At)
 		return err
 	})

@@ -204,8 +204,12 @@ func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 		return endf(VersionRefused, "update the %s (the collector chose version %d, the agent speaks versions %d to %d)", older, w.Version, wire.MinVersion, wire.Version)
 	}
 	spool := s.u.cfg.Spool
-	if w.HighSeq >= hello.NextSeq {
-		s.u.cfg.Log.Warn("the collector knows batches that this spool has still to make: it was set back, and begins a new epoch",
+	forked, err := s.forked(w)
+	if err != nil {
+		return err
+	}
+	if forked || w.HighSeq >= hello.NextSeq {
+		s.u.cfg.Log.Warn("the collector knows batches that this spool has still to make, or has made anew: it was set back, and begins a new epoch",
 			"next", hello.NextSeq, "known", w.HighSeq)
 		if err := spool.NewEpoch(); err != nil {
 			return &End{Result: Failed, Err: err}
@@ -227,6 +231,19 @@ func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 	})
 	s.u.cfg.Log.Info("session with the collector", "collector", s.conn.RemoteAddr().String())
 	return nil
+}
+
+// forked reports whether the spool holds another batch than the collector has under
+// that number: it was set back, and has gone on since.
+func (s *session) forked(w wire.Welcome) (bool, error) {
+	if w.HighSeq == 0 || w.HighSum == 0 {
+		return false, nil
+	}
+	b, err := s.u.cfg.Spool.Next(s.epoch, w.HighSeq-1)
+	if err != nil {
+		return false, &End{Result: Failed, Err: err}
+	}
+	return b != nil && b.Seq == w.HighSeq && b.Checksum != w.HighSum, nil
 }
 
 // read passes on what comes on a stream until it ends.

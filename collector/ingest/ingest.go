@@ -67,6 +67,7 @@ type Greeting struct {
 // Welcome is what the sink answers.
 type Welcome struct {
 	HighSeq  uint64 // all batches of the epoch up to it are durable
+	HighSum  uint32 // its checksum; 0: not known
 	Identity string // who the host is taken for, for people
 }
 

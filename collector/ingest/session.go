@@ -242,7 +242,7 @@ func (se *session) greet(t wire.Type, payload []byte) error {
 	se.hello.Store(true)
 	close(se.ready)
 	return se.send(wire.TypeWelcome, wire.AppendWelcome(nil, wire.Welcome{Version: version, HighSeq: answer.HighSeq, HeartbeatMillis: s.cfg.Heartbeat.Milliseconds(),
-		At: now.UnixMilli(), Identity: answer.Identity}))
+		At: now.UnixMilli(), Identity: answer.Identity, HighSum: answer.HighSum}))
 }
 
 // versions of the messages that a side speaks.

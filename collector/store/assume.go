@@ -57,7 +57,11 @@ func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 		}
 		if is != nil {
 			s := *is
-			s.Doubtful, s.Since = true, h.state(section.ID).Since
+			was := h.state(section.ID)
+			s.Doubtful, s.Since = true, was.Since
+			if s.At = at; was.At.After(at) { // it never goes back
+				s.At = was.At
+			}
 			states = append(states, s)
 		}
 		g.entries = append(g.entries, entries...)

@@ -18,6 +18,7 @@ const (
 	tableMeta     = "store.meta"     // name -> number
 	tableHosts    = "store.hosts"    // host id -> Host as JSON
 	tableIndex    = "store.index"    // host index -> host id
+	tableGiven    = "store.given"    // host index -> name and tags as JSON, a second copy for repairs
 	tableSeen     = "store.seen"     // host index -> milliseconds of the last sign of life
 	tableMarks    = "store.marks"    // host index -> which batches are known, see marks
 	tableSections = "store.sections" // host index -> the states of its sections
@@ -190,7 +191,43 @@ func (tx *Tx) PutHost(h Host) error {
 	return tx.putSeen(rec.Index, h.LastSeen)
 }
 
+// given is what cannot be told again by the agent, or is what people know a host by.
+type given struct {
+	Name       []byte     `json:"n"` // not as the record has it: a search in the file finds one place
+	Tags       []string   `json:"tags,omitempty"`
+	EnrolledAt facts.Time `json:"enrolled_at,omitzero"`
+	RemovedAt  facts.Time `json:"removed_at,omitzero"`
+	RemovedWhy string     `json:"removed_why,omitempty"`
+}
+
+// keepGiven writes the second copy where it differs from the first.
+func (tx *Tx) keepGiven(rec hostRecord) error {
+	v, err := json.Marshal(given{[]byte(rec.Name), rec.Tags, rec.EnrolledAt, rec.RemovedAt, rec.RemovedWhy})
+	if err != nil {
+		return fmt.Errorf("encode name and tags of %q: %w", rec.Name, err)
+	}
+	was, err := tx.Table(tableGiven).Get(indexKey(rec.Index))
+	if err == nil && bytes.Equal(was, v) {
+		return nil
+	}
+	return tx.Table(tableGiven).Put(indexKey(rec.Index), v) // also over one that is damaged
+}
+
+// recall makes a host's record from the second copy of what people know it by; false:
+// there is none.
+func (tx *Tx) recall(index uint32) (rec hostRecord, ok bool) {
+	v, err := tx.Table(tableGiven).Get(indexKey(index))
+	var g given
+	if err != nil || v == nil || json.Unmarshal(v, &g) != nil {
+		return rec, false
+	}
+	return hostRecord{Index: index, Name: string(g.Name), Tags: g.Tags, EnrolledAt: g.EnrolledAt, RemovedAt: g.RemovedAt, RemovedWhy: g.RemovedWhy}, true
+}
+
 func (tx *Tx) putHostRecord(id identity.HostID, rec hostRecord) error {
+	if err := tx.keepGiven(rec); err != nil {
+		return err
+	}
 	v, err := json.Marshal(rec)
 	if err != nil {
 		return fmt.Errorf("encode host %s: %w", id, err)
@@ -299,17 +336,21 @@ func (tx *Tx) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq uin
 	host.MachineID, host.Interval = h.MachineID, time.Duration(h.IntervalMillis)*time.Millisecond
 	host.ClockOffset = facts.Time(h.At).Time().Sub(at).Truncate(time.Millisecond)
 	host.LastSeen = at
-	if highSeq, err = tx.HighSeq(host.Index, h.Epoch); err != nil {
+	if highSeq, _, err = tx.HighSeq(host.Index, h.Epoch); err != nil {
 		return 0, err
 	}
 	return highSeq, tx.PutHost(host)
 }
 
 // HighSeq returns the number of the batch up to which all of an epoch of a host are
-// durable, 0 when there is none.
-func (tx *Tx) HighSeq(index uint32, epoch uint64) (uint64, error) {
+// durable, 0 when there is none, and its checksum, 0 when that is not known.
+func (tx *Tx) HighSeq(index uint32, epoch uint64) (seq uint64, sum uint32, err error) {
 	m, err := tx.marks(index)
-	return m.of(epoch).high, err
+	mark := m.of(epoch)
+	if n := len(mark.recent); n > 0 {
+		sum = mark.recent[n-1]
+	}
+	return mark.high, sum, err
 }
 
 // Seen notes a sign of life of a host. It is written within a minute.

@@ -37,7 +37,7 @@ func (r Report) Repairable() bool {
 
 // keyLengths are the lengths of the keys of tables in which all have one.
 var keyLengths = map[string]int{
-	tableHosts: 8, tableIndex: 4, tableSeen: 4, tableMarks: 4, tableSections: 4, tableItems: 4, tableHeld: 6,
+	tableHosts: 8, tableIndex: 4, tableGiven: 4, tableSeen: 4, tableMarks: 4, tableSections: 4, tableItems: 4, tableHeld: 6,
 	tableHave: 7, tableChanges: 8, tableByHost: 12, tableLosses: 4,
 }
 
@@ -223,8 +223,8 @@ func (m *mender) finish() error {
 	return m.a.finish()
 }
 
-// remakeHosts brings host records and the list of their numbers together again. What
-// people gave a host (tags) is lost with its record.
+// remakeHosts brings host records and the list of their numbers together again. Names and
+// tags come from their second copy.
 func (m *mender) remakeHosts() error {
 	known := map[uint32]identity.HostID{}
 	err := m.tx.Table(tableHosts).Scan(nil, func(k, v []byte) error {
@@ -246,8 +246,12 @@ func (m *mender) remakeHosts() error {
 	})
 	for index, id := range listed {
 		if _, ok := known[index]; !ok && err == nil {
-			m.tx.store.log.Error("damaged record of a host made anew, its tags are lost", "host", id.String())
-			err = m.tx.putHostRecord(id, hostRecord{Index: index, Name: id.String()})
+			rec, whole := m.tx.recall(index)
+			if !whole {
+				rec = hostRecord{Index: index, Name: id.String()}
+			}
+			m.tx.store.log.Error("damaged record of a host made anew", "host", id.String(), "with_name_and_tags", whole)
+			err = m.tx.putHostRecord(id, rec)
 		}
 	}
 	for index, id := range known {

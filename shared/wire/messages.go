@@ -115,6 +115,9 @@ type Welcome struct {
 	At              int64  `cbor:"4,keyasint,omitempty"` // the collector's clock
 	// Identity is what the collector concludes of who this host is, for people.
 	Identity string `cbor:"5,keyasint,omitempty"`
+	// HighSum is the checksum of batch HighSeq; 0: not known. An agent that has another
+	// batch of that number was set back in time and has made it anew.
+	HighSum uint32 `cbor:"6,keyasint,omitempty"`
 }
 
 // Ack tells that batches are durable.

@@ -109,7 +109,7 @@ func codecs(t testing.TB) []codec {
 			MachineID: "5f2b", Epoch: 1 << 63, NextSeq: 42, At: goldenTime, IntervalMillis: 10_000}, AppendHello, DecodeHello),
 		control("welcome", Welcome{Version: 1, HighSeq: 41, HeartbeatMillis: 15_000, At: goldenTime}, AppendWelcome, DecodeWelcome),
 		control("hello-identity", Hello{MinVersion: 1, MaxVersion: 1, Hostname: "web1", Epoch: 1, NextSeq: 1, Run: 1<<64 - 1, Facts: goldenFacts()}, AppendHello, DecodeHello),
-		control("welcome-identity", Welcome{Version: 1, At: goldenTime, Identity: "same machine: system uuid agrees"}, AppendWelcome, DecodeWelcome),
+		control("welcome-identity", Welcome{Version: 1, At: goldenTime, Identity: "same machine: system uuid agrees", HighSeq: 41, HighSum: 0xdeadbeef}, AppendWelcome, DecodeWelcome),
 		control("enroll-request-identity", EnrollRequest{MinVersion: 1, MaxVersion: 1, CSR: []byte{0x30, 1, 0}, Hostname: "web1", Facts: goldenFacts()},
 			AppendEnrollRequest, DecodeEnrollRequest),
 		control("ack", Ack{Epoch: 1 << 63, Seqs: []uint64{42, 43, 100_000}}, AppendAck, DecodeAck),

@@ -191,6 +191,7 @@ type ledger struct {
 	losses  []wire.Loss
 	seen    int
 	resync  []facts.ID
+	highSum uint32
 	highSeq uint64 // answer to Hello when not 0
 }
 
@@ -217,7 +218,7 @@ func (l *ledger) Greet(g ingest.Greeting) (ingest.Welcome, error) {
 	l.hellos = append(l.hellos, g.Hello)
 	l.live = append(l.live, g.Live)
 	if l.highSeq != 0 {
-		return ingest.Welcome{HighSeq: l.highSeq}, nil
+		return ingest.Welcome{HighSeq: l.highSeq, HighSum: l.highSum}, nil
 	}
 	high := uint64(0)
 	for ; ; high++ {
@@ -344,6 +345,7 @@ type agent struct {
 	dir   string
 	spool *spool.Spool
 	up    *uplink.Uplink
+	run   uint64 // that its Hello tells
 	net   uplink.Network
 	stop  func()
 	sent  map[batchName]uint32 // what the spool was given
@@ -377,7 +379,7 @@ func (g *agent) start() {
 	if g.wrap != nil {
 		source = g.wrap(g.spool)
 	}
-	g.up = uplink.New(uplink.Config{Address: "collector.test:7443", Dir: g.dir, Spool: source, Network: g.net, Now: g.now,
+	g.up = uplink.New(uplink.Config{Address: "collector.test:7443", Dir: g.dir, Spool: source, Network: g.net, Now: g.now, Hello: wire.Hello{Run: g.run},
 		Resync: func(ids []facts.ID) {
 			if err := g.spool.Resync(ids); err != nil {
 				g.t.Errorf("Resync: %v", err)

@@ -443,3 +443,57 @@ func TestNotEnrolledSaysWhatToDo(t *testing.T) {
 	err = uplink.New(uplink.Config{Address: "a:1", Dir: t.TempDir(), Spool: s}).Run(context.Background())
 	wantEnd(t, err, uplink.UnknownHost, "atalaya-agent enroll --token-file")
 }
+
+// TestRivalOfALiveAgentIsKnown: of a second agent with the key it is told that the first
+// answers, unless that has ended, however suddenly.
+func TestRivalOfALiveAgentIsKnown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 12, nil)
+		defer w.close()
+		w.agent.run = 1
+		w.agent.start()
+		waitFor(t, 5*time.Second, "session", w.connected)
+		second := &agent{t: t, dir: t.TempDir(), net: w.network(), sent: map[batchName]uint32{}, host: w.agent.host, run: 2}
+		copyState(t, w.agent.dir, second.dir)
+		var err error
+		if second.spool, err = spool.Open(second.dir, spool.Config{}); err != nil {
+			t.Fatal(err)
+		}
+		second.start()
+		defer second.close()
+		greeted := func(n int) func() bool {
+			return func() bool {
+				w.store.mu.Lock()
+				defer w.store.mu.Unlock()
+				return len(w.store.live) >= n
+			}
+		}
+		waitFor(t, 10*time.Second, "the second Hello", greeted(2))
+		w.store.set(func() {
+			if w.store.live[0] || !w.store.live[1] {
+				t.Errorf("live %v, want only the second to have a rival", w.store.live)
+			}
+		})
+	})
+}
+
+// TestSpoolThatWentOnAfterARollbackBeginsANewEpoch: the number is not behind any more,
+// but under it the collector has another batch.
+func TestSpoolThatWentOnAfterARollbackBeginsANewEpoch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 13, nil)
+		defer w.close()
+		for i := range 3 {
+			w.agent.append(time.Now().UnixMilli()+int64(i), 10)
+		}
+		epoch, _ := w.agent.spool.Position()
+		w.store.set(func() { w.store.highSeq, w.store.highSum = 2, 12345 })
+		w.agent.start()
+		waitFor(t, 5*time.Second, "the new epoch", func() bool { e, _ := w.agent.spool.Position(); return e != epoch })
+		w.store.set(func() { w.store.highSeq, w.store.highSum = 0, 0 })
+		w.agent.waitDrained(time.Minute)
+		if w.store.count() != 3 {
+			t.Errorf("%d batches arrived, want 3", w.store.count())
+		}
+	})
+}
