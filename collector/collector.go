@@ -23,6 +23,7 @@ import (
 	"atalaya/collector/ingest"
 	"atalaya/collector/inventory"
 	"atalaya/collector/query"
+	"atalaya/collector/search"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/metric"
@@ -48,6 +49,7 @@ type collector struct {
 	series    *series.DB
 	queries   *query.Engine
 	assets    *asset.Book
+	search    *search.Index
 	authority *enroll.Authority
 	inventory *inventory.View
 	cmdb      *cmdb.View
@@ -73,7 +75,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub,
+		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.search.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub,
 		func(ctx context.Context) error { return c.api.Serve(ctx, c.listeners...) },
 	} {
 		g.Go(func() error { return run(ctx) })
@@ -133,7 +135,7 @@ func catalogue() []metric.Desc {
 }
 
 func (c *collector) openViews(ctx context.Context) error {
-	c.inventory, c.cmdb, c.assets = inventory.New(c.store), cmdb.New(c.store), asset.New(c.store)
+	c.inventory, c.cmdb, c.assets, c.search = inventory.New(c.store), cmdb.New(c.store), asset.New(c.store), search.New(c.store)
 	if err := errors.Join(c.inventory.CatchUp(ctx), c.cmdb.CatchUp(ctx), c.assets.CatchUp()); err != nil {
 		return err
 	}
@@ -193,6 +195,7 @@ func (c *collector) listenAPI() error {
 		Series:      c.series,
 		Queries:     c.queries,
 		Assets:      c.assets,
+		Search:      c.search,
 		Authority:   c.authority,
 		Tokens:      tokens,
 		Sessions:    func() int { return c.ingest.Stats().Connected },

@@ -119,6 +119,7 @@ type Config struct {
 	Queries    Queries
 	Operations Operations
 	Assets     Assets
+	Finder     Search
 	Tokens     Verifier
 	Version    string // of the collector
 	Now        func() time.Time
@@ -147,6 +148,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a.lifecycleRoutes(routes)
 	a.identityRoutes(routes)
 	a.assetRoutes(routes)
+	a.searchRoutes(routes)
 	if err := a.publicRoutes(routes); err != nil {
 		return nil, err
 	}

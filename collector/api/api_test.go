@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config(f *apitest.Fleet) api.Config {
 	return api.Config{
-		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Queries: f, Operations: f, Assets: f, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
+		Inventory: f, CMDB: f, Alerts: f, Metrics: f, Queries: f, Operations: f, Assets: f, Finder: f, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return f.Now }, Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -103,6 +103,7 @@ var routes = map[string]struct{ target, body string }{
 	"POST /api/v1/hosts/{host}/merge":             {target: "/api/v1/hosts/web1/merge", body: `{"other":"db1","apply":true}`},
 	"POST /api/v1/hosts/{host}/unmerge":           {target: "/api/v1/hosts/web1/unmerge", body: `{}`},
 	"POST /api/v1/hosts/{host}/accept":            {target: "/api/v1/hosts/web1/accept"},
+	"GET /api/v1/search":                          {target: "/api/v1/search?text=web1"},
 	"GET /api/v1/assets":                          {target: "/api/v1/assets?where=owner%3DAna*"},
 	"GET /api/v1/assets/{asset}":                  {target: "/api/v1/assets/IT-1"},
 	"POST /api/v1/assets":                         {target: "/api/v1/assets", body: `{"set":{"asset_tag":"IT-2"}}`},

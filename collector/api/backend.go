@@ -19,6 +19,7 @@ import (
 	"atalaya/collector/identity/ledger"
 	"atalaya/collector/inventory"
 	"atalaya/collector/query"
+	"atalaya/collector/search"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/identity"
@@ -33,6 +34,7 @@ type Sources struct {
 	Series    *series.DB
 	Queries   *query.Engine
 	Assets    *asset.Book
+	Search    *search.Index
 	Authority *enroll.Authority
 	Tokens    *auth.Tokens
 	// Sessions counts the agents that are connected now.
@@ -52,7 +54,7 @@ type Sources struct {
 func (s Sources) Config() Config {
 	return Config{
 		Inventory: inventoryBackend{s}, CMDB: cmdbBackend{s}, Alerts: alertBackend{s}, Metrics: metricsBackend{s}, Queries: sqlBackend{s},
-		Assets: AssetsOf(s.Assets), Operations: operationsBackend{s}, Tokens: s.Tokens, Version: s.Version, Now: s.Now, Log: s.Log,
+		Assets: AssetsOf(s.Assets), Finder: searchBackend{s.Search}, Operations: operationsBackend{s}, Tokens: s.Tokens, Version: s.Version, Now: s.Now, Log: s.Log,
 	}
 }
 
@@ -73,6 +75,7 @@ var kinds = []struct{ cause, kind error }{
 	{asset.ErrInvalid, ErrInvalid},
 	{asset.ErrConflict, ErrConflict},
 	{asset.ErrRepair, ErrBusy},
+	{search.ErrBuilding, ErrBusy},
 	{query.ErrNotSaved, ErrNotFound},
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"atalaya/collector/api/v1"
+	"atalaya/collector/asset"
 	"atalaya/collector/identity"
 	"atalaya/collector/identity/ledger"
 	"atalaya/collector/inventory"
@@ -137,7 +138,7 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 			return err
 		}
 		out.Done, out.Merge = true, mergeOf(m)
-		return b.Authority.MoveKeys(tx, m.Other, m.Keep)
+		return errors.Join(asset.HostMerged(tx, m.Other, m.Keep, by, b.Now()), b.Authority.MoveKeys(tx, m.Other, m.Keep))
 	})
 	if err == nil {
 		b.Authority.KeysMoved(p.Keep.ID, p.Other.ID)
@@ -185,7 +186,7 @@ func (b operationsBackend) UnmergeHost(_ context.Context, keep string, r v1.Unme
 			return err
 		}
 		out.Done, out.Merge.Undone = true, b.Now().UTC()
-		return errors.Join(b.Authority.ReturnKeys(tx, m), ledger.Undo(tx, m, by, b.Now()))
+		return errors.Join(b.Authority.ReturnKeys(tx, m), ledger.Undo(tx, m, by, b.Now()), asset.HostUnmerged(tx, m.Other, m.Keep, by, b.Now()))
 	})
 	if err == nil {
 		b.Authority.KeysMoved(m.Keep, m.Other)

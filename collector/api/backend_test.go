@@ -22,6 +22,7 @@ import (
 	"atalaya/collector/enroll"
 	"atalaya/collector/inventory"
 	"atalaya/collector/query"
+	"atalaya/collector/search"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
@@ -72,7 +73,7 @@ func newWhole(t *testing.T) *whole {
 	queries := must[*query.Engine](t)(query.New(query.Config{Store: st, Now: clock}))
 	t.Cleanup(func() { must[struct{}](t)(struct{}{}, queries.Close()) })
 	w.parts = api.Sources{
-		Queries: queries, Assets: asset.New(st),
+		Queries: queries, Assets: asset.New(st), Search: search.New(st),
 		Store: st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
 		Tokens: auth.NewTokens(tokenTable{st}, clock), Sessions: func() int { return 1 }, SilentAfter: 90 * time.Second,
 		SeriesDir: metrics, Version: "0.1.0", StartedAt: w.now, Now: clock, Log: log,

@@ -54,6 +54,7 @@ var permissions = map[string]auth.Permission{
 	"POST /api/v1/hosts/{host}/merge":           auth.ManageHosts,
 	"POST /api/v1/hosts/{host}/unmerge":         auth.ManageHosts,
 	"POST /api/v1/hosts/{host}/accept":          auth.ManageHosts,
+	"GET /api/v1/search":                        auth.Read,
 	"GET /api/v1/assets":                        auth.Read,
 	"GET /api/v1/assets/{asset}":                auth.Read,
 	"POST /api/v1/assets":                       auth.ManageAssets,

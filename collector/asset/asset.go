@@ -246,3 +246,11 @@ func invalidf(format string, args ...any) error {
 func conflictf(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrConflict}, args...)...)
 }
+
+// ByID returns the asset of that number; false: there is none.
+func ByID(tx *store.Tx, id ID) (Record, bool, error) {
+	if err := whole(tx); err != nil {
+		return Record{}, false, err
+	}
+	return readRecord(tx, id)
+}

@@ -10,6 +10,7 @@ import (
 
 	"atalaya/collector/inventory"
 	"atalaya/collector/store"
+	"atalaya/shared/identity"
 )
 
 // Edit is a change that somebody asks for.
@@ -228,17 +229,28 @@ func (p *pen) unique(r Record, fc FieldChange) error {
 
 // hostValue is the number of the host that a person means.
 func (p *pen) hostValue(text string) (string, error) {
-	h, err := inventory.FindHost(p.tx, strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if named := p.hosts[text]; len(named) == 1 {
+		return named[0].String(), nil
+	}
+	if _, err := identity.ParseHostID(text); err != nil && p.hosts != nil && len(p.hosts[text]) == 0 {
+		return "", noHost(text)
+	}
+	h, err := inventory.FindHost(p.tx, text)
 	var ambiguous *inventory.AmbiguousError
 	switch {
 	case errors.Is(err, inventory.ErrNotFound):
-		return "", invalidf("host: no host %q: `atalaya host list` lists them; leave it empty, and the asset finds its host by its serial number", short(text))
+		return "", noHost(text)
 	case errors.As(err, &ambiguous):
 		return "", invalidf("host: %w", err)
 	case err != nil:
 		return "", err
 	}
 	return h.ID.String(), nil
+}
+
+func noHost(text string) error {
+	return invalidf("host: no host %q: `atalaya host list` lists them; leave it empty, and the asset finds its host by its serial number", short(text))
 }
 
 // shareTags keeps the tags of an asset and of its host the same: setting them sets the

@@ -137,6 +137,11 @@ func (r *importer) run() (Plan, error) {
 	for _, f := range r.cols {
 		r.plan.Columns = append(r.plan.Columns, f.Name)
 	}
+	if slices.Contains(r.plan.Columns, FieldHost) {
+		if err := r.pen.knowHosts(); err != nil {
+			return r.plan, err
+		}
+	}
 	for _, row := range r.sheet.rows {
 		done, err := r.row(row)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 )
 
 // pen writes changes within one transaction.
@@ -21,6 +22,9 @@ type pen struct {
 	seq    uint64 // of the newest change
 	last   ID     // the highest number that was given
 	fields catalogue
+	// hosts are the numbers of hosts by their names, for imports: read once, because a host
+	// is looked for in each row. Nil: hosts are looked for one by one.
+	hosts map[string][]identity.HostID
 }
 
 // maxNote bounds a reason, in bytes.
@@ -51,6 +55,15 @@ func newPen(tx *store.Tx, by string, now time.Time) (*pen, error) {
 	}
 	p.fields, err = readFields(tx)
 	return p, err
+}
+
+// knowHosts reads the names of all hosts.
+func (p *pen) knowHosts() error {
+	p.hosts = map[string][]identity.HostID{}
+	return p.tx.Hosts(func(h store.Host) error {
+		p.hosts[h.Name] = append(p.hosts[h.Name], h.ID)
+		return nil
+	})
 }
 
 func decodeChange(k, v []byte) (Change, error) {

@@ -155,7 +155,7 @@ func (c *client) flags(root *cobra.Command) {
 
 func (c *client) commands() []*cobra.Command {
 	return []*cobra.Command{
-		c.overviewCommand(), c.queryCommand(), c.hostCommands(), c.assetCommands(), c.packageCommands(), c.patchCommands(), c.metricCommands(), c.ciCommands(),
+		c.overviewCommand(), c.queryCommand(), c.hostCommands(), c.assetCommands(), c.searchCommand(), c.packageCommands(), c.patchCommands(), c.metricCommands(), c.ciCommands(),
 		c.ruleCommands(), c.alertCommands(), c.tokenCommands(), c.agentCommands(), c.backupCommand(), c.scrubCommand(), c.statusCommand(),
 	}
 }

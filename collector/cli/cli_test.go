@@ -50,7 +50,7 @@ func newRoot() *cobra.Command { return &cobra.Command{Use: "atalaya", Short: "te
 // serve starts an API over the fleet on listeners; stop ends it.
 func serve(fleet *apitest.Fleet, listeners ...net.Listener) (stop func() error, err error) {
 	a, err := api.New(api.Config{
-		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Assets: fleet, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
+		Inventory: fleet, CMDB: fleet, Alerts: fleet, Metrics: fleet, Queries: fleet, Operations: fleet, Assets: fleet, Finder: fleet, Tokens: apitest.RoleTokens{}, Version: "0.1.0",
 		Now: func() time.Time { return fleet.Now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -126,7 +126,7 @@ var readCommands = [][]string{
 	{"host", "history", "d0d0d0d0d0d0d0d0"}, {"host", "diff", "d0d0d0d0d0d0d0d0"}, {"host", "changed"}, {"package", "find", "*"},
 	{"patch", "status"}, {"patch", "status", "d0d0d0d0d0d0d0d0"}, {"metric", "query", "node_load1"},
 	{"metric", "query", "node_load1", "--range", "1h"}, {"ci", "list"}, {"ci", "show", "CI"}, {"ci", "impact", "CI"},
-	{"rule", "list"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"}, {"scrub"},
+	{"rule", "list"}, {"asset", "list"}, {"search", "lib"}, {"alert", "list"}, {"alert", "show", "a1"}, {"status"}, {"scrub"},
 	{"host", "show", "nobody\x1b[2J\u202e"},
 }
 
