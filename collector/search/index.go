@@ -81,6 +81,9 @@ func New(s *store.Store) *Index {
 
 // enter waits for the index.
 func (x *Index) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case x.gate <- struct{}{}:
 		return nil
