@@ -69,7 +69,7 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	case err != nil:
 		return err
 	}
-	if denied > 0 || !sawInit && len(found) > 0 && h.Live() {
+	if denied > 0 || !sawInit && h.Live() {
 		r.Problem(facts.Processes, errHidden)
 	}
 	// The oldest of each row gives its command line.

@@ -26,6 +26,7 @@ type scanner struct {
 	wanted []owner // sorted by inode
 	denied int     // processes whose files we may not see
 	cut    bool    // not all processes are read
+	hidden bool    // /proc shows only one's own processes (hidepid)
 }
 
 // run goes through the processes in their order and stops as soon as all sockets have
@@ -79,6 +80,8 @@ func (s *scanner) shortcoming() []string {
 		return nil
 	case s.denied > 0:
 		return []string{"the processes of some sockets are not known: permission denied for those of other users, or protected ones"}
+	case s.hidden:
+		return []string{"some sockets have no process: those of others are hidden (hidepid)"}
 	case s.cut:
 		return []string{fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)}
 	}

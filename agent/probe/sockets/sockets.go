@@ -77,7 +77,7 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 	pids, cut, pidErr := processes(h)
 	w := world{host: h, spaces: namespaces(ctx, h, pids)}
 	err := w.read(ctx)
-	scan := scanner{host: h, wanted: w.inodes(), cut: cut}
+	scan := scanner{host: h, wanted: w.inodes(), cut: cut, hidden: h.Live() && !slices.Contains(pids, 1)}
 	scanErr := pidErr
 	if pidErr == nil {
 		scanErr = scan.run(ctx, pids)
