@@ -155,6 +155,13 @@ func TestParseTakesKindsBySimilarNames(t *testing.T) {
 			t.Errorf("%s: exit %d: %s%s", kind, code, out, talk)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "net_route2")
+	if err := os.WriteFile(file, []byte("eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, talk, code := play(t, "", "parse", "linux/proc", file); code != 0 || !strings.Contains(out, "192.0.2.1") {
+		t.Errorf("exit %d: %s%s", code, out, talk)
+	}
 	if _, talk, code := play(t, "", "parse", "apt", "-"); code != exitUsage { // several begin so
 		t.Errorf("exit %d: %s", code, talk)
 	}

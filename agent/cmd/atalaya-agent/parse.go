@@ -61,8 +61,18 @@ func newParse() *cobra.Command {
 func kindOf(parsers []probe.Parser, asked, file string) (probe.Parser, error) {
 	same := strings.NewReplacer(".", "-", "_", "-")
 	want := same.Replace(path.Base(asked))
-	if want == "proc" {
-		want = same.Replace(filepath.Base(file))
+	if want == "proc" { // net_tcp is net/tcp, cpuinfo2 a second one
+		want = strings.TrimRight(same.Replace(filepath.Base(file)), "-.")
+		for !isKind(parsers, want) {
+			shorter := strings.TrimRight(want, "0123456789")
+			if _, after, ok := strings.Cut(want, "-"); ok && shorter == want {
+				shorter = after
+			}
+			if shorter == want {
+				break
+			}
+			want = shorter
+		}
 	}
 	var near []probe.Parser
 	for _, p := range parsers {
@@ -78,6 +88,10 @@ func kindOf(parsers []probe.Parser, asked, file string) (probe.Parser, error) {
 		return near[0], nil
 	}
 	return probe.Parser{}, fmt.Errorf("unknown kind %q (atalaya-agent parse --list shows them)", asked)
+}
+
+func isKind(parsers []probe.Parser, kind string) bool {
+	return slices.ContainsFunc(parsers, func(p probe.Parser) bool { return strings.ReplaceAll(p.Kind, "_", "-") == kind })
 }
 
 // parseFiles prints what could be read. Of several bad files the errors are joined.

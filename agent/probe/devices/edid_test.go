@@ -166,3 +166,15 @@ func FuzzEDID(f *testing.F) {
 		}
 	})
 }
+
+func TestParseShowsWhatTheHeaderSays(t *testing.T) {
+	b := make([]byte, 128)
+	copy(b, "\x00\xff\xff\xff\xff\xff\xff\x00\x10\xac\x01\x00\x07\x00\x00\x00\x1c\x1e\x01\x04")
+	for _, c := range b[:127] {
+		b[127] -= c
+	}
+	got, err := parseEDID(b)
+	if err != nil || len(got) != 1 || got[0].Made != "28/2020" || got[0].SerialNumber != 7 || got[0].Manufacturer != "DEL" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

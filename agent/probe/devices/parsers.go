@@ -2,6 +2,9 @@
 package devices
 
 import (
+	"encoding/binary"
+	"fmt"
+
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
@@ -13,11 +16,23 @@ func Parsers() []probe.Parser {
 	}
 }
 
-func parseEDID(b []byte) ([]*facts.MonitorRow, error) {
+// shownDisplay is what `parse` shows of a display: the row, and what the header says as it is.
+type shownDisplay struct {
+	*facts.MonitorRow
+	Made         string `json:"made"`                 // week/year, as on the label of a display
+	SerialNumber uint32 `json:"header_serial_number"` // 0: not told
+}
+
+func parseEDID(b []byte) ([]shownDisplay, error) {
 	row, err := decodeEDID(b)
 	if row == nil {
 		return nil, err
 	}
 	row.Vendor = pnpVendor(nil, row.Manufacturer)
-	return []*facts.MonitorRow{row}, err
+	d := shownDisplay{MonitorRow: row}
+	if len(b) > 17 {
+		d.SerialNumber = binary.LittleEndian.Uint32(b[12:])
+		d.Made = fmt.Sprintf("%d/%d", b[16], 1990+int(b[17]))
+	}
+	return []shownDisplay{d}, err
 }

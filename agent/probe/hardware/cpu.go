@@ -199,6 +199,12 @@ func (s *socket) row() *facts.CPURow {
 	if row.Stepping == "" {
 		row.Stepping = d["revision"]
 	}
+	switch row.Arch { // where "model" or "model name" are of the machine
+	case "powerpc":
+		row.ModelID = ""
+	case "parisc", "parisc64":
+		row.Model, row.ModelID = d["model"], ""
+	}
 	if name, ok := s390Machines[d["machine"]]; ok && row.Model == "" {
 		row.Model, row.ModelID = name, d["machine"]
 	}

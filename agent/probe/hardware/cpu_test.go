@@ -182,6 +182,62 @@ hart		: 1
 isa		: rv64imafdc
 uarch		: sifive,u74-mc
 `, []facts.CPURow{{Arch: "riscv64", Model: "sifive,u74-mc", Cores: 1, Threads: 1, Flags: "rv64imafdc"}}},
+		{"loongarch", `
+-- proc/cpuinfo --
+system type		: generic-loongson-machine
+
+processor		: 0
+package			: 0
+core			: 0
+CPU Family		: Loongson-64bit
+Model Name		: Loongson-3A5000
+CPU MHz			: 2500.00
+ISA			: loongarch32 loongarch64
+`, []facts.CPURow{{Arch: "loongarch64", Model: "Loongson-3A5000", Family: "Loongson-64bit", Cores: 1, Threads: 1, MaxHz: 2_500_000_000, Flags: "loongarch32 loongarch64"}}},
+		{"m68k", `
+-- proc/cpuinfo --
+CPU:		68040
+MMU:		68040
+Clocking:	33.0MHz
+Calibration:	110336 loops
+`, []facts.CPURow{{Arch: "m68k", Model: "68040", Cores: 1, Threads: 1, MaxHz: 33_000_000}}},
+		{"sh", `
+-- proc/cpuinfo --
+machine		: Example
+processor	: 0
+cpu family	: sh4
+cpu type	: SH7751R
+cut		: 7.x
+cpu flags	: fpu
+`, []facts.CPURow{{Arch: "sh", Model: "SH7751R", Family: "sh4", Cores: 1, Threads: 1, Flags: "fpu"}}},
+		{"parisc", `
+-- proc/cpuinfo --
+processor	: 0
+cpu family	: PA-RISC 2.0
+cpu		: PA8900
+cpu MHz		: 1000.000000
+capabilities	: os64 iopdir_fdc (0x35)
+model		: 9000/785/C8000
+model name	: Example workstation
+hversion	: 0x00008990
+`, []facts.CPURow{{Arch: "parisc64", Model: "PA8900", Family: "PA-RISC 2.0", Cores: 1, Threads: 1, MaxHz: 1_000_000_000}}},
+		{"alpha_estimates", `
+-- proc/cpuinfo --
+cpu			: Alpha
+cpu model		: EV67
+cycle frequency [Hz]	: 666666666 est.
+cpus detected		: 1
+`, []facts.CPURow{{Arch: "alpha", Model: "EV67", Cores: 1, Threads: 1, MaxHz: 666_666_666}}},
+		{"sparc_clock", `
+-- proc/cpuinfo --
+cpu		: UltraSparc T2
+type		: sun4v
+ncpus probed	: 2
+ncpus active	: 2
+Cpu0ClkTck	: 000000005458c3a0
+Cpu1ClkTck	: 000000005458c3a0
+MMU Type	: Hypervisor (sun4v)
+`, []facts.CPURow{{Arch: "sparc", Model: "UltraSparc T2", Cores: 2, Threads: 2, MaxHz: 1_415_103_392}}},
 		{"ppc_shared_fields", `
 -- proc/cpuinfo --
 processor	: 0

@@ -26,7 +26,9 @@ var cpuFields = map[string]string{
 	"CPU implementer": "CPU implementer", "CPU architecture": "CPU architecture", "CPU variant": "CPU variant",
 	"CPU part": "CPU part", "CPU revision": "CPU revision",
 	"clock": "clock", "cycle frequency [Hz]": "hertz", "cpu MHz static": "megahertz",
-	"fpu_exception": "x86", "arch": "arch", "VCED exceptions": "mips", "MMU Type": "sparc",
+	"fpu_exception": "x86", "arch": "arch", "VCED exceptions": "mips", "wait instruction": "mips", "MMU Type": "sparc", "Cpu0ClkTck": "sparc hertz",
+	"hversion": "parisc", "capabilities": "capabilities", "cut": "sh", "cpu type": "model name", "cpu flags": "flags",
+	"CPU": "model name", "Calibration": "m68k", "Clocking": "clock", "cpu MHz": "present megahertz", "CPU MHz": "present megahertz",
 }
 
 // cpuCounts are the fields in which systems without a block for each processor say how
@@ -151,10 +153,19 @@ func ratedHz(details map[string]string) int64 {
 		}
 		return int64(min(n, 1e6)+0.5) * 1e6
 	}
-	if hz, err := strconv.ParseInt(details["hertz"], 10, 64); err == nil && hz > 0 {
+	cycles, _, _ := strings.Cut(details["hertz"], " ") // alpha: "666666666 est."
+	if hz, err := strconv.ParseInt(cycles, 10, 64); err == nil && hz > 0 {
 		return hz
 	}
-	for _, mhz := range []string{details["megahertz"], strings.TrimSuffix(details["clock"], "MHz")} {
+	if hz, err := strconv.ParseInt(details["sparc hertz"], 16, 64); err == nil && hz > 0 && hz < 1e12 {
+		return hz
+	}
+	fixed := "" // where the frequency does not change, or cpuinfo has that of the data sheet
+	switch cpuArch(details) {
+	case "ia64", "parisc", "parisc64", "loongarch64":
+		fixed = details["present megahertz"]
+	}
+	for _, mhz := range []string{details["megahertz"], strings.TrimSuffix(details["clock"], "MHz"), fixed} {
 		if n, err := strconv.ParseFloat(mhz, 64); err == nil && n > 0 && n < 1e6 {
 			return int64(n+0.5) * 1e6
 		}
@@ -225,8 +236,20 @@ func cpuArch(d map[string]string) string {
 		return "ia64"
 	case strings.Contains(d["revision"], "(pvr "):
 		return "powerpc"
+	case has("mips") && strings.Contains(d["flags"], "mips64"):
+		return "mips64"
 	case has("mips"):
 		return "mips"
+	case strings.Contains(d["flags"], "loongarch64"):
+		return "loongarch64"
+	case has("parisc") && strings.Contains(d["capabilities"], "os64"):
+		return "parisc64"
+	case has("parisc"):
+		return "parisc"
+	case has("sh"):
+		return "sh"
+	case has("m68k"):
+		return "m68k"
 	case has("sparc"):
 		return "sparc"
 	}

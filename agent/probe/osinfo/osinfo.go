@@ -121,6 +121,9 @@ func (r *release) describe(row *facts.OSRow) {
 	row.VariantID, row.BuildID, row.SupportEnd = r.variantID, r.buildID, r.supportEnd
 	row.Manufacturer = r.vendor
 	row.Major, row.Minor = r.parts()
+	if row.Arch == "" {
+		row.Arch = r.arch
+	}
 }
 
 // uname are the answers of uname(2) that we use.

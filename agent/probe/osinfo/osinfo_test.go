@@ -54,7 +54,7 @@ func TestReleases(t *testing.T) {
 			VersionName: "6.9", Lineage: "redhat", Major: "6", Minor: "9"}},
 		{"suse_patch_level", map[string]string{
 			"/etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 3\n",
-		}, facts.OSRow{ID: "sles", Name: "SUSE Linux Enterprise Server 11", Product: "SUSE Linux Enterprise Server", Version: "11.3",
+		}, facts.OSRow{Arch: "x86_64", ID: "sles", Name: "SUSE Linux Enterprise Server 11", Product: "SUSE Linux Enterprise Server", Version: "11.3",
 			VersionID: "11", VersionName: "11.3", Lineage: "suse", Major: "11", Minor: "3"}},
 		{"lsb_release_alone", map[string]string{
 			"/etc/lsb-release": "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_CODENAME=lucid\nDISTRIB_DESCRIPTION=\"Ubuntu 10.04.4 LTS\"\n",

@@ -22,6 +22,7 @@ type release struct {
 	vendor      string
 	minor       string // where it is not part of the version
 	family      string // where it is not Linux
+	arch        string // where a release file tells it
 	unnamed     bool   // the release says that it has no codename
 }
 
@@ -302,7 +303,11 @@ func idOfName(name string) string {
 // the patch level of SUSE, the lineage.
 func (r *release) refine(read reader) {
 	r.refinePoint(read)
-	if suse := read("/etc/SuSE-release"); len(suse) > 0 && strings.HasPrefix(r.id, "sle") {
+	suse := read("/etc/SuSE-release")
+	if word := parenthesised(firstLine(suse)); machineName[word] {
+		r.arch = word
+	}
+	if len(suse) > 0 && strings.HasPrefix(r.id, "sle") {
 		r.minor = spacedValue(string(suse), "PATCHLEVEL")
 		if r.minor != "" && r.minor != "0" && !strings.Contains(r.version, ".") {
 			r.version += "." + r.minor
