@@ -170,6 +170,16 @@ func TestParseOfDamagedTextSaysSo(t *testing.T) {
 	}
 }
 
+func TestParseSaysThatALastLineIsCut(t *testing.T) {
+	for _, p := range Parsers() {
+		if text, ok := samples[p.Kind]; ok && p.Form.Ended {
+			if got, err := p.Read(probe.Input{Name: "file", Data: []byte(strings.TrimSuffix(text, "\n"))}); err == nil {
+				t.Errorf("%s: no error, got %v", p.Kind, got)
+			}
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, text := range samples {
 		f.Add([]byte(text))

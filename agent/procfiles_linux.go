@@ -31,7 +31,6 @@ var procFiles = [...]struct{ kind, path, help, line, some string }{
 	{"softirqs", "softirqs", "deferred work of interrupts", `^\s+CPU\d|^\s*[A-Z_]+:\s+\d+`, `^\s+CPU\d`},
 	{"softnet_stat", "net/softnet_stat", "packets by processor", `^[0-9a-f]{8}( [0-9a-f]{8}){8,}\s*$`, ``},
 	{"stat", "stat", "time of the processors", `^(cpu\d*|intr|ctxt|btime|processes|procs_running|procs_blocked|softirq|page|swap|disk_io:) `, ``},
-	{"uptime", "uptime", "time since the system started", `^\d+\.\d+ \d+\.\d+$`, ``},
 	{"vmstat", "vmstat", "paging", `^[a-z]\w+ \d+$`, `^(nr_|pg|pswp|oom_)\w+ `},
 	{"zoneinfo", "zoneinfo", "memory by zone", ``, `^Node \d+, zone`},
 }
@@ -41,7 +40,7 @@ func procParsers() []probe.Parser {
 	var out []probe.Parser
 	for _, f := range procFiles {
 		out = append(out, probe.Parser{
-			Kind: f.kind, Help: "/proc/" + f.path + ": " + f.help, Form: probe.Form{Want: "the lines of /proc/" + f.path, Line: f.line, Some: f.some},
+			Kind: f.kind, Help: "/proc/" + f.path + ": " + f.help, Form: probe.Form{Want: "the lines of /proc/" + f.path, Line: f.line, Some: f.some, Ended: true},
 			Parse: probe.OfBytes(func(b []byte) ([]probe.SampleJSON, error) { return readProcFile(f.path, b) }),
 		})
 	}

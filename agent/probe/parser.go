@@ -44,6 +44,7 @@ type Form struct {
 	// Comment are the characters that begin a comment; "#" when it is "".
 	Comment string
 	Binary  bool // not text
+	Ended   bool // written by a program that ends each line: without that the last is cut
 	Empty   bool // a file with nothing in it is one of the kind
 }
 
@@ -92,6 +93,9 @@ func (f Form) check(in *Input) (damage, err error) {
 		}
 		damage = fmt.Errorf("byte %d is 0x%02x, which text does not have", i, in.Data[i])
 		in.Data = in.Data[:cut]
+	}
+	if f.Ended && in.Data[len(in.Data)-1] != '\n' {
+		damage = errors.Join(damage, errors.New("the last line is cut off"))
 	}
 	if f.Some != "" && !regexp.MustCompile("(?m)"+f.Some).Match(in.Data) {
 		return nil, errors.New("no line of it is there")

@@ -15,8 +15,10 @@
 package certificates
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"time"
@@ -147,6 +149,9 @@ func Parsers() []probe.Parser {
 			for _, c := range Parse(in.Data) {
 				c.Path, c.Role = in.Name, roleFound
 				rows = append(rows, c)
+			}
+			if b, e := bytes.Count(in.Data, []byte("-----BEGIN ")), bytes.Count(in.Data, []byte("-----END ")); b != e {
+				return rows, fmt.Errorf("%d blocks begin and %d end", b, e)
 			}
 			return rows, nil
 		},

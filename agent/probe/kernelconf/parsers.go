@@ -9,7 +9,7 @@ import (
 func Parsers() []probe.Parser {
 	return []probe.Parser{
 		{Kind: "modules", Help: "/proc/modules: loaded modules", Parse: probe.OfText(ParseModules), Form: probe.Form{
-			Want: "lines NAME SIZE REFERENCES USERS STATE ADDRESS", Line: `^\S+ \d+ (\d+|-) \S+ (Live|Loading|Unloading)`}},
+			Want: "lines NAME SIZE REFERENCES USERS STATE ADDRESS", Ended: true, Line: `^\S+ \d+ (\d+|-) \S+ (Live|Loading|Unloading)`}},
 		{Kind: "sysctl.conf", Help: "/etc/sysctl.conf, /etc/sysctl.d/NAME.conf: parameters", Parse: sysctlFile, Form: probe.Form{
 			Want: "lines NAME.NAME = VALUE", Empty: true, Comment: "#;", Line: `^\s*-?[\w*?-]+[./][^=\s]*\s*=|^\s*-[\w./*?-]+\s*$`}},
 	}

@@ -27,7 +27,7 @@ func Parsers() []probe.Parser {
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		out = append(out, probe.Parser{
 			Kind: protocol, Help: "/proc/net/" + protocol + ": sockets",
-			Form:  probe.Form{Want: "lines NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ... UID ... INODE", Line: `^\s*sl\s|^\s*\d+: [0-9A-F]+:[0-9A-F]{4} `},
+			Form:  probe.Form{Ended: true, Want: "lines NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ... UID ... INODE", Line: `^\s*sl\s|^\s*\d+: [0-9A-F]+:[0-9A-F]{4} `},
 			Parse: probe.OfBytes(func(b []byte) ([]connection, error) { return connections(protocol, b), nil }),
 		})
 	}
