@@ -49,6 +49,18 @@ func TestFleetOutlivesKillsOfItsCollector(t *testing.T) {
 		s.proc.kill()
 		s.serve()
 	}
+	waitFor(t, time.Minute, "all of the fleet in the ledger", func() error {
+		text, err := os.ReadFile(filepath.Join(state, "ledger.tsv"))
+		agents := map[string]bool{}
+		for line := range strings.Lines(string(text)) {
+			number, _, _ := strings.Cut(line, "\t")
+			agents[number] = true
+		}
+		if err == nil && len(agents) < 10 {
+			err = fmt.Errorf("%d of 10 agents", len(agents))
+		}
+		return err
+	})
 	if err := fleet.exited(); err != nil {
 		t.Fatalf("the fleet ended: %v\n%s", err, fleet.log())
 	}

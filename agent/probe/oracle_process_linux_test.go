@@ -26,7 +26,7 @@ func worker(t *testing.T, name string) int32 {
 	if err := os.Symlink(own, path); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "atalaya-test-helper", "works")
+	cmd := exec.Command(path, "atalaya-test-helper", "computes")
 	in, errIn := cmd.StdinPipe()
 	out, errOut := cmd.StdoutPipe()
 	if errIn != nil || errOut != nil {
