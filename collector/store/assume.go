@@ -66,6 +66,7 @@ func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 		}
 		g.entries = append(g.entries, entries...)
 	}
+	slices.SortFunc(states, bySection) // they are listed in another order
 	h.states, h.statesDirty = states, true
 	if len(g.entries) > 0 {
 		if _, err := tx.logGroup(g); err != nil {

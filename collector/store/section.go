@@ -60,9 +60,12 @@ func (tx *Tx) doubtAll() error {
 	return nil
 }
 
+// bySection is the order in which the states of a host are kept.
+func bySection(a, b SectionState) int { return int(a.Section) - int(b.Section) }
+
 // stateOf returns the place of a section among the states, adding it when it is new.
 func stateOf(states []SectionState, id facts.ID) ([]SectionState, int) {
-	i, ok := slices.BinarySearchFunc(states, id, func(s SectionState, id facts.ID) int { return int(s.Section) - int(id) })
+	i, ok := slices.BinarySearchFunc(states, SectionState{Section: id}, bySection)
 	if !ok {
 		states = slices.Insert(states, i, SectionState{Section: id})
 	}
@@ -91,6 +94,7 @@ func encodeSections(states []SectionState) []byte {
 	return b
 }
 
+// decodeSections undoes encodeSections; each section may stand there once, in order.
 func decodeSections(v []byte) (states []SectionState, ok bool) {
 	d := decoder{b: v}
 	last := facts.Time(0)
@@ -105,6 +109,7 @@ func decodeSections(v []byte) (states []SectionState, ok bool) {
 		s.Rows = int(d.uvarint())
 		s.Since = d.uvarint()
 		s.Reason = string(bytes.Clone(d.bytes()))
+		d.bad = d.bad || len(states) > 0 && bySection(states[len(states)-1], s) >= 0
 		states = append(states, s)
 	}
 	return states, !d.bad
