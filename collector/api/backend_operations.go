@@ -59,8 +59,10 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 	note("size of the metrics", err)
 	delivery, err := b.Alerts.Delivery()
 	note("notifications that wait", err)
-	if trouble := b.Store.Trouble(); trouble != "" {
-		down = append(down, trouble)
+	for _, trouble := range []string{b.Store.Trouble(), b.Series.Trouble()} {
+		if trouble != "" {
+			down = append(down, trouble)
+		}
 	}
 	out.Warnings = append(down, warnings(silent, stats.Tally.Lost(), delivery)...)
 	return out, nil

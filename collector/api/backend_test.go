@@ -276,6 +276,25 @@ func TestStatusAnswersWithoutTheMetricsEngine(t *testing.T) {
 	}
 }
 
+func TestStatusNamesWhyMetricsCannotBeWritten(t *testing.T) {
+	w := newWhole(t)
+	w.host(7, "lab")
+	const want = "metrics cannot be written since"
+	status := must[v1.Status](t)(w.Status(context.Background()))
+	if all := strings.Join(status.Warnings, "\n"); strings.Contains(all, want) {
+		t.Errorf("before anything failed: %s", all)
+	}
+	app := w.parts.Series.Begin(context.Background())
+	app.Rollback()
+	if err := app.Commit(); err == nil { // an error stands for any other
+		t.Fatal("a commit after the end of its appender gave no error")
+	}
+	status = must[v1.Status](t)(w.Status(context.Background()))
+	if all := strings.Join(status.Warnings, "\n"); !strings.Contains(all, want) || !strings.Contains(all, "agents keep what they have to tell") {
+		t.Errorf("while metrics cannot be written: %s", all)
+	}
+}
+
 func TestAdministrationThroughTheAPI(t *testing.T) {
 	w, ctx := newWhole(t), context.Background()
 	reader := must[v1.NewToken](t)(w.CreateToken(ctx, v1.TokenRequest{Kind: v1.TokenAPI, Role: "reader", Note: "grafana", TTLSeconds: 3600}))

@@ -105,13 +105,16 @@ func (a *Appender) begin() {
 	a.number = a.d.appenders.Add(1)
 }
 
-// repair opens the engine again if the last commit failed.
+// repair opens the engine again if the last commit failed and mayReopen allows it.
 func (d *DB) repair() error {
 	d.mu.RLock()
 	whole := !d.broken.Load() || d.closed
 	d.mu.RUnlock()
 	if whole {
 		return nil
+	}
+	if err := d.mayReopen(); err != nil {
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -335,6 +338,7 @@ func (a *Appender) Commit() error {
 	a.flushOnly()
 	err := a.err
 	a.err = errors.New("series appender used after its end")
+	a.d.noteWrite(err, false)
 	if err != nil {
 		return fmt.Errorf("commit samples: %w", err)
 	}
@@ -372,11 +376,11 @@ func (a *Appender) flushOnly() {
 	}
 	a.err = a.d.use(func(*tsdb.DB) error {
 		if a.generation != a.d.generation {
-			return errors.New("metrics engine was opened again meanwhile")
+			return errReopened
 		}
 		return app.Commit()
 	})
-	if a.err != nil {
+	if a.err != nil && !errors.Is(a.err, errReopened) {
 		a.d.broken.Store(true)
 	}
 }

@@ -130,6 +130,8 @@ type DB struct {
 	closing   atomic.Bool   // the engine is being closed, or Close gave up
 	broken    atomic.Bool   // a commit failed: see reopenLocked
 	appenders atomic.Uint64 // numbers Appenders
+	trouble   trouble
+	trial     string // path of the file of mayReopen
 
 	syncMu sync.Mutex // guards wal and wbl
 	wal    logFiles
@@ -167,6 +169,7 @@ func Open(cfg Config) (*DB, error) {
 		hosts:   newHostSeries(cfg.HostSeries),
 		wblLost: &failureCounter{name: wblFailures},
 
+		trial:     filepath.Join(cfg.Dir, trialName),
 		closeTime: closeTime,
 		wal:       logFiles{dir: filepath.Join(cfg.Dir, "wal")},
 		wbl:       logFiles{dir: filepath.Join(cfg.Dir, wlog.WblDirName)},

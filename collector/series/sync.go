@@ -24,8 +24,11 @@ func (d *DB) Sync() error {
 	defer d.syncMu.Unlock()
 	err := errors.Join(d.wal.sync(), d.wbl.sync())
 	if d.wblLost.grew() {
-		err = errors.Join(err, errors.New("late samples could not be written to the engine's log (is the disk full?)"))
+		// In memory they are known: sent again they would count as stored, and are in no log.
+		d.broken.Store(true)
+		err = errors.Join(err, errLateLost)
 	}
+	d.noteWrite(err, true)
 	if err != nil {
 		return fmt.Errorf("sync samples: %w", err)
 	}
