@@ -40,9 +40,10 @@ type served struct {
 }
 
 // CompatProbes returns all metric probes whose readings node_exporter has or could have:
-// those that are off by default, and the administrator's own files.
+// those that are off by default, and the administrator's own files; none that the
+// configuration disables.
 func CompatProbes(c Config) []probe.Probe {
-	all := NodeProbes(c)
+	all := slices.DeleteFunc(NodeProbes(c), func(p probe.Probe) bool { return slices.Contains(c.DisabledMetrics, p.Info().Name) })
 	if c.TextfileDir != "" {
 		all = append(all, textfile.New(c.TextfileDir))
 	}

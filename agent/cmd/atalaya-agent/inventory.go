@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +16,15 @@ import (
 )
 
 func newInventory() *cobra.Command {
-	var root, format string
+	var m machine
+	var format string
 	var names []string
 	cmd := &cobra.Command{
 		Use:   "inventory",
 		Short: "Take an inventory now and print it; no collector is needed",
 		Long: "Take an inventory of this machine, or of the one whose files lie below --root, and\n" +
 			"print it. Each section says how its reading went: ok, partial, empty, unsupported,\n" +
-			"denied or failed. Run as root to see what only root may read.",
+			"denied or failed. Run as root to see what only root may read.\n\n" + machineHelp,
 		Example: "  atalaya-agent inventory\n" +
 			"  atalaya-agent inventory --section packages --section patches --format json\n" +
 			"  atalaya-agent inventory --root /mnt/disk-of-another-machine",
@@ -34,42 +34,29 @@ func newInventory() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			host, err := hostAt(root)
+			host, c, err := m.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			res := probe.RunOnce(cmd.Context(), host, agent.InventoryProbes(agent.DefaultConfig(), probed(sections)...)...)
+			if sections, err = gathered(c, sections, names); err != nil {
+				return err
+			}
+			res := probe.RunOnce(cmd.Context(), host, agent.InventoryProbes(c, probed(sections)...)...)
 			doc := agent.NewDocument(res.Readings, host.Now())
 			doc.Keep(sections)
 			switch format {
 			case "json":
 				return doc.WriteJSON(cmd.OutOrStdout())
 			case "table":
-				return writeTables(cmd.OutOrStdout(), doc, time.Now(), len(sections) == 0)
+				return writeTables(cmd.OutOrStdout(), doc, time.Now(), len(names) == 0)
 			}
 			return usageError{fmt.Errorf("--format %q: want json or table", format)}
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", "", "read the machine whose files lie below this `folder`; nothing asks this machine")
+	m.register(cmd)
 	cmd.Flags().StringArrayVar(&names, "section", nil, "only this `section`; repeat for several")
 	cmd.Flags().StringVar(&format, "format", "table", "table or json")
 	return cmd
-}
-
-// hostAt returns the host to read; a root must be a folder, or a mistyped one would
-// look like a machine without anything.
-func hostAt(root string) (*probe.Host, error) {
-	if root == "" {
-		return liveHost(), nil
-	}
-	info, err := os.Stat(root)
-	if err != nil {
-		return nil, fmt.Errorf("--root: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("--root: %s is not a folder", root)
-	}
-	return probe.RootHost(root), nil
 }
 
 // sectionIDs translates names; patches brings its verdict along.
@@ -106,13 +93,14 @@ func probed(sections []facts.ID) []facts.ID {
 }
 
 func newMetrics() *cobra.Command {
-	var root, format, compat string
+	var m machine
+	var format, compat string
 	cmd := &cobra.Command{
 		Use:   "metrics",
 		Short: "Take one reading of the metrics and print it; no collector is needed",
 		Long: "Take one reading of the metrics of this machine, or of the one whose files lie below\n" +
 			"--root, and print it. Names, labels and units are node_exporter's. With --compat node\n" +
-			"also what is off by default, and nothing that node_exporter does not have.",
+			"also what is off by default, and nothing that node_exporter does not have.\n\n" + machineHelp,
 		Example: "  atalaya-agent metrics\n" +
 			"  atalaya-agent metrics --format json\n" +
 			"  atalaya-agent metrics --compat node > /var/lib/node_exporter/atalaya.prom",
@@ -121,13 +109,13 @@ func newMetrics() *cobra.Command {
 			if compat != "" && compat != "node" {
 				return usageError{fmt.Errorf("--compat %q: only node is known", compat)}
 			}
-			probes := agent.MetricProbes(agent.DefaultConfig(), version)
-			if compat == "node" {
-				probes = agent.CompatProbes(agent.DefaultConfig())
-			}
-			host, err := hostAt(root)
+			host, c, err := m.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
+			}
+			probes := agent.MetricProbes(c, version)
+			if compat == "node" {
+				probes = agent.CompatProbes(c)
 			}
 			res := probe.RunOnce(cmd.Context(), host, probes...)
 			if compat == "node" {
@@ -148,7 +136,7 @@ func newMetrics() *cobra.Command {
 			return usageError{fmt.Errorf("--format %q: want prometheus or json", format)}
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", "", "read the machine whose files lie below this `folder`; nothing asks this machine")
+	m.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "prometheus", "prometheus or json")
 	cmd.Flags().StringVar(&compat, "compat", "", "node: only what node_exporter gives too")
 	return cmd
