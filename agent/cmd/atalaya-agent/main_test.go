@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"atalaya/agent/probetest"
 )
@@ -102,6 +105,25 @@ func TestVercmpGoesOnAfterALineThatItCannotCompare(t *testing.T) {
 		if !strings.Contains(talk, line) {
 			t.Errorf("not said: %q in\n%s", line, talk)
 		}
+	}
+}
+
+func TestVercmpGoesOnAfterALineThatIsTooLong(t *testing.T) {
+	long := strings.Repeat("1", maxVersionLine)
+	for _, c := range []struct{ in, out string }{
+		{"1\t2\n" + long + "\t" + long + "\n2\t1\r\n1\t1", "-1\n?\n1\n0\n"},
+		{"1\t2\n" + long + "\t1", "-1\n?\n"},
+		{long + "\n" + long + "1\n1\t1\n", "?\n?\n0\n"},
+	} {
+		out, talk, code := play(t, c.in, "vercmp", "--scheme", "deb")
+		if code != exitFailed || out != c.out || !strings.Contains(talk, ": longer than 1048576 bytes\n") {
+			t.Errorf("exit %d: %q, want %q: %s", code, out, c.out, talk)
+		}
+	}
+	var talk strings.Builder
+	err := compareLines("deb", io.MultiReader(strings.NewReader("1\t1\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), io.Discard, &talk)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("an input that fails: %v", err)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 // maxVersionLine bounds a line of vercmp, in bytes.
 const maxVersionLine = 1 << 20
 
+var errLongLine = fmt.Errorf("longer than %d bytes", maxVersionLine)
+
 func newVercmp() *cobra.Command {
 	var scheme string
 	cmd := &cobra.Command{
@@ -41,14 +43,22 @@ func newVercmp() *cobra.Command {
 
 // compareLines answers each line of in with one line of out.
 func compareLines(scheme string, in io.Reader, out, talk io.Writer) (err error) {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxVersionLine)
+	lines := bufio.NewReaderSize(in, maxVersionLine)
 	w := bufio.NewWriter(out)
 	defer func() { err = errors.Join(err, w.Flush()) }()
 	n, bad := 0, 0
-	for lines.Scan() {
+	for {
+		line, problem := versionLine(lines)
+		if problem == io.EOF {
+			break
+		}
 		n++
-		c, problem := compareLine(scheme, lines.Text())
+		c := 0
+		if problem == nil {
+			c, problem = compareLine(scheme, line)
+		} else if problem != errLongLine {
+			return fmt.Errorf("line %d: %w", n, problem)
+		}
 		if problem != nil {
 			bad++
 			fmt.Fprintf(talk, "atalaya-agent vercmp: line %d: %v\n", n, problem)
@@ -57,13 +67,28 @@ func compareLines(scheme string, in io.Reader, out, talk io.Writer) (err error) 
 		}
 		fmt.Fprintln(w, c)
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("line %d: %w", n+1, err)
-	}
 	if bad > 0 {
 		return fmt.Errorf("%d of %d lines could not be compared", bad, n)
 	}
 	return nil
+}
+
+// versionLine returns the next line. One that is too long is passed
+// over, with errLongLine.
+func versionLine(in *bufio.Reader) (string, error) {
+	line, err := in.ReadSlice('\n')
+	for long := err; long == bufio.ErrBufferFull; {
+		if _, long = in.ReadSlice('\n'); long != nil && long != bufio.ErrBufferFull && long != io.EOF {
+			return "", long
+		}
+	}
+	switch {
+	case err == bufio.ErrBufferFull:
+		return "", errLongLine
+	case err != nil && (err != io.EOF || len(line) == 0):
+		return "", err
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), nil
 }
 
 func compareLine(scheme, line string) (int, error) {
