@@ -53,9 +53,19 @@ func isPlain(s string) bool {
 	return true
 }
 
-// oneLine makes the text of an error one harmless line.
+// oneLine makes the text of an error, of cobra's with its suggestions, one harmless line.
 func oneLine(s string) string {
-	return clean(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; "))
+	text, near, ok := strings.Cut(s, "\n\nDid you mean this?\n")
+	if ok {
+		text += ": did you mean " + strings.Join(strings.Fields(near), ", ") + "?"
+	}
+	var pieces []string
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if line = strings.TrimSpace(line); line != "" {
+			pieces = append(pieces, line)
+		}
+	}
+	return clean(strings.Join(pieces, "; "))
 }
 
 // spreadsheetSafe keeps a spreadsheet from taking a text for a formula

@@ -198,3 +198,15 @@ func FuzzParseMoment(f *testing.F) {
 		}
 	})
 }
+
+func TestErrorsStandOnOneLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"one":              "one",
+		"a\r\n\n\tb\n\x1b": `a; b; \x1b`,
+		"unknown command \"hos\" for \"atalaya\"\n\nDid you mean this?\n\thost\n\tpost\n": `unknown command "hos" for "atalaya": did you mean host, post?`,
+	} {
+		if got := oneLine(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

@@ -43,8 +43,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	// Joined errors stand in one line.
-	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), oneLine(err.Error()))
 	var usage usageError
 	switch {
 	case errors.As(err, &usage) || isCobraUsage(err):
@@ -54,6 +53,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitUnsupported
 	}
 	return exitFailed
+}
+
+// oneLine puts joined errors, and cobra's with its suggestions, on one line.
+func oneLine(s string) string {
+	text, near, ok := strings.Cut(s, "\n\nDid you mean this?\n")
+	if ok {
+		text += ": did you mean " + strings.Join(strings.Fields(near), ", ") + "?"
+	}
+	var pieces []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			pieces = append(pieces, line)
+		}
+	}
+	return strings.Join(pieces, "; ")
 }
 
 // isCobraUsage recognises the errors cobra makes itself, which have no type.

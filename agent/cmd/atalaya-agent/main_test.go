@@ -206,3 +206,13 @@ func TestNothingToReadIsNotSupported(t *testing.T) {
 		t.Errorf("exit %d: %s", code, talk)
 	}
 }
+
+func TestAMistypedCommandIsAnsweredOnOneLine(t *testing.T) {
+	_, talk, _ := play(t, "", "enrol")
+	if want := "atalaya-agent: unknown command \"enrol\" for \"atalaya-agent\": did you mean enroll?\nSee: atalaya-agent --help\n"; talk != want {
+		t.Errorf("%q, want %q", talk, want)
+	}
+	if got := oneLine("a\n\n\tb\n"); got != "a; b" {
+		t.Errorf("%q", got)
+	}
+}
