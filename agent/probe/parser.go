@@ -75,6 +75,19 @@ func (p Parser) not(in Input, err error) error {
 	return fmt.Errorf("%s: not %s: %w; want %s", in.Name, p.Kind, err, p.Form.Want)
 }
 
+// Damage says what of a file is not of the form; nil for one that is, or has nothing in it.
+// A probe that skips what it does not know tells by it that there may have been more.
+func (f Form) Damage(name string, data []byte) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil
+	}
+	damage, err := f.check(&Input{name, data})
+	if err = errors.Join(damage, err); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
 // check judges by the form. A text with something else in it is cut there.
 func (f Form) check(in *Input) (damage, err error) {
 	if len(bytes.TrimSpace(in.Data)) == 0 {

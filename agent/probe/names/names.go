@@ -61,6 +61,9 @@ func (namesProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) err
 	for _, row := range rows {
 		r.Add(facts.HostsFile, row)
 	}
+	if err == nil {
+		err = hostsForm.Damage(hostsFile, b)
+	}
 	if err != nil {
 		r.Problem(facts.HostsFile, err)
 	}
@@ -83,6 +86,8 @@ func collectDNS(h *probe.Host, r *probe.Report) error {
 		}
 		if err = probe.Intact(b); err != nil {
 			err = fmt.Errorf("%s: %w", resolvConf, err)
+		} else {
+			err = resolvForm.Damage(resolvConf, b)
 		}
 		if name := manager(h, string(b)); name != "" {
 			r.Add(facts.DNS, &facts.DNSRow{Type: "manager", Value: name, Source: "resolv.conf"})
@@ -93,7 +98,7 @@ func collectDNS(h *probe.Host, r *probe.Report) error {
 	if behind, errPath := h.Path(upstream); errPath == nil && target != behind {
 		b, err := h.ReadFile(upstream)
 		if !probe.Absent(err) { // else resolved does not run
-			more = errors.Join(more, err, probe.Intact(b))
+			more = errors.Join(more, err, resolvForm.Damage(upstream, b))
 			for _, row := range ParseResolvConf(b) {
 				row.Source = "systemd-resolved"
 				r.Add(facts.DNS, row)
@@ -271,18 +276,24 @@ func ParseHosts(b []byte) ([]*facts.HostsFileRow, error) {
 	return rows, problem
 }
 
+// What the files look like. By these a damaged one is told from one that says nothing.
+var (
+	hostsForm = probe.Form{Want: "lines ADDRESS NAME...", Empty: true,
+		Line: `^\s*((\d+\.){3}\d+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\S+)?)\s+\S`}
+	resolvForm = probe.Form{Want: "lines nameserver ADDRESS, search DOMAIN, options ...", Empty: true, Comment: "#;",
+		Line: `^\s*(nameserver|search|domain|options|sortlist|family|lookup|trust-ad|port)\s`}
+)
+
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "hosts", Help: "/etc/hosts: addresses and names", Parse: probe.OfBytes(ParseHosts), Form: probe.Form{
-			Want: "lines ADDRESS NAME...", Empty: true, Line: `^\s*((\d+\.){3}\d+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\S+)?)\s+\S`}},
+		{Kind: "hosts", Help: "/etc/hosts: addresses and names", Parse: probe.OfBytes(ParseHosts), Form: hostsForm},
 		{Kind: "resolv-conf", Help: "/etc/resolv.conf: nameservers, search domains, options", Parse: probe.OfBytes(func(b []byte) ([]*facts.DNSRow, error) {
 			rows := ParseResolvConf(b)
 			for _, r := range rows {
 				r.Source = "resolv.conf"
 			}
 			return rows, nil
-		}), Form: probe.Form{Want: "lines nameserver ADDRESS, search DOMAIN, options ...", Empty: true, Comment: "#;",
-			Line: `^\s*(nameserver|search|domain|options|sortlist|family|lookup|trust-ad|port)\s`}},
+		}), Form: resolvForm},
 	}
 }

@@ -2,6 +2,7 @@ package netinfo
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -23,25 +24,29 @@ func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) erro
 		}
 		return err
 	}
-	trie, err4 := h.ReadFile("/proc/net/fib_trie")
-	if err4 == nil {
-		for _, row := range addressesOfTrie(string(trie), connectedRoutes(h)) {
+	trie, err4 := readTable(h, "/proc/net/fib_trie", formTrie)
+	connected, unplaced := connectedRoutes(h)
+	if unplaced == nil { // else they would be rows of no interface
+		for _, row := range addressesOfTrie(trie, connected) {
 			r.Add(facts.Addresses, row)
 		}
+	} else if err4 == nil {
+		err4 = unplaced
 	}
-	inet6, err6 := h.ReadFile("/proc/net/if_inet6")
-	for _, row := range parseInet6(string(inet6)) {
+	inet6, err6 := readTable(h, "/proc/net/if_inet6", formInet6)
+	for _, row := range parseInet6(inet6) {
 		r.Add(facts.Addresses, row)
 	}
-	if err4 != nil && err6 != nil {
+	if probe.Absent(err4) && probe.Absent(err6) {
 		return absent(err4, "no addresses in /proc/net")
 	}
+	var problems error
 	for _, err := range []error{err4, err6} {
-		if err != nil && !probe.Absent(err) {
-			return err
+		if !probe.Absent(err) {
+			problems = errors.Join(problems, err)
 		}
 	}
-	return nil
+	return problems
 }
 
 // parseAddressDump reads the answer to RTM_GETADDR. Rows before damage are returned

@@ -26,9 +26,9 @@ type neighbour struct {
 // reading. A gateway whose entry is being renewed just now keeps the address that it
 // had: p.gateways remembers, for as long as the agent runs.
 func (p *netProbe) collectNeighbours(h *probe.Host, r *probe.Report, names map[int]string, gateways []gateway) error {
-	list, err := readNeighbours(h, names)
-	if err != nil {
-		return err
+	list, problem := readNeighbours(h, names)
+	if problem != nil && len(list) == 0 {
+		return problem
 	}
 	rows := make(map[gateway]*facts.NeighbourRow)
 	for _, n := range list {
@@ -57,7 +57,7 @@ func (p *netProbe) collectNeighbours(h *probe.Host, r *probe.Report, names map[i
 	for _, row := range rows {
 		r.Add(facts.Neighbours, row)
 	}
-	return nil
+	return problem
 }
 
 func readNeighbours(h *probe.Host, names map[int]string) ([]neighbour, error) {
@@ -66,11 +66,8 @@ func readNeighbours(h *probe.Host, names map[int]string) ([]neighbour, error) {
 			return parseNeighbourDump(b, names)
 		}
 	}
-	b, err := h.ReadFile("/proc/net/arp")
-	if err != nil {
-		return nil, absent(err, "no table of neighbours in /proc/net")
-	}
-	return parseARP(string(b)), nil
+	text, err := readTable(h, "/proc/net/arp", formARP)
+	return parseARP(text), absent(err, "no table of neighbours in /proc/net")
 }
 
 // parseNeighbourDump reads the answer to RTM_GETNEIGH: struct ndmsg (family, index,

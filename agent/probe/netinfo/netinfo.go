@@ -11,6 +11,7 @@ package netinfo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -70,6 +71,9 @@ func (p *netProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) er
 	gateways, err := collectRoutes(h, r, names)
 	if err != nil {
 		r.Problem(facts.Routes, err)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			r.Problem(facts.Neighbours, fmt.Errorf("which are gateways: %w", err))
+		}
 	}
 	if err := p.collectNeighbours(h, r, names, gateways); err != nil {
 		r.Problem(facts.Neighbours, err)

@@ -43,21 +43,24 @@ func readRoutes(h *probe.Host, names map[int]string) ([]*facts.RouteRow, error) 
 		}
 	}
 	var rows []*facts.RouteRow
-	b4, err4 := h.ReadFile("/proc/net/route")
-	for _, rt := range parseRoutes4(string(b4)) {
+	text4, err4 := readTable(h, "/proc/net/route", formRoute4)
+	for _, rt := range parseRoutes4(text4) {
 		rows = append(rows, rt.row("inet"))
 	}
-	b6, err6 := h.ReadFile("/proc/net/ipv6_route")
-	for _, rt := range parseRoutes6(string(b6)) {
+	text6, err6 := readTable(h, "/proc/net/ipv6_route", formRoute6)
+	for _, rt := range parseRoutes6(text6) {
 		rows = append(rows, rt.row("inet6"))
 	}
-	if err4 != nil {
+	if probe.Absent(err6) {
+		err6 = nil // IPv6 is switched off
+	}
+	if probe.Absent(err4) && err6 == nil {
 		return rows, absent(err4, "no routes in /proc/net")
 	}
-	if err6 = absent(err6, "no IPv6"); errors.Is(err6, errors.ErrUnsupported) {
-		return rows, nil // IPv6 is switched off
+	if probe.Absent(err4) {
+		err4 = nil
 	}
-	return rows, err6
+	return rows, errors.Join(err4, err6)
 }
 
 // routeProtocols are the values of rtm_protocol: who made the route.
@@ -214,15 +217,19 @@ type connectedRoute struct {
 	device string
 }
 
-func connectedRoutes(h *probe.Host) []connectedRoute {
+// connectedRoutes comes without an error where there is no table: no address can be placed.
+func connectedRoutes(h *probe.Host) ([]connectedRoute, error) {
 	var out []connectedRoute
-	b, _ := h.ReadFile("/proc/net/route") // without it no address can be placed
-	for _, rt := range parseRoutes4(string(b)) {
+	text, err := readTable(h, "/proc/net/route", formRoute4)
+	if probe.Absent(err) {
+		err = nil
+	}
+	for _, rt := range parseRoutes4(text) {
 		if !rt.gateway.IsValid() && rt.prefix.Bits() > 0 {
 			out = append(out, connectedRoute{rt.prefix, rt.device})
 		}
 	}
-	return out
+	return out, err
 }
 
 // parseRoutes4 reads /proc/net/route, the main table: interface, destination, gateway,

@@ -276,6 +276,15 @@ func TestLongRunningProgramsAreOneRowEach(t *testing.T) {
 	if want := (facts.ProcessRow{Name: "web", Unit: "web.service", Command: "web --port 80 --password ***"}); row != want {
 		t.Errorf("got %+v, want %+v", row, want)
 	}
+	h.write("proc/9/stat", "zzz")
+	s = probetest.Sections(probe.RootHost(h.root), NewInventory())[facts.Processes.String()]
+	if len(s.Rows) != 1 || s.Status != facts.StatusPartial || !strings.Contains(s.Reason, "/proc/9/stat") {
+		t.Errorf("with a damaged file: %+v", s)
+	}
+	alone := probe.RootHost(probetest.Tree(t, map[string]string{"proc/9/stat": "zzz"}))
+	if s := probetest.Sections(alone, NewInventory())[facts.Processes.String()]; s.Status != facts.StatusFailed {
+		t.Errorf("with nothing but a damaged file: %+v", s)
+	}
 	if s := probetest.Sections(probe.RootHost(t.TempDir()), NewInventory())[facts.Processes.String()]; s.Status != facts.StatusUnsupported {
 		t.Errorf("without /proc: %+v", s)
 	}

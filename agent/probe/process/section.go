@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"sort"
@@ -56,9 +57,13 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	names := new(probe.Names)
 	newest, young := youngest(h)
 	sawInit := false
+	var damage error
 	denied, err := p.reader.each(ctx, h, func(pid int32, b []byte) {
 		s, ok := parseStat(b)
 		sawInit = sawInit || pid == 1
+		if !ok && damage == nil {
+			damage = fmt.Errorf("/proc/%d/stat: %w", pid, probe.NotUnderstood(b))
+		}
 		if ok && !s.kernel && s.state != 'Z' && (!young || s.start <= newest) && len(found) < maxExamined {
 			found = append(found, candidate{pid, s.start, names.Of(s.name)})
 		}
@@ -68,6 +73,9 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		return errors.ErrUnsupported
 	case err != nil:
 		return err
+	}
+	if damage != nil {
+		r.Problem(facts.Processes, damage)
 	}
 	if denied > 0 || !sawInit && h.Live() {
 		r.Problem(facts.Processes, errHidden)

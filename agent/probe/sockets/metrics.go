@@ -51,7 +51,11 @@ func collectStates(g *probe.Gathering) error {
 		c = stateCounts{}
 		files := 0
 		for _, protocol := range []string{"tcp", "tcp6"} {
-			if b := g.Bytes("/proc/net/" + protocol); len(b) > 0 {
+			name := "/proc/net/" + protocol
+			if b := g.Bytes(name); len(b) > 0 {
+				if err := tableForm.Damage(name, b); err != nil {
+					return err // nothing is added: how many there are is not known
+				}
 				parseTable(protocol, b, c.take)
 				files++
 			}

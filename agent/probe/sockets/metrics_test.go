@@ -22,7 +22,7 @@ func TestStatesOfTCPSocketsOfARoot(t *testing.T) {
 	v6 := "   0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 78 1\n"
 	root := probetest.Tree(t, map[string]string{
 		"proc/net/tcp": head + line("0A", "00000000:00000002") + line("01", "00000010:00000000") + line("06", "0:0") + line("06", "0:0") +
-			line("08", "00000000:000000FF") + line("0C", "0:0") + line("7F", "0:0") + "cut off",
+			line("08", "00000000:000000FF") + line("0C", "0:0") + line("7F", "0:0"),
 		"proc/net/tcp6": head + v6,
 	})
 	want := `tcp_connection_states established 1
@@ -41,6 +41,12 @@ tcp_connection_states tx_queued_bytes 16
 `
 	if got, err := states(t, probe.RootHost(root)); got != want || err != nil {
 		t.Errorf("got\n%s%v, want\n%s", got, err, want)
+	}
+	for _, damaged := range []string{"zzz", head[:30], head + line("0A", "0:0")[:40], head + "zzz\n"} {
+		probetest.Write(t, root, "proc/net/tcp", []byte(damaged))
+		if got, err := states(t, probe.RootHost(root)); got != "" || err == nil {
+			t.Errorf("%q: %q, %v", damaged, got, err)
+		}
 	}
 	if got, err := states(t, probe.RootHost(t.TempDir())); got != "" || err == nil {
 		t.Errorf("without files: %q, %v", got, err)

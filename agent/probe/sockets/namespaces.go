@@ -99,7 +99,10 @@ func (w *world) read(ctx context.Context) error {
 			w.remarks = append(w.remarks, "some network namespaces are not read: entering them takes CAP_SYS_ADMIN")
 			break
 		}
-		w.readFiles(i, path.Join("/proc", strconv.Itoa(w.spaces[i].pid), "net")) // it may be gone
+		problem := w.readFiles(i, path.Join("/proc", strconv.Itoa(w.spaces[i].pid), "net"))
+		if !w.host.Live() && !probe.Absent(problem) { // else it may be gone
+			err = errors.Join(err, problem)
+		}
 	}
 	if w.cut {
 		w.remarks = append(w.remarks, fmt.Sprintf("only %d connections were looked at", maxFlows))
@@ -134,10 +137,12 @@ func (w *world) readFiles(i int, folder string) error {
 	var problems error
 	found := false
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		b, err := w.host.ReadFile(path.Join(folder, protocol))
+		name := path.Join(folder, protocol)
+		b, err := w.host.ReadFile(name)
 		switch {
 		case err == nil:
 			found = true
+			problems = errors.Join(problems, tableForm.Damage(name, b))
 			parseTable(protocol, b, func(e *endpoint) { w.take(i, e) })
 		case !errors.Is(err, fs.ErrNotExist):
 			found = true

@@ -21,13 +21,17 @@ type connection struct {
 // stateNames are those of <net/tcp_states.h>.
 var stateNames = [...]string{"", "established", "syn-sent", "syn-recv", "fin-wait-1", "fin-wait-2", "time-wait", "closed", "close-wait", "last-ack", "listen", "closing", "new-syn-recv"}
 
+// tableForm is what the tables of sockets in /proc/net look like.
+var tableForm = probe.Form{Ended: true, Want: "lines NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ... UID ... INODE",
+	Line: `^\s*sl\s|^\s*\d+: [0-9A-F]+:[0-9A-F]{4} `}
+
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	var out []probe.Parser
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		out = append(out, probe.Parser{
 			Kind: protocol, Help: "/proc/net/" + protocol + ": sockets",
-			Form:  probe.Form{Ended: true, Want: "lines NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ... UID ... INODE", Line: `^\s*sl\s|^\s*\d+: [0-9A-F]+:[0-9A-F]{4} `},
+			Form:  tableForm,
 			Parse: probe.OfBytes(func(b []byte) ([]connection, error) { return connections(protocol, b), nil }),
 		})
 	}
