@@ -138,7 +138,7 @@ func New(config Config) (*API, error) { return build(config, permissions) }
 
 func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a := &API{Config: config, guard: newGuard(config, table)}
-	routes := humago.New(a.guard, humaConfig(config.Version))
+	routes := humago.New(a.guard, humaConfig(config.Version, a.guard.marshal))
 	a.hostRoutes(routes)
 	a.cmdbRoutes(routes)
 	a.alertRoutes(routes)
@@ -158,7 +158,7 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.guard.ServeHTTP(w, r) }
 
-func humaConfig(version string) huma.Config {
+func humaConfig(version string, marshal func(io.Writer, any) error) huma.Config {
 	config := huma.DefaultConfig("Atalaya", version)
 	config.Info.Description = "Assets, software, patch state, metrics, relations and alerts of a fleet. " +
 		"Send a token as `Authorization: Bearer atk_...`; on the collector's own machine the Unix socket needs none."
@@ -173,15 +173,6 @@ func humaConfig(version string) huma.Config {
 	format := huma.Format{Marshal: marshal, Unmarshal: huma.DefaultJSONFormat.Unmarshal}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	return config
-}
-
-func marshal(w io.Writer, v any) error {
-	b, err := v1.Encode(v, "")
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	return err
 }
 
 // get registers a route that reads. The summary is shown in the OpenAPI document.

@@ -63,6 +63,12 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
+	return newWholeWith(t, query.Config{})
+}
+
+// newWholeWith is newWhole with other limits of queries.
+func newWholeWith(t *testing.T, asked query.Config) *whole {
+	t.Helper()
 	w := &whole{t: t, now: time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)}
 	clock, dir, log := func() time.Time { return w.now }, t.TempDir(), slog.New(slog.DiscardHandler)
 	st := must[*store.Store](t)(store.Open(store.Config{Path: filepath.Join(dir, store.FileName), NoSync: true, Now: clock}))
@@ -70,7 +76,8 @@ func newWhole(t *testing.T) *whole {
 	db := must[*series.DB](t)(series.Open(series.Config{Dir: metrics, Now: clock, Log: log, Catalogue: []metric.Desc{metric.Load1}}))
 	ca := must[*enroll.Authority](t)(enroll.OpenAuthority(context.Background(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock}))
 	alerts := must[*alert.Engine](t)(alert.Open(alert.Config{Store: st, Query: db, Record: db, Now: clock, Log: log}))
-	queries := must[*query.Engine](t)(query.New(query.Config{Store: st, Now: clock}))
+	asked.Store, asked.Now = st, clock
+	queries := must[*query.Engine](t)(query.New(asked))
 	t.Cleanup(func() { must[struct{}](t)(struct{}{}, queries.Close()) })
 	w.parts = api.Sources{
 		Queries: queries, Assets: asset.New(st), Search: search.New(st),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"atalaya/collector/api/v1"
 	"atalaya/collector/auth"
 )
 
@@ -20,7 +22,8 @@ const (
 	// maxFile bounds those of asset managers: a file of 16 MiB that is imported, in base64.
 	maxFile = 23 << 20
 	// requestTime bounds the work for one request, as Prometheus bounds a query by
-	// 2 minutes; dashboards give up after 30 s.
+	// 2 minutes; dashboards give up after 30 s. Work with a limit of its own (package
+	// query) must have ended before, to say why.
 	requestTime = 30 * time.Second
 	// maxRequests are worked on at once; the next ones are refused, not queued, so
 	// that a flood costs no memory.
@@ -83,7 +86,8 @@ func (g *guard) check() error {
 func (g *guard) wrap(permission auth.Permission, handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
-		defer g.recovered(w, r)
+		late := &lateWriter{ResponseWriter: w}
+		defer g.recovered(late, r)
 		select {
 		case g.slots <- struct{}{}:
 			defer func() { <-g.slots }()
@@ -107,7 +111,8 @@ func (g *guard) wrap(permission auth.Permission, handler http.HandlerFunc) http.
 			limit = maxFile
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		handler(w, r.WithContext(ctx))
+		handler(late, r.WithContext(ctx))
+		late.commit()
 	}
 }
 
@@ -181,7 +186,7 @@ func (g *guard) unrouted(w http.ResponseWriter, r *http.Request) {
 }
 
 // recovered keeps a handler's panic to its own request.
-func (g *guard) recovered(w http.ResponseWriter, r *http.Request) {
+func (g *guard) recovered(w *lateWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -191,6 +196,48 @@ func (g *guard) recovered(w http.ResponseWriter, r *http.Request) {
 	}
 	g.log.Error("handler panicked", "method", r.Method, "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
 	writeProblem(w, problemOf(fmt.Errorf("panic: %v", cause)))
+}
+
+// lateWriter sends the status with the first byte of the body: until then an answer can
+// still become a problem, though huma gives the status before it makes the body.
+type lateWriter struct {
+	http.ResponseWriter
+	status int
+	sent   bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *lateWriter) WriteHeader(status int) { w.status = status }
+
+// Write implements http.ResponseWriter.
+func (w *lateWriter) Write(b []byte) (int, error) {
+	w.commit()
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap gives the connection's own writer to http.ResponseController.
+func (w *lateWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *lateWriter) commit() {
+	if !w.sent && w.status != 0 {
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+	w.sent = true
+}
+
+// marshal writes an answer as JSON; one that JSON cannot hold is our own failure.
+func (g *guard) marshal(w io.Writer, v any) error {
+	b, err := v1.Encode(v, "")
+	if late, ok := w.(*lateWriter); ok && err != nil {
+		g.log.Error("an answer cannot be written", "err", err)
+		writeProblem(late, problemOf(fmt.Errorf("answer: %w", err)))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
 }
 
 type principalKey struct{}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"atalaya/collector/auth"
+	"atalaya/collector/query"
 )
 
 // Permissions gives tests the permission table.
@@ -84,6 +85,13 @@ func TestFloodIsRefusedNotQueued(t *testing.T) {
 	close(leave)
 	for range maxRequests {
 		<-done
+	}
+}
+
+// TestWhatHasALimitOfItsOwnEndsBeforeTheRequest: else its caller would not learn why.
+func TestWhatHasALimitOfItsOwnEndsBeforeTheRequest(t *testing.T) {
+	if own := query.MaxTime + query.MaxWait; own > requestTime-5*time.Second || own > readTime-5*time.Second {
+		t.Errorf("a query may take %s, a request %s, its connection %s", own, requestTime, readTime)
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -73,6 +74,17 @@ func (p *problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (*problem) ContentType(string) string { return "application/problem+json" }
 
+// busyTime is after how many seconds a client may try again what was refused as busy.
+const busyTime = "3"
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header {
+	if p.Code != v1.CodeBusy {
+		return nil
+	}
+	return http.Header{"Retry-After": {busyTime}}
+}
+
 // problemOf finds the problem for an error. What is not in the table is our own
 // failure: its text may hold paths and inner names and stays in the log.
 func problemOf(err error) *problem {
@@ -122,6 +134,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 		http.Error(w, http.StatusText(p.Status), p.Status)
 		return
 	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	w.Write(b) // a client that went away needs no answer

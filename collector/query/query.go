@@ -25,16 +25,24 @@ import (
 	"atalaya/shared/facts"
 )
 
+const (
+	// MaxTime bounds the work for one query, MaxWait the time before it in which other
+	// queries leave no room. Both together must be less than what a request of the API
+	// has: else the caller gets the end of the request in place of the reason.
+	MaxTime = 20 * time.Second
+	MaxWait = 3 * time.Second
+)
+
 // Limits of one query. Zero fields take the defaults.
 type Limits struct {
-	Time    time.Duration // default 30 s
+	Time    time.Duration // default MaxTime, without the time of waiting
 	Rows    int           // of the answer; default 100,000
 	Scanned int64         // rows that tables may give to the query; default 50 million
 	Cells   int           // bytes of all values of the answer; default 64 MiB
 }
 
-func (l Limits) withDefaults() Limits {
-	def := Limits{30 * time.Second, 100_000, 50_000_000, 64 << 20}
+// within fills in what is not said, and keeps time and rows within def.
+func (l Limits) within(def Limits) Limits {
 	if l.Time <= 0 || l.Time > def.Time {
 		l.Time = def.Time
 	}
@@ -60,7 +68,7 @@ var (
 	// ErrLimit: the query was stopped because it went over a limit.
 	ErrLimit = errors.New("query stopped")
 	// ErrBusy: too many queries run.
-	ErrBusy = errors.New("too many queries run at once")
+	ErrBusy = errors.New("busy")
 )
 
 // Request is one question.
@@ -77,7 +85,8 @@ type Column struct {
 	Type string // TEXT, INTEGER or REAL where it is a column of a table, else ""
 }
 
-// Answer is what a query gave. Values are nil, int64, float64 or string.
+// Answer is what a query gave. Values are nil, int64, float64 or string; a number that
+// is beyond all others is the text Infinity or -Infinity, as JSON has no number for it.
 type Answer struct {
 	Columns []Column
 	Rows    [][]any
@@ -94,7 +103,11 @@ type Config struct {
 	Tables []Table
 	// Connections is how many queries may run at once; default 4.
 	Connections int
-	Now         func() time.Time // default time.Now
+	// Limits are those of queries that name none, and the most that one may have.
+	Limits Limits
+	// Wait bounds how long a query waits while so many others run; default MaxWait.
+	Wait time.Duration
+	Now  func() time.Time // default time.Now
 }
 
 // Engine runs queries. Its methods may be called from any goroutine.
@@ -113,6 +126,10 @@ func New(c Config) (*Engine, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Wait <= 0 {
+		c.Wait = MaxWait
+	}
+	c.Limits = c.Limits.within(Limits{MaxTime, 100_000, 50_000_000, 64 << 20})
 	e := &Engine{cfg: c, slots: make(chan *slot, c.Connections), made: make(chan struct{}, c.Connections)}
 	for _, s := range facts.Sections() {
 		e.tables = append(e.tables, sectionTable(s))
@@ -151,15 +168,16 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	if len(r.SQL) > maxSQL {
 		return nil, fmt.Errorf("%w: its text has %d bytes, limit %d", ErrQuery, len(r.SQL), maxSQL)
 	}
-	r.Limits = r.Limits.withDefaults()
-	began := e.cfg.Now()
-	waiting, stop := context.WithTimeout(ctx, r.Limits.Time)
-	s, err := e.slot(waiting)
-	stop()
+	if err := oneStatement(r.SQL); err != nil {
+		return nil, err
+	}
+	r.Limits = r.Limits.within(e.cfg.Limits)
+	s, err := e.slot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { e.slots <- s }()
+	began := e.cfg.Now()
 	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
 	defer cancel()
 	var answer *Answer
@@ -184,13 +202,16 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	return nil, err
 }
 
-// slot takes a connection, or makes one while there are fewer than allowed.
+// slot takes a connection, or makes one while there are fewer than allowed. It waits for
+// one a short time only: a caller that is told so at once can ask again.
 func (e *Engine) slot(ctx context.Context) (*slot, error) {
 	select {
 	case s := <-e.slots:
 		return s, nil
 	default:
 	}
+	late := time.NewTimer(e.cfg.Wait)
+	defer late.Stop()
 	select {
 	case s := <-e.slots:
 		return s, nil
@@ -201,7 +222,9 @@ func (e *Engine) slot(ctx context.Context) (*slot, error) {
 			<-e.made
 		}
 		return s, err
+	case <-late.C:
+		return nil, fmt.Errorf("%w: %d queries are running, try again", ErrBusy, cap(e.made))
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %d; try again", ErrBusy, cap(e.made))
+		return nil, ctx.Err()
 	}
 }

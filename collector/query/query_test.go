@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -245,6 +246,56 @@ func TestAQueryThatAsksTooMuchIsStopped(t *testing.T) {
 	}
 	if got := f.ask(Request{SQL: "select count(*) from hosts"}); got != "3" {
 		t.Errorf("hosts afterwards: %s", got)
+	}
+}
+
+// TestWaitingIsBoundedAndNotOnTheTimeOfTheQuery: one connection, which a query holds to
+// the end of its time.
+func TestWaitingIsBoundedAndNotOnTheTimeOfTheQuery(t *testing.T) {
+	f := newSmallFleet(t)
+	const runaway = "with recursive n(i) as (select 1 union all select i+1 from n) select count(*) from n"
+	hold := func(e *Engine, limit time.Duration) (ended chan error) {
+		ended = make(chan error, 1)
+		go func() {
+			_, err := e.Run(context.Background(), Request{SQL: runaway, Limits: Limits{Time: limit}})
+			ended <- err
+		}()
+		for len(e.made) == 0 || len(e.slots) > 0 {
+			select {
+			case err := <-ended:
+				t.Fatalf("a query for ever ended before it began: %v", err)
+			default:
+				runtime.Gosched()
+			}
+		}
+		return ended
+	}
+	for _, wait := range []time.Duration{20 * time.Millisecond, 20 * time.Second} {
+		e, err := New(Config{Store: f.store, Now: func() time.Time { return f.now }, Connections: 1, Wait: wait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := hold(e, 500*time.Millisecond)
+		answer, err := e.Run(context.Background(), Request{SQL: "select 7", Limits: Limits{Time: 400 * time.Millisecond}})
+		if wait < time.Second && (!errors.Is(err, ErrBusy) || err.Error() != "busy: 1 queries are running, try again") {
+			t.Errorf("no room: %v, %v", answer, err)
+		}
+		if wait > time.Second && (err != nil || lines(answer) != "7") {
+			t.Errorf("after waiting: %v", err)
+		}
+		if err := <-ended; !errors.Is(err, ErrLimit) {
+			t.Errorf("a query for ever: %v", err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNumbersThatJSONHasNotAreText(t *testing.T) {
+	f := newSmallFleet(t)
+	if got := f.ask(Request{SQL: "select 1e999, -1e999, 1e308, 1e999 - 1e999"}); got != "Infinity|-Infinity|1e+308|NULL" {
+		t.Error(got)
 	}
 }
 

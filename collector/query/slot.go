@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -110,9 +111,6 @@ func (s *slot) close() error { return errors.Join(s.conn.Close(), s.db.Close()) 
 // run compiles and runs one statement.
 func (s *slot) run(ctx context.Context, r Request) (*Answer, error) {
 	text := strings.TrimSpace(r.SQL)
-	if text == "" {
-		return nil, fmt.Errorf("%w: it is empty; try: select name, os from hosts", ErrQuery)
-	}
 	if r.Explain {
 		text = "EXPLAIN QUERY PLAN " + text
 	}
@@ -165,6 +163,10 @@ func scanRow(rows *sql.Rows, n int) (row []any, size int, err error) {
 			size += len(v)
 		case string:
 			size += len(v)
+		case float64:
+			if math.IsInf(v, 0) {
+				row[i] = map[bool]string{true: "Infinity", false: "-Infinity"}[v > 0]
+			}
 		}
 	}
 	return row, size, nil

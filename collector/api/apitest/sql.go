@@ -28,7 +28,7 @@ func (f *Fleet) SQL(_ context.Context, r v1.SQLRequest) (out v1.SQLAnswer, err e
 	case r.SQL == "wrong":
 		return out, fmt.Errorf("%w: near \"wrong\": syntax error", api.ErrInvalid)
 	case r.SQL == "endless":
-		return out, fmt.Errorf("%w: it took longer than 30s", api.ErrTooMuch)
+		return out, fmt.Errorf("%w: it took longer than 20s", api.ErrTooMuch)
 	case r.Explain:
 		out.Columns = []v1.SQLColumn{{Name: "id"}, {Name: "parent"}, {Name: "notused"}, {Name: "detail"}}
 		out.Rows = [][]any{{int64(2), int64(0), int64(0), "SCAN hosts VIRTUAL TABLE INDEX 0:1 all rows"}}
