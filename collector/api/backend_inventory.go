@@ -11,6 +11,7 @@ import (
 
 	"atalaya/collector/api/v1"
 	"atalaya/collector/inventory"
+	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 )
@@ -111,8 +112,24 @@ func (b inventoryBackend) Host(ctx context.Context, host string, rows bool, sect
 		}
 		out.Sections[s.Name] = section
 	}
+	if out.Removed, err = b.removal(h.ID); err != nil {
+		return out, err
+	}
 	out.Identity, err = b.lastEvents(h.ID)
 	return out, err
+}
+
+// removal says when and why a host left the fleet; nil for one that belongs to it.
+func (b inventoryBackend) removal(id identity.HostID) (out *v1.RemovedHost, err error) {
+	err = b.Store.View(func(tx *store.Tx) error {
+		h, ok, err := tx.Host(id)
+		if ok && !h.RemovedAt.IsZero() {
+			gone := removedHost(h)
+			out = &gone
+		}
+		return err
+	})
+	return out, classify(err)
 }
 
 func (b inventoryBackend) rows(id identity.HostID, section string) ([]json.RawMessage, error) {

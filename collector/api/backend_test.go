@@ -379,6 +379,9 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 	if gone.HostID != web.String() || gone.Reason != "sold" || !gone.RemovedAt.Equal(w.now) {
 		t.Errorf("removed %+v", gone)
 	}
+	if of := must[v1.HostDetail](t)(w.Host(ctx, web.String(), false)); of.Removed == nil || of.Removed.Reason != "sold" {
+		t.Errorf("what is told of a removed host: %+v", of.Removed)
+	}
 	if left := must[v1.HostPage](t)(w.Hosts(ctx, v1.HostQuery{})); len(left.Hosts) != 1 || left.Hosts[0].Name != "db1" {
 		t.Errorf("left are %+v", left.Hosts)
 	}
@@ -400,6 +403,9 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 	}
 	if only := must[v1.HostPage](t)(w.Hosts(ctx, v1.HostQuery{Tag: "web"})); len(only.Hosts) != 1 {
 		t.Errorf("hosts after the revival: %+v", only.Hosts)
+	}
+	if of := must[v1.HostDetail](t)(w.Host(ctx, "web1", false)); of.Removed != nil {
+		t.Errorf("a revived host is told as removed: %+v", of.Removed)
 	}
 	if _, err := w.ReviveHost(ctx, "web1"); !v1.IsCode(err, v1.CodeNotFound) {
 		t.Errorf("revived twice: %v", err)

@@ -197,11 +197,11 @@ func hostView(doc v1.HostDetail) view {
 	p := &pairs{}
 	p.add("host", text(h.Name))
 	p.add("id", text(h.ID))
-	state := word(h.State)
-	state.text += ", seen " + ago(now, h.LastSeen).text
-	p.add("state", state)
+	p.add("state", stateCell(doc))
 	p.add("system", text(h.OS))
-	p.add("kernel", text(strings.TrimSpace(h.Kernel+" "+h.Arch)))
+	if h.Kernel != "" {
+		p.add("kernel", text(strings.TrimSpace(h.Kernel+" "+h.Arch)))
+	}
 	p.add("machine", text(h.Machine))
 	if h.CPUs > 0 {
 		p.add("cpus", number(h.CPUs))
@@ -229,7 +229,26 @@ func hostView(doc v1.HostDetail) view {
 	for _, e := range doc.Identity {
 		p.add("identity", eventCell(now, e))
 	}
-	return view{pairs: p, blocks: []block{{table: sectionTable(doc), none: "no inventory yet"}}}
+	none := "no inventory yet"
+	if doc.Removed != nil {
+		none = "its past: atalaya host history " + h.ID
+	}
+	return view{pairs: p, blocks: []block{{table: sectionTable(doc), none: none}}}
+}
+
+// stateCell is whether a host is heard of, or when and why it left the fleet.
+func stateCell(doc v1.HostDetail) cell {
+	if gone := doc.Removed; gone != nil {
+		c := ago(doc.Now, gone.RemovedAt)
+		c.text, c.tone = "removed "+c.text, warn
+		if gone.Reason != "" {
+			c.text += ": " + gone.Reason
+		}
+		return c
+	}
+	c := word(doc.Host.State)
+	c.text += ", seen " + ago(doc.Now, doc.Host.LastSeen).text
+	return c
 }
 
 // verdictCell is a patch verdict with what it rests on, in one line.

@@ -9,6 +9,13 @@ import (
 	"unicode/utf8"
 )
 
+// The states of a host.
+const (
+	HostOnline  = "online"  // heard of within the time its heartbeat promises
+	HostSilent  = "silent"  // was heard of once, and is not now
+	HostRevoked = "revoked" // its certificate is refused
+)
+
 // RemoveRequest says why a host is removed.
 type RemoveRequest struct {
 	Reason string `json:"reason,omitempty" maxLength:"200"`

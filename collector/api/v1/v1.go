@@ -34,13 +34,6 @@ func CIClasses() []string {
 	return []string{"host", "operating_system", "software", "service", "network_address"}
 }
 
-// The states of a host.
-const (
-	HostOnline  = "online"  // heard of within the time its heartbeat promises
-	HostSilent  = "silent"  // was heard of once, and is not now
-	HostRevoked = "revoked" // its certificate is refused
-)
-
 // Host is a host as the list shows it: who it is and what matters most about it.
 type Host struct {
 	ID           string    `json:"id" doc:"number given at enrolment"`
@@ -110,6 +103,7 @@ type HostDetail struct {
 	Now      time.Time          `json:"now"`
 	Host     Host               `json:"host"`
 	Sections map[string]Section `json:"sections" doc:"by name"`
+	Removed  *RemovedHost       `json:"removed,omitempty" doc:"when and why it left the fleet; its past stays"`
 	Identity []IdentityEvent    `json:"identity,omitempty" doc:"the last things that happened to who it is, newest first"`
 }
 
