@@ -253,7 +253,7 @@ func (b operationsBackend) CreateToken(ctx context.Context, r v1.TokenRequest) (
 		return out, classify(err)
 	}
 	text, t, err := b.Sources.Tokens.Create(auth.Role(r.Role), r.Note, ttl)
-	return v1.NewToken{Token: b.apiToken(t), Secret: text}, err
+	return v1.NewToken{Token: b.apiToken(t), Secret: text}, classify(err)
 }
 
 // RevokeToken implements Operations: ids of the two registers never meet, because
@@ -261,7 +261,7 @@ func (b operationsBackend) CreateToken(ctx context.Context, r v1.TokenRequest) (
 func (b operationsBackend) RevokeToken(ctx context.Context, id string) error {
 	err := b.Sources.Tokens.Revoke(id)
 	if !errors.Is(err, auth.ErrNoToken) {
-		return err
+		return classify(err)
 	}
 	_, err = b.Authority.RevokeToken(ctx, id)
 	return classify(err)
