@@ -28,9 +28,9 @@ func TestBudgetOfAConfiguration(t *testing.T) {
 	}
 	f("budget: {cpu: 0, memory: 0}\n", "")
 	f("budget: {cpu: 1}\n", "want a share")
-	f("budget: {cpu: 200%}\n", "want a share")
+	f("budget: {cpu: 200%}\n", "from 0% to 100%")
 	f("budget: {memory: 1KiB}\n", "4MiB")
-	f("budget: {probes: {nosuch: {period: 1h}}}\n", "no probe is called")
+	f("budget: {probes: {nosuch: {period: 1h}}}\n", `no probe is called "nosuch" (these are: `)
 	f("budget: {probes: {packages: {period: 1ms}}}\n", "between 1s and 24h")
 	f("interval: 1s\n", "")
 	f("interval: 500ms\n", "between 1s and 1h")

@@ -94,7 +94,7 @@ func (p *Percent) UnmarshalText(b []byte) error {
 		ok = true // plain 0: no bound
 	}
 	if err != nil || !ok || !(v >= 0 && v <= 100) {
-		return fmt.Errorf("%q: want a share such as 1%%", b)
+		return fmt.Errorf("%q: want a share of one processor from 0%% to 100%%, such as 1%%", b)
 	}
 	*p = Percent(v / 100)
 	return nil
@@ -199,7 +199,7 @@ func (c Config) Check() error {
 	}
 	for _, name := range c.DisabledSections {
 		if _, ok := facts.ByName(name); !ok {
-			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q", name))
+			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q (these are: %s)", name, sectionNames()))
 		}
 	}
 	errs = append(errs, c.Budget.check(c)...)
@@ -227,11 +227,23 @@ func (c Config) Check() error {
 
 // metricNames lists the metric probes, for messages.
 func metricNames(c Config) string {
+	return probeNames(NodeProbes(c))
+}
+
+func probeNames(probes []probe.Probe) string {
 	var names []string
-	for _, p := range NodeProbes(c) {
+	for _, p := range probes {
 		names = append(names, p.Info().Name)
 	}
 	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+func sectionNames() string {
+	var names []string
+	for _, s := range facts.Sections() {
+		names = append(names, s.Name)
+	}
 	return strings.Join(names, ", ")
 }
 
@@ -246,7 +258,7 @@ func (b BudgetConfig) check(c Config) (errs []error) {
 	known := slices.Concat(NodeProbes(c), MetricProbes(c, ""), InventoryProbes(c))
 	for name, p := range b.Probes {
 		if !slices.ContainsFunc(known, func(k probe.Probe) bool { return k.Info().Name == name }) {
-			errs = append(errs, fmt.Errorf("budget.probes: no probe is called %q", name))
+			errs = append(errs, fmt.Errorf("budget.probes: no probe is called %q (these are: %s)", name, probeNames(known)))
 		}
 		if p.Timeout != 0 && (p.Timeout < 100*time.Millisecond || p.Timeout > 10*time.Minute) {
 			errs = append(errs, fmt.Errorf("budget.probes.%s.timeout %s: must lie between 100ms and 10m", name, p.Timeout))

@@ -170,6 +170,22 @@ func TestParseOfDamagedTextSaysSo(t *testing.T) {
 	}
 }
 
+func TestParseNamesTheLinesThatDoNotFit(t *testing.T) {
+	for text, want := range map[string]string{
+		"nonsense\n":             "not hosts: line 1 does not fit; want",
+		"\nnonsense\n\nof two\n": "not hosts: line 2 does not fit, nor do 1 more; want",
+	} {
+		for _, p := range Parsers() {
+			if p.Kind != "hosts" {
+				continue
+			}
+			if _, err := p.Read(probe.Input{Name: "file", Data: []byte(text)}); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q", text, err, want)
+			}
+		}
+	}
+}
+
 func TestParseSaysThatALastLineIsCut(t *testing.T) {
 	for _, p := range Parsers() {
 		if text, ok := samples[p.Kind]; ok && p.Form.Ended {

@@ -109,7 +109,7 @@ func verbsBeforeInstall(c *container) {
 			c.refused("not installed", program, verb)
 		}
 	}
-	c.refused("not installed", "atalaya-agent", "status")
+	c.refused("not enrolled", "atalaya-agent", "status")
 	for _, verb := range []string{"install", "start", "stop", "uninstall"} {
 		c.refused("run as root", append(nobody, "atalaya-agent", verb)...)
 	}

@@ -145,6 +145,8 @@ func (f Form) checkLines(data []byte) (damage, err error) {
 		return nil, nil
 	case good == 0 && bad == 0:
 		return nil, errors.New("nothing but blank lines and comments")
+	case bad == 1 && good == 0:
+		return nil, fmt.Errorf("line %d does not fit", first)
 	case good == 0 || bad > 10*good:
 		return nil, fmt.Errorf("line %d does not fit, nor do %d more", first, bad-1)
 	}

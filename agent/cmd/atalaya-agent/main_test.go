@@ -172,7 +172,7 @@ func TestParseListsItsKinds(t *testing.T) {
 }
 
 func TestParseTakesKindsBySimilarNames(t *testing.T) {
-	for _, kind := range []string{"resolv-conf", "resolv.conf", "etc/resolv_conf", "resolv"} {
+	for _, kind := range []string{"resolv-conf", "resolv.conf", "etc/resolv_conf", "resolv", "reso"} {
 		if out, talk, code := play(t, "nameserver 192.0.2.1\n", "parse", kind, "-"); code != 0 || !strings.Contains(out, "192.0.2.1") {
 			t.Errorf("%s: exit %d: %s%s", kind, code, out, talk)
 		}
@@ -184,7 +184,7 @@ func TestParseTakesKindsBySimilarNames(t *testing.T) {
 	if out, talk, code := play(t, "", "parse", "linux/proc", file); code != 0 || !strings.Contains(out, "192.0.2.1") {
 		t.Errorf("exit %d: %s%s", code, out, talk)
 	}
-	if _, talk, code := play(t, "", "parse", "apt", "-"); code != exitUsage { // several begin so
+	if _, talk, code := play(t, "", "parse", "apt", "-"); code != exitUsage || !strings.Contains(talk, `kinds begin with "apt", apt-conf and apt-packages`) {
 		t.Errorf("exit %d: %s", code, talk)
 	}
 }
@@ -197,6 +197,14 @@ func TestWrongCallsEndWithTwoAndSayWhereHelpIs(t *testing.T) {
 		_, talk, code := play(t, "1\t1\n", args...)
 		if code != exitUsage || !strings.Contains(talk, "--help") {
 			t.Errorf("%v: exit %d: %s", args, code, talk)
+		}
+	}
+}
+
+func TestStatusOfAHostThatIsNotEnrolledNamesEnroll(t *testing.T) {
+	for _, verb := range []string{"status", "cost"} {
+		if _, talk, code := play(t, "", verb, "--state", t.TempDir()); code != exitFailed || !strings.Contains(talk, "not enrolled; run: atalaya-agent enroll") {
+			t.Errorf("%s: exit %d: %s", verb, code, talk)
 		}
 	}
 }

@@ -81,12 +81,15 @@ func kindOf(parsers []probe.Parser, asked, file string) (probe.Parser, error) {
 		if kind == want {
 			return p, nil
 		}
-		if strings.HasPrefix(kind, want+"-") {
+		if strings.HasPrefix(kind, want) {
 			near = append(near, p)
 		}
 	}
 	if len(near) == 1 {
 		return near[0], nil
+	}
+	if len(near) > 1 {
+		return probe.Parser{}, fmt.Errorf("%d kinds begin with %q, %s and %s among them (atalaya-agent parse --list shows them)", len(near), asked, near[0].Kind, near[1].Kind)
 	}
 	return probe.Parser{}, fmt.Errorf("unknown kind %q (atalaya-agent parse --list shows them)", asked)
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +37,7 @@ func (a *asked) command(use, short, long, example string, table func(w io.Writer
 			}
 			st, err := agent.ReadStatus(c.StateDir)
 			if errors.Is(err, agent.ErrNotRunning) {
-				return fmt.Errorf("%w%s", err, managerSays())
+				return fmt.Errorf("%w%s", err, managerSays(c.StateDir))
 			}
 			if err != nil {
 				return err
@@ -54,7 +57,10 @@ func (a *asked) command(use, short, long, example string, table func(w io.Writer
 }
 
 // managerSays is what the service manager thinks of an agent that does not answer.
-func managerSays() string {
+func managerSays(dir string) string {
+	if _, err := os.Stat(filepath.Join(dir, "host.key")); errors.Is(err, fs.ErrNotExist) {
+		return ": this host is not enrolled; run: atalaya-agent enroll --token-file FILE && atalaya-agent install && atalaya-agent start"
+	}
 	st, err := service.Status()
 	switch {
 	case errors.Is(err, installers.ErrNotInstalled), err != nil:

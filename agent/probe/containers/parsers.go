@@ -16,7 +16,7 @@ func Parsers() []probe.Parser {
 		{Kind: "oci-config", Help: "config.json of an OCI runtime, as containerd keeps it", Form: probe.Form{Want: `JSON with "mounts" or "annotations"`}, Parse: probe.OfBytes(specFile)},
 		{Kind: "lxc", Help: "configuration of an LXC container", Form: probe.Form{Want: "lines lxc.NAME = VALUE", Line: `^\s*lxc\.[\w.]+\s*=|^[A-Z][\w ]*:|^ `, Some: `^\s*lxc\.|^(Name|State):`}, Parse: probe.OfBytes(parseLXC)},
 		{Kind: "libvirt-domain", Help: "XML of a libvirt domain", Form: domain, Parse: probe.OfBytes(domainFile)},
-		{Kind: "virsh", Help: "the same as `virsh dumpxml` writes it", Form: domain, Parse: probe.OfBytes(domainFile)},
+		{Kind: "virsh", Help: "XML of a libvirt domain, as `virsh dumpxml` writes it", Form: domain, Parse: probe.OfBytes(domainFile)},
 		{Kind: "proxmox-vm", Help: "configuration of a virtual machine of Proxmox", Form: probe.Form{Want: "lines NAME: VALUE", Line: `^[a-z][a-z0-9_-]*: |^\[[\w:-]+\]$`, Some: `^(cores|memory|sockets|ostype|boot|bootdisk|smbios1|vmgenid|scsihw|agent|(net|scsi|virtio|ide|sata)\d+): `}, Parse: probe.OfBytes(parseProxmox)},
 	}
 }
