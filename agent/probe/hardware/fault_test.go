@@ -37,6 +37,14 @@ func TestDamagedHardwareFilesSpoilTheirOwnSections(t *testing.T) {
 	}
 }
 
+func TestMemoryThatIsNotUnderstoodIsFailed(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"proc/meminfo": "zzz\n"})
+	s := probetest.Sections(probe.RootHost(root), New())["memory_arrays"]
+	if s.Status != facts.StatusFailed || s.Reason != `/proc/meminfo: "zzz\n" not understood` {
+		t.Errorf("%v, %q", s.Status, s.Reason)
+	}
+}
+
 func TestFilesThatAreTooLargeFailTheirSections(t *testing.T) {
 	root := probetest.Tree(t, map[string]string{tableFile: "", "proc/cpuinfo": ""})
 	for _, name := range []string{tableFile, "proc/cpuinfo"} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"path"
 	"strconv"
 
@@ -129,8 +130,12 @@ func (k *keptMemory) rows(h *probe.Host, r *probe.Report, fw *firmware) []facts.
 
 // withoutMemory says why nothing tells of the memory.
 func withoutMemory(h *probe.Host) error {
-	if _, err := h.ReadFile("/proc/meminfo"); err != nil && !probe.Absent(err) {
+	b, err := h.ReadFile("/proc/meminfo")
+	switch {
+	case err != nil && !probe.Absent(err):
 		return err
+	case err == nil && len(b) > 0:
+		return fmt.Errorf("/proc/meminfo: %w", probe.NotUnderstood(b))
 	}
 	return errNoMemory
 }

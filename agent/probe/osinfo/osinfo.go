@@ -8,6 +8,7 @@
 package osinfo
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,10 +87,12 @@ func fromFiles(h *probe.Host, names uname) (system, error) {
 		}
 		return b
 	})
+	nameless := notARelease(h, rel)
+	unread = errors.Join(unread, nameless)
 	names.fill(h)
 	sys := system{kernels: kernels(h, names)}
 	sys.virtual, sys.unknown = virtualization(h, names.release)
-	if !h.Live() && rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "" {
+	if !h.Live() && (nameless != nil || rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "") {
 		if unread != nil {
 			return sys, unread
 		}
@@ -111,6 +114,24 @@ func fromFiles(h *probe.Host, names uname) (system, error) {
 		}
 	}
 	return sys, unread
+}
+
+// notARelease says that there is an os-release(5) of which nothing is understood, where no
+// other file names the system.
+func notARelease(h *probe.Host, rel release) error {
+	if rel.product != "Linux" || rel.version != "" {
+		return nil
+	}
+	for _, p := range []string{"/etc/os-release", "/usr/lib/os-release"} {
+		b, err := h.ReadFile(p)
+		if err != nil || len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		if vars := parseAssignments(b); vars["ID"] == "" && vars["NAME"] == "" {
+			return fmt.Errorf("%s: %w", p, probe.NotUnderstood(b))
+		}
+	}
+	return nil
 }
 
 // describe copies what the release files say into the row.
@@ -200,9 +221,11 @@ var initNames = map[string]string{
 }
 
 // initSystem names what starts the services. A process that is called init says
-// nothing; then the folder or link that each system leaves decides.
+// nothing; then, as without processes, the folder or link that each system leaves
+// decides. Any other first process, that of a container, starts no services.
 func initSystem(h *probe.Host) string {
-	if name, ok := initNames[h.ReadString("/proc/1/comm")]; ok {
+	first := h.ReadString("/proc/1/comm")
+	if name, ok := initNames[first]; ok || first != "" && first != "init" {
 		return name
 	}
 	if exists(h, "/run/openrc/softlevel") {

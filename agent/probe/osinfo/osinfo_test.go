@@ -165,6 +165,23 @@ func TestARootWithoutAnySystemIsUnsupported(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatSaysNothingIsFailed(t *testing.T) {
+	f := func(archive string, want facts.Status) {
+		t.Helper()
+		sections := probetest.Sections(probetest.Unpack(t, []byte(archive)), New())
+		for _, id := range []string{"os", "kernel"} {
+			s := sections[id]
+			if s.Status != want || want == facts.StatusFailed && !strings.Contains(s.Reason, "os-release") {
+				t.Errorf("%q: %s is %v, %q, want %v", archive, id, s.Status, s.Reason, want)
+			}
+		}
+	}
+	f("-- etc/os-release --\nhello\n", facts.StatusFailed)
+	f("-- etc/os-release --\nhello\n-- etc/hostname --\nweb1\n", facts.StatusFailed)
+	f("-- etc/os-release --\n", facts.StatusUnsupported)
+	f("-- etc/os-release --\nNAME=Linux\n-- proc/sys/kernel/osrelease --\n6.1.0\n", facts.StatusOK)
+}
+
 func TestWhereItRuns(t *testing.T) {
 	f := func(archive, virtual, init string) {
 		t.Helper()
@@ -184,6 +201,8 @@ func TestWhereItRuns(t *testing.T) {
 	f("-- sys/class/dmi/id/sys_vendor --\nExample Inc.\n", "", "")
 	f("-- sys/hypervisor/type --\nxen\n-- proc/xen/capabilities --\ncontrol_d\n", "", "")
 	f("-- proc/cpuinfo --\nprocessor : 0\nflags : fpu hypervisor\n", "vm-other", "")
+	f("-- proc/1/comm --\nsleep\n-- etc/inittab --\n-- links --\nsbin/init -> /lib/systemd/systemd\n", "", "")
+	f("-- proc/1/comm --\ninit\n-- etc/inittab --\n", "", "sysvinit")
 	f("-- sbin/openrc --\n-- links --\nsbin/init -> /bin/busybox\n", "", "openrc")
 }
 
