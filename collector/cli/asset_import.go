@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -17,8 +19,14 @@ const maxImport = 16 << 20
 
 func readAtMost(r io.Reader, name string) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxImport+1))
-	if err == nil && len(b) > maxImport {
+	switch {
+	case err != nil:
+	case len(b) > maxImport:
 		err = fmt.Errorf("%s has more than %d bytes: cut it in two", name, maxImport)
+	case len(bytes.TrimSpace(b)) == 0 && name == "-":
+		err = errors.New("the standard input is empty: want a CSV file whose first line names the fields (`atalaya asset fields`)")
+	case len(bytes.TrimSpace(b)) == 0:
+		err = fmt.Errorf("%s is empty: want a CSV file whose first line names the fields (`atalaya asset fields`)", name)
 	}
 	return b, err
 }

@@ -225,6 +225,9 @@ func TestExitStatus(t *testing.T) {
 	f(2, "host", "diff", "web1", "--from", "yesterday")
 	f(2, "host", "list", "--output", "xml")
 	f(2, "metric", "query", "up", "--step", "5m")
+	f(2, "package", "find", "openssl", "--below", "")
+	f(2, "package", "find", "")
+	f(2, "search", "")
 }
 
 func TestEveryCommandHasAnExample(t *testing.T) {

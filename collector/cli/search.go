@@ -21,6 +21,9 @@ func (c *client) searchCommand() *cobra.Command {
 		Example: "  atalaya search 5CG1234XYZ\n  atalaya search nginx madrid\n  atalaya search '\"PowerEdge R640\"' --limit 100 --output csv",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.TrimSpace(strings.Join(args, "")) == "" {
+				return usagef("want a text to search for, as in: atalaya search nginx madrid")
+			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				var doc v1.SearchAnswer
 				found, more, err := all(limit, func(p v1.Page) ([]v1.SearchGroup, string, error) {

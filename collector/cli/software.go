@@ -27,6 +27,14 @@ func (c *client) packageFind() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Name = args[0]
+			if strings.TrimSpace(q.Name) == "" {
+				return usagef("want the name of a package, as in: atalaya package find openssl")
+			}
+			for _, name := range []string{"below", "above", "version"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && strings.TrimSpace(f.Value.String()) == "" {
+					return usagef("--%s: no version is given, as in: atalaya package find openssl --%s 3.0.15", name, name)
+				}
+			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				var doc v1.PackagePage
 				found, _, err := all(0, func(p v1.Page) ([]v1.HostPackage, string, error) {
