@@ -81,6 +81,7 @@ var kinds = []struct{ cause, kind error }{
 	{query.ErrLimit, ErrTooMuch},
 	{inventory.ErrTooMany, ErrTooMuch},
 	{query.ErrBusy, ErrBusy},
+	{query.ErrShare, ErrShare},
 	{inventory.ErrHistory, ErrInvalid},
 	{enroll.ErrInvalid, ErrInvalid},
 	{path.ErrBadPattern, ErrInvalid},

@@ -20,7 +20,7 @@ func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer,
 		}
 		r.SQL = saved.SQL
 	}
-	a, err := b.Queries.Run(ctx, query.Request{SQL: r.SQL, AsOf: r.AsOf, Explain: r.Explain, Limits: query.Limits{Rows: r.MaxRows}})
+	a, err := b.Queries.Run(ctx, query.Request{SQL: r.SQL, Caller: principal(ctx).Name, AsOf: r.AsOf, Explain: r.Explain, Limits: query.Limits{Rows: r.MaxRows}})
 	if err != nil {
 		return out, classify(err)
 	}

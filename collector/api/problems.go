@@ -20,6 +20,7 @@ var (
 	ErrConflict = errors.New("conflict")
 	ErrTooMuch  = errors.New("the request asks too much")
 	ErrBusy     = errors.New("the collector is busy: try again in a moment")
+	ErrShare    = errors.New("too many requests at once: wait until one has ended")
 )
 
 var (
@@ -52,6 +53,7 @@ var problemTable = []struct {
 	{ErrTooMuch, http.StatusUnprocessableEntity, v1.CodeLimit},
 	{ErrConflict, http.StatusConflict, v1.CodeConflict},
 	{ErrBusy, http.StatusServiceUnavailable, v1.CodeBusy},
+	{ErrShare, http.StatusTooManyRequests, v1.CodeBusy},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, v1.CodeTimeout},
 	{context.Canceled, http.StatusServiceUnavailable, v1.CodeTimeout},
 }

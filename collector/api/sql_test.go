@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,46 @@ func TestAQueryForEverSaysWhyItEnded(t *testing.T) {
 			if status != http.StatusServiceUnavailable || retry != "3" || !strings.Contains(text, "busy: 1 queries are running, try again") {
 				t.Errorf("%d, again after %q: %s", status, retry, text)
 			}
+		}
+	}
+}
+
+// TestARunawayCallerHarmsNoOther: who fills its share is told so, and others are answered.
+func TestARunawayCallerHarmsNoOther(t *testing.T) {
+	w := newWholeWith(t, query.Config{Wait: 50 * time.Millisecond, Limits: query.Limits{Time: 2 * time.Second}})
+	a, err := api.New(w.parts.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens [2]string
+	for i := range tokens {
+		if tokens[i], _, err = w.parts.Tokens.Create("reader", "sql", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(who int, sql string) *httptest.ResponseRecorder {
+		return do(a, "POST", "/api/v1/sql", tokens[who], `{"sql":"`+sql+`"}`)
+	}
+	ended := make(chan string)
+	for range 5 {
+		go func() {
+			ended <- ask(0, "with recursive n(i) as (select 1 union all select i+1 from n) select count(*) from n").Body.String()
+		}()
+	}
+	for range 3 {
+		if text := <-ended; !strings.Contains(text, "2 of your queries are running, as many as one caller may have at once") || !strings.Contains(text, `"status":429`) {
+			t.Fatalf("one of five queries: %s", text)
+		}
+	}
+	if got := ask(0, "select 7"); got.Code != http.StatusTooManyRequests || got.Header().Get("Retry-After") == "" {
+		t.Errorf("one more of the same caller: %d %v", got.Code, got.Header())
+	}
+	if got := ask(1, "select count(*) from hosts"); got.Code != http.StatusOK {
+		t.Errorf("another caller: %d %s", got.Code, got.Body)
+	}
+	for range 2 {
+		if text := <-ended; !strings.Contains(text, "it took longer than 2s") {
+			t.Errorf("a query for ever: %s", text)
 		}
 	}
 }

@@ -69,11 +69,14 @@ var (
 	ErrLimit = errors.New("query stopped")
 	// ErrBusy: too many queries run.
 	ErrBusy = errors.New("busy")
+	// ErrShare: too many queries of this caller run or wait.
+	ErrShare = errors.New("busy")
 )
 
 // Request is one question.
 type Request struct {
 	SQL     string
+	Caller  string    // whose share of the connections it takes from
 	AsOf    time.Time // of all tables that name no moment; zero: now
 	Explain bool      // how it would be answered, instead of the answer
 	Limits  Limits
@@ -114,7 +117,8 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	tables []Table
-	slots  chan *slot
+	shares *shares
+	slots  chan *slot    // that are free
 	made   chan struct{} // room for the slots that are still to be made
 }
 
@@ -130,7 +134,7 @@ func New(c Config) (*Engine, error) {
 		c.Wait = MaxWait
 	}
 	c.Limits = c.Limits.within(Limits{MaxTime, 100_000, 50_000_000, 64 << 20})
-	e := &Engine{cfg: c, slots: make(chan *slot, c.Connections), made: make(chan struct{}, c.Connections)}
+	e := &Engine{cfg: c, shares: newShares(c.Connections), slots: make(chan *slot, c.Connections), made: make(chan struct{}, c.Connections)}
 	for _, s := range facts.Sections() {
 		e.tables = append(e.tables, sectionTable(s))
 	}
@@ -162,7 +166,7 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// Run answers a query. An error wraps ErrQuery, ErrLimit or ErrBusy when it is the
+// Run answers a query. An error wraps ErrQuery, ErrLimit, ErrBusy or ErrShare when it is the
 // caller's, store.ErrHistory when a moment lies too far back.
 func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	if len(r.SQL) > maxSQL {
@@ -172,6 +176,10 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 		return nil, err
 	}
 	r.Limits = r.Limits.within(e.cfg.Limits)
+	if err := e.shares.take(ctx, r.Caller, e.cfg.Wait); err != nil {
+		return nil, err
+	}
+	defer e.shares.give(r.Caller)
 	s, err := e.slot(ctx)
 	if err != nil {
 		return nil, err
@@ -202,16 +210,14 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	return nil, err
 }
 
-// slot takes a connection, or makes one while there are fewer than allowed. It waits for
-// one a short time only: a caller that is told so at once can ask again.
+// slot takes a connection, or makes one while there are fewer than allowed: who has a
+// share has room for it, at the latest when the one before has put its connection back.
 func (e *Engine) slot(ctx context.Context) (*slot, error) {
 	select {
 	case s := <-e.slots:
 		return s, nil
 	default:
 	}
-	late := time.NewTimer(e.cfg.Wait)
-	defer late.Stop()
 	select {
 	case s := <-e.slots:
 		return s, nil
@@ -222,8 +228,6 @@ func (e *Engine) slot(ctx context.Context) (*slot, error) {
 			<-e.made
 		}
 		return s, err
-	case <-late.C:
-		return nil, fmt.Errorf("%w: %d queries are running, try again", ErrBusy, cap(e.made))
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

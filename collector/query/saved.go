@@ -37,7 +37,7 @@ func (e *Engine) Save(ctx context.Context, s Saved) error {
 	if !savedName.MatchString(s.Name) {
 		return fmt.Errorf("%w: name %q: want lower case letters, digits, - and _, at most 64", ErrQuery, s.Name)
 	}
-	if _, err := e.Run(ctx, Request{SQL: s.SQL, Explain: true}); err != nil {
+	if _, err := e.Run(ctx, Request{SQL: s.SQL, Caller: s.By, Explain: true}); err != nil {
 		return err
 	}
 	s.At = e.cfg.Now().UTC()
