@@ -25,18 +25,17 @@ import (
 	"atalaya/collector/search"
 	"atalaya/collector/series"
 	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 	"atalaya/shared/metric"
-	"atalaya/shared/wire"
 )
 
 // whole is an API over the collector's real parts, with one token for all.
 type whole struct {
 	t     *testing.T
 	parts api.Sources
-	now   time.Time
-	seq   uint64
+	fleet *storetest.Fleet
 	*v1.Client
 }
 
@@ -69,9 +68,9 @@ func newWhole(t *testing.T) *whole {
 // newWholeWith is newWhole with other limits of queries.
 func newWholeWith(t *testing.T, asked query.Config) *whole {
 	t.Helper()
-	w := &whole{t: t, now: time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)}
-	clock, dir, log := func() time.Time { return w.now }, t.TempDir(), slog.New(slog.DiscardHandler)
-	st := must[*store.Store](t)(store.Open(store.Config{Path: filepath.Join(dir, store.FileName), NoSync: true, Now: clock}))
+	w := &whole{t: t, fleet: storetest.New(t, time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC))}
+	w.fleet.Step = time.Minute
+	st, clock, dir, log := w.fleet.Store, w.fleet.Store.Now, filepath.Dir(w.fleet.Path), slog.New(slog.DiscardHandler)
 	metrics := filepath.Join(dir, "metrics")
 	db := must[*series.DB](t)(series.Open(series.Config{Dir: metrics, Now: clock, Log: log, Catalogue: []metric.Desc{metric.Load1}}))
 	ca := must[*enroll.Authority](t)(enroll.OpenAuthority(context.Background(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock}))
@@ -83,7 +82,7 @@ func newWholeWith(t *testing.T, asked query.Config) *whole {
 		Queries: queries, Assets: asset.New(st), Search: search.New(st),
 		Store: st, Inventory: inventory.New(st), CMDB: cmdb.New(st), Alerts: alerts, Series: db, Authority: ca,
 		Tokens: auth.NewTokens(tokenTable{st}, clock), Sessions: func() int { return 1 }, SilentAfter: 90 * time.Second,
-		SeriesDir: metrics, Version: "0.1.0", StartedAt: w.now, Now: clock, Log: log,
+		SeriesDir: metrics, Version: "0.1.0", StartedAt: w.fleet.Now, Now: clock, Log: log,
 	}
 	text, _, err := w.parts.Tokens.Create(auth.Admin, "test", 0)
 	if err != nil {
@@ -97,9 +96,6 @@ func newWholeWith(t *testing.T, asked query.Config) *whole {
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return w
 }
@@ -109,7 +105,7 @@ func (w *whole) host(n byte, name string) identity.HostID {
 	w.t.Helper()
 	id := identity.HostID{n}
 	err := w.parts.Store.Update(func(tx *store.Tx) error {
-		return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: w.now, LastSeen: w.now, AgentVersion: "0.1.0"})
+		return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: w.fleet.Now, LastSeen: w.fleet.Now, AgentVersion: "0.1.0"})
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -120,17 +116,7 @@ func (w *whole) host(n byte, name string) identity.HostID {
 // report brings the whole of a section and the views up to date, then a minute passes.
 func (w *whole) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
 	w.t.Helper()
-	items := must[[]facts.Item](w.t)(wire.Items(facts.Sort(rows)))
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: w.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	w.seq++
-	out, err := w.parts.Store.Apply([]store.Delivery{{Host: id, Received: w.now,
-		Batch: wire.Batch{Epoch: 1, Seq: w.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
-		w.t.Fatalf("apply: %+v, %v", out, err)
-	}
+	w.fleet.Report(id, section, rows...)
 	ctx := context.Background()
 	if err := w.parts.Inventory.CatchUp(ctx); err != nil {
 		w.t.Fatal(err)
@@ -138,7 +124,6 @@ func (w *whole) report(id identity.HostID, section facts.ID, rows ...facts.Row) 
 	if err := w.parts.CMDB.CatchUp(ctx); err != nil {
 		w.t.Fatal(err)
 	}
-	w.now = w.now.Add(time.Minute)
 }
 
 func dpkg(name, version string) *facts.PackageRow {
@@ -157,7 +142,7 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 	reboot := true
 	w.report(db, facts.Patches, &facts.PatchRow{Name: "bash", Candidate: "5.2-2", Installed: "5.2-1", State: "held", Source: "dpkg"},
 		&facts.PatchRow{Name: "libssl3", Candidate: "3.0.16-1", Installed: "3.0.15-1", State: "pending", Source: "dpkg", Security: true})
-	w.report(db, facts.PatchState, &facts.PatchStateRow{Verdict: facts.VerdictPending, Pending: 1, Security: 1, IndexTime: facts.TimeOf(w.now),
+	w.report(db, facts.PatchState, &facts.PatchStateRow{Verdict: facts.VerdictPending, Pending: 1, Security: 1, IndexTime: facts.TimeOf(w.fleet.Now),
 		IndexMaxAgeSeconds: 86400, RebootRequired: &reboot, RebootReasons: []string{"a newer kernel is installed"}})
 	w.report(web, facts.Services, &facts.ServiceRow{Name: "nginx", State: "running", Manager: "systemd"})
 
@@ -182,7 +167,7 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 	if len(history.Changes) != 2 || history.Next == "" || history.Changes[0].Kind != v1.ChangeAdded || !strings.Contains(history.Changes[0].Item, "zlib1g") {
 		t.Errorf("history %+v", history)
 	}
-	diff := must[v1.Diff](t)(w.Diff(ctx, "web1", v1.DiffQuery{From: w.now.Add(-5 * time.Minute), To: w.now}))
+	diff := must[v1.Diff](t)(w.Diff(ctx, "web1", v1.DiffQuery{From: w.fleet.Now.Add(-5 * time.Minute), To: w.fleet.Now}))
 	kinds := map[string]int{}
 	for _, c := range diff.Changes {
 		kinds[c.Section+" "+c.Kind]++
@@ -191,7 +176,7 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 		t.Errorf("diff has %v of %+v", kinds, diff.Changes)
 	}
 
-	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Hosts: []string{"web1"}, From: w.now.Add(-5 * time.Minute), Limit: 1}))
+	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Hosts: []string{"web1"}, From: w.fleet.Now.Add(-5 * time.Minute), Limit: 1}))
 	if len(changed.Changes) != 1 || changed.Total < 2 || changed.Changes[0].Section != "packages" || changed.Changes[0].HostCount != 1 || changed.Changes[0].Hosts[0].Host != "web1" {
 		t.Errorf("what changed on web1: %+v", changed)
 	}
@@ -238,11 +223,11 @@ func TestCollectorAnswersThroughTheAPI(t *testing.T) {
 func TestMetricsThroughTheAPI(t *testing.T) {
 	w, ctx := newWhole(t), context.Background()
 	app := w.parts.Series.Begin(ctx)
-	app.AppendOwn(w.now.UnixMilli(), "node_load1", []metric.Label{{Name: "host", Value: "web<1>"}}, 0.25)
+	app.AppendOwn(w.fleet.Now.UnixMilli(), "node_load1", []metric.Label{{Name: "host", Value: "web<1>"}}, 0.25)
 	if err := app.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	doc := must[v1.PromResponse](t)(w.Query(ctx, "node_load1 * 2", w.now))
+	doc := must[v1.PromResponse](t)(w.Query(ctx, "node_load1 * 2", w.fleet.Now))
 	var data v1.QueryData
 	if err := json.Unmarshal(doc.Data, &data); err != nil {
 		t.Fatal(err)
@@ -250,10 +235,10 @@ func TestMetricsThroughTheAPI(t *testing.T) {
 	if len(data.Vector) != 1 || data.Vector[0].Value.Value != 0.5 || data.Vector[0].Metric["host"] != "web<1>" {
 		t.Errorf("query gives %s", doc.Data)
 	}
-	if doc := must[v1.PromResponse](t)(w.QueryRange(ctx, "node_load1", w.now.Add(-time.Minute), w.now, 30*time.Second)); !bytes.Contains(doc.Data, []byte(`"matrix"`)) {
+	if doc := must[v1.PromResponse](t)(w.QueryRange(ctx, "node_load1", w.fleet.Now.Add(-time.Minute), w.fleet.Now, 30*time.Second)); !bytes.Contains(doc.Data, []byte(`"matrix"`)) {
 		t.Errorf("range gives %s", doc.Data)
 	}
-	if _, err := w.Query(ctx, "sum(", w.now); err == nil || !strings.Contains(err.Error(), "parse error") || !v1.IsCode(err, "bad_data") {
+	if _, err := w.Query(ctx, "sum(", w.fleet.Now); err == nil || !strings.Contains(err.Error(), "parse error") || !v1.IsCode(err, "bad_data") {
 		t.Errorf("a broken expression: %v", err)
 	}
 }
@@ -338,7 +323,7 @@ func TestAdministrationThroughTheAPI(t *testing.T) {
 	if _, err := w.RevokeHost(ctx, "nowhere"); !v1.IsCode(err, v1.CodeNotFound) {
 		t.Errorf("revoke a host that is none: %v", err)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.fleet.Now = w.fleet.Now.Add(time.Hour)
 	status := must[v1.Status](t)(w.Status(ctx))
 	if status.Hosts != (v1.HostCounts{Total: 1, Silent: 1}) || status.StoreBytes == 0 || status.Sessions != 1 || len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "lab") {
 		t.Errorf("status %+v", status)
@@ -376,7 +361,7 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 		t.Errorf("hosts with the tag: %+v", only.Hosts)
 	}
 	gone := must[v1.RemovedHost](t)(w.RemoveHost(ctx, "web1", "sold"))
-	if gone.HostID != web.String() || gone.Reason != "sold" || !gone.RemovedAt.Equal(w.now) {
+	if gone.HostID != web.String() || gone.Reason != "sold" || !gone.RemovedAt.Equal(w.fleet.Now) {
 		t.Errorf("removed %+v", gone)
 	}
 	if of := must[v1.HostDetail](t)(w.Host(ctx, web.String(), false)); of.Removed == nil || of.Removed.Reason != "sold" {
@@ -391,7 +376,7 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 	if _, err := w.RemoveHost(ctx, web.String(), ""); !v1.IsCode(err, v1.CodeNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
-	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Tag: "web", From: w.now.Add(-30 * time.Second)}))
+	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Tag: "web", From: w.fleet.Now.Add(-30 * time.Second)}))
 	if changed.Total != 1 || changed.Changes[0].Kind != "cleared" || changed.Changes[0].Hosts[0].Host != "web1" {
 		t.Errorf("the removal as a change: %+v", changed)
 	}

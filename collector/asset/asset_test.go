@@ -3,7 +3,6 @@ package asset
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -15,79 +14,43 @@ import (
 	"pgregory.net/rapid"
 
 	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
-	"atalaya/shared/identity"
-	"atalaya/shared/wire"
 )
 
 var t0 = time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)
 
-// desk is a book over a state file with a clock that the test moves.
+// desk is a book over a state file.
 type desk struct {
-	t testing.TB
 	*Book
-	s    *store.Store
-	path string
-	now  time.Time
-	seqs map[identity.HostID]uint64
+	*storetest.Fleet
+	t testing.TB
 }
 
 func newDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{t: t, now: t0, path: filepath.Join(t.TempDir(), store.FileName), seqs: map[identity.HostID]uint64{}}
-	d.open()
-	t.Cleanup(func() {
-		if err := d.s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	return deskAt(t, filepath.Join(t.TempDir(), store.FileName))
+}
+
+func deskAt(t testing.TB, path string) *desk {
+	t.Helper()
+	d := &desk{Fleet: storetest.At(t, path, t0), t: t}
+	d.read()
 	return d
 }
 
-func (d *desk) open() {
+// reopen opens the state file again, which the test has closed.
+func (d *desk) reopen() {
 	d.t.Helper()
-	s, err := store.Open(store.Config{Path: d.path, NoSync: true, Now: func() time.Time { return d.now }, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.s, d.Book = s, New(s)
-	if err := d.CatchUp(); err != nil {
-		d.t.Fatal(err)
-	}
+	d.Open()
+	d.read()
 }
 
-func (d *desk) host(n byte, name string, tags ...string) identity.HostID {
+func (d *desk) read() {
 	d.t.Helper()
-	id := identity.HostID{n}
-	d.update(func(tx *store.Tx) error {
-		return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: d.now, Tags: tags})
-	})
-	return id
-}
-
-func (d *desk) update(fn func(*store.Tx) error) {
-	d.t.Helper()
-	if err := d.s.Update(fn); err != nil {
+	d.Book = New(d.Store)
+	if err := d.Book.CatchUp(); err != nil {
 		d.t.Fatal(err)
-	}
-}
-
-// report brings a section of a host.
-func (d *desk) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
-	d.t.Helper()
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: d.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	d.seqs[id]++
-	out, err := d.s.Apply([]store.Delivery{{Host: id, Received: d.now,
-		Batch: wire.Batch{Epoch: 1, Seq: d.seqs[id], Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil {
-		d.t.Fatalf("%+v, %v", out, err)
 	}
 }
 
@@ -255,7 +218,7 @@ func TestEditsKeepWhoWhenOldAndNew(t *testing.T) {
 	if a.Record.ID.String() != "A1" {
 		t.Fatalf("got %s", a.Record.ID)
 	}
-	d.now = d.now.Add(time.Hour)
+	d.Now = d.Now.Add(time.Hour)
 	_, changes, err := d.Change("it-1", Edit{By: "ben", Why: "moved in", Set: values("owner=Ben", "status=in use", "price=99.90 EUR"), Unset: []string{"location"}})
 	want := []FieldChange{{Field: "status", Old: "in_stock", New: "in_use"}, {Field: "owner", Old: "Ana", New: "Ben"}}
 	if diff := cmp.Diff(want, changes); diff != "" || err != nil {
@@ -265,7 +228,7 @@ func TestEditsKeepWhoWhenOldAndNew(t *testing.T) {
 		t.Errorf("the same again: %v, %v", changes, err)
 	}
 	_, history, more, err := d.History("IT-1", 0, 10)
-	if err != nil || more || len(history) != 2 || history[0].By != "ben" || history[0].Note != "moved in" || !moment(history[0].At).Equal(d.now) || history[1].Kind != Added {
+	if err != nil || more || len(history) != 2 || history[0].By != "ben" || history[0].Note != "moved in" || !moment(history[0].At).Equal(d.Now) || history[1].Kind != Added {
 		t.Fatalf("%+v, %v, %v", history, more, err)
 	}
 	refused(t, d.set("A1", "owner=", "colour=red"), ErrInvalid, `no field is called "colour"`)
@@ -342,11 +305,11 @@ func TestAssetFindsItsHost(t *testing.T) {
 	d.add("asset_tag=IT-2", "serial=Default string")
 	d.add("asset_tag=IT-3", "name=db1", "serial=SN-300")
 	d.add("asset_tag=IT-4", "name=db2")
-	web, db1, db2 := d.host(1, "web1", "web"), d.host(2, "db1"), d.host(3, "db2")
-	d.report(web, facts.System, &facts.SystemRow{Manufacturer: "Dell Inc.", Product: "R640", Serial: "sn-100"})
-	d.report(db1, facts.System, &facts.SystemRow{Serial: "SN-OTHER"})
-	d.report(db2, facts.System, &facts.SystemRow{Serial: "Default string"})
-	if err := d.s.CatchUp(t.Context(), d.follower()); err != nil {
+	web, db1, db2 := d.Host(1, "web1", "web"), d.Host(2, "db1"), d.Host(3, "db2")
+	d.Report(web, facts.System, &facts.SystemRow{Manufacturer: "Dell Inc.", Product: "R640", Serial: "sn-100"})
+	d.Report(db1, facts.System, &facts.SystemRow{Serial: "SN-OTHER"})
+	d.Report(db2, facts.System, &facts.SystemRow{Serial: "Default string"})
+	if err := d.Store.CatchUp(t.Context(), d.follower()); err != nil {
 		t.Fatal(err)
 	}
 	hostOf := func(ref string) string {
@@ -375,12 +338,12 @@ func TestAssetFindsItsHost(t *testing.T) {
 
 func TestTagsAreThoseOfTheHost(t *testing.T) {
 	d := newDesk(t)
-	id := d.host(1, "web1", "web")
+	id := d.Host(1, "web1", "web")
 	d.mustSet("web1", "owner=Ana")
 	d.mustSet("web1", "tags=web prod")
 	tags := func() []string {
 		h := store.Host{}
-		if err := d.s.View(func(tx *store.Tx) (err error) { h, _, err = tx.Host(id); return err }); err != nil {
+		if err := d.Store.View(func(tx *store.Tx) (err error) { h, _, err = tx.Host(id); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return h.Tags
@@ -388,10 +351,10 @@ func TestTagsAreThoseOfTheHost(t *testing.T) {
 	if got := tags(); !slices.Equal(got, []string{"prod", "web"}) {
 		t.Errorf("tags of the host: %q", got)
 	}
-	d.update(func(tx *store.Tx) error {
+	d.Do(func(tx *store.Tx) error {
 		h, _, err := tx.Host(id)
 		h.Tags = nil
-		return errors.Join(err, tx.PutHost(h), HostTagged(tx, h, "ben", d.now))
+		return errors.Join(err, tx.PutHost(h), HostTagged(tx, h, "ben", d.Now))
 	})
 	if a := d.asset("web1"); a.Values[FieldTags] != "" || a.ChangedBy != "ben" {
 		t.Errorf("%+v", a.Record)
@@ -400,13 +363,13 @@ func TestTagsAreThoseOfTheHost(t *testing.T) {
 
 func TestMergedHostsMoveTheirAssets(t *testing.T) {
 	d := newDesk(t)
-	from, into := d.host(1, "old"), d.host(2, "new")
+	from, into := d.Host(1, "old"), d.Host(2, "new")
 	a := d.add("name=box", "host=old")
 	merge := func() {
-		d.update(func(tx *store.Tx) error { return HostMerged(tx, from, into, "ana", d.now) })
+		d.Do(func(tx *store.Tx) error { return HostMerged(tx, from, into, "ana", d.Now) })
 	}
 	unmerge := func() {
-		d.update(func(tx *store.Tx) error { return HostUnmerged(tx, from, into, "ana", d.now) })
+		d.Do(func(tx *store.Tx) error { return HostUnmerged(tx, from, into, "ana", d.Now) })
 	}
 	merge()
 	if a = d.asset("box"); a.Host == nil || a.Host.ID != into {
@@ -433,7 +396,7 @@ func TestMergedHostsMoveTheirAssets(t *testing.T) {
 func TestRemovedAssetKeepsItsHistory(t *testing.T) {
 	d := newDesk(t)
 	d.add("asset_tag=IT-1", "owner=Ana")
-	d.now = d.now.Add(time.Hour)
+	d.Now = d.Now.Add(time.Hour)
 	if _, err := d.Remove("IT-1", "ana", "counted twice"); err != nil {
 		t.Fatal(err)
 	}
@@ -453,7 +416,7 @@ func TestRemovedAssetKeepsItsHistory(t *testing.T) {
 
 func (d *desk) asOf(at time.Time) (out []Record) {
 	d.t.Helper()
-	err := d.s.View(func(tx *store.Tx) error {
+	err := d.Store.View(func(tx *store.Tx) error {
 		return AsOf(tx, at, func(r Record) error { out = append(out, r.clone()); return nil })
 	})
 	if err != nil {
@@ -494,7 +457,7 @@ func TestPastIsWhatItWas(t *testing.T) {
 			if _, newest, _, err := d.History("", 0, 1); err == nil && len(newest) > 0 { // its moment is not before the one before
 				snapshots = append(snapshots, snapshot{moment(newest[0].At), d.asOf(time.Time{})})
 			}
-			d.now = d.now.Add(time.Duration(rapid.IntRange(-1, 3).Draw(rt, "step")) * time.Second) // the clock may go back
+			d.Now = d.Now.Add(time.Duration(rapid.IntRange(-1, 3).Draw(rt, "step")) * time.Second) // the clock may go back
 		}
 		last := map[time.Time]int{} // edits of one moment: the last counts
 		for i, s := range snapshots {
@@ -506,17 +469,15 @@ func TestPastIsWhatItWas(t *testing.T) {
 			}
 		}
 		before := d.asOf(time.Time{})
-		d.update(func(tx *store.Tx) error { return tx.SetViewVersion(viewName, 0) })
+		d.Do(func(tx *store.Tx) error { return tx.SetViewVersion(viewName, 0) })
 		if err := d.CatchUp(); err != nil {
 			rt.Fatal(err)
 		}
 		if diff := cmp.Diff(before, d.asOf(time.Time{})); diff != "" {
 			rt.Fatalf("made anew (-grown +anew):\n%s", diff)
 		}
-		if err := d.s.Close(); err != nil {
-			rt.Fatal(err)
-		}
-		d.open()
+		d.Close()
+		d.reopen()
 	})
 }
 
@@ -525,8 +486,8 @@ func TestListPagesAndFilters(t *testing.T) {
 	for i := range 5 {
 		d.add(fmt.Sprintf("asset_tag=IT-%d", i), "location="+[]string{"Berlin/1", "Madrid"}[i%2], fmt.Sprintf("warranty_end=2026-0%d-01", i+1))
 	}
-	d.host(1, "web1", "web")
-	d.host(2, "web2")
+	d.Host(1, "web1", "web")
+	d.Host(2, "web2")
 	f := func(q Query, want ...string) {
 		t.Helper()
 		var got []string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,11 +20,9 @@ func TestDamagedRecordIsMadeAnewFromTheLog(t *testing.T) {
 		d.add(fmt.Sprintf("asset_tag=IT-%d", i), "owner=Ana")
 	}
 	want := d.asOf(time.Time{})
-	if err := d.s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	flip(t, d.path, `{"values":{"asset_tag":"IT-7","owner":"Ana"}`)
-	d.open()
+	d.Close()
+	flip(t, d.Path, `{"values":{"asset_tag":"IT-7","owner":"Ana"}`)
+	d.reopen()
 	if diff := cmp.Diff(want, d.asOf(time.Time{})); diff != "" {
 		t.Error(diff)
 	}
@@ -36,20 +35,18 @@ func TestDamagedRecordIsMadeAnewFromTheLog(t *testing.T) {
 func TestDamagedLogIsRefused(t *testing.T) {
 	d := newDesk(t)
 	d.add("asset_tag=IT-1", "owner=Ana")
-	if err := d.s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	saved, err := os.ReadFile(d.path)
+	d.Close()
+	saved, err := os.ReadFile(d.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	flip(t, d.path, `"by":"ana","kind":"added"`)
-	_, err = store.Open(store.Config{Path: d.path, NoSync: true})
+	flip(t, d.Path, `"by":"ana","kind":"added"`)
+	_, err = store.Open(store.Config{Path: d.Path, NoSync: true})
 	refused(t, err, store.ErrCorrupt, "asset.log")
-	if err := os.WriteFile(d.path, saved, 0o600); err != nil {
+	if err := os.WriteFile(d.Path, saved, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.open()
+	d.reopen()
 }
 
 // flip changes one bit in every place of the file that holds a text: pages that are free
@@ -80,7 +77,7 @@ func flip(t *testing.T, path, text string) {
 func TestRecordsThatAreBeingMadeAnewAreNotServed(t *testing.T) {
 	d := newDesk(t)
 	d.add("asset_tag=IT-1")
-	d.update(func(tx *store.Tx) error { return tx.SetViewVersion(viewName, 0) })
+	d.Do(func(tx *store.Tx) error { return tx.SetViewVersion(viewName, 0) })
 	_, err := d.Asset("IT-1")
 	refused(t, err, ErrRepair)
 	_, err = d.Add(Edit{By: "ana", Set: values("name=x")})
@@ -95,19 +92,16 @@ func TestBackupHoldsTheRecords(t *testing.T) {
 	d := newDesk(t)
 	d.add("asset_tag=IT-1", "owner=Ana")
 	var saved bytes.Buffer
-	if err := d.s.Backup(&saved); err != nil {
+	if err := d.Store.Backup(&saved); err != nil {
 		t.Fatal(err)
 	}
 	d.mustSet("IT-1", "owner=Ben")
-	other := &desk{t: t, now: t0, path: t.TempDir() + "/" + store.FileName}
-	if err := os.WriteFile(other.path, saved.Bytes(), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), store.FileName)
+	if err := os.WriteFile(path, saved.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	other.open()
+	other := deskAt(t, path)
 	if a := other.asset("IT-1"); a.Values["owner"] != "Ana" {
 		t.Errorf("%+v", a)
-	}
-	if err := other.s.Close(); err != nil {
-		t.Error(err)
 	}
 }

@@ -156,7 +156,7 @@ func TestEmptyCellsClearOnlyWhenTold(t *testing.T) {
 
 func TestExportComesBackAsItWas(t *testing.T) {
 	d := newDesk(t)
-	d.host(1, "web1", "web")
+	d.Host(1, "web1", "web")
 	if err := d.Define(Field{Name: "delta", Type: Number}, "ana"); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestExportComesBackAsItWas(t *testing.T) {
 		t.Fatalf("into the same book: %+v, %v", plan, err)
 	}
 	other := newDesk(t)
-	other.host(1, "web1", "web")
+	other.Host(1, "web1", "web")
 	if err := other.Define(Field{Name: "delta", Type: Number}, "ana"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package cmdb
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,10 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
-	"atalaya/shared/wire"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -25,60 +23,30 @@ import (
 
 var t0 = time.UnixMilli(1_790_000_000_000).UTC()
 
-// fleet is a store with hosts that report whole sections.
+// fleet is a store with hosts that report whole sections, and the view of it.
 type fleet struct {
+	*storetest.Fleet
 	t     testing.TB
-	store *store.Store
 	view  *View
 	hosts map[string]identity.HostID
-	now   time.Time
-	seq   uint64
 }
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
-	f := &fleet{t: t, now: t0, hosts: map[string]identity.HostID{}}
-	s, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	f.store, f.view = s, New(s)
-	return f
+	f := storetest.New(t, t0)
+	f.Step = time.Minute
+	return &fleet{Fleet: f, t: t, view: New(f.Store), hosts: map[string]identity.HostID{}}
 }
 
+// host returns the host of that name, which it enrols at first.
 func (f *fleet) host(name string) identity.HostID {
 	f.t.Helper()
-	if id, ok := f.hosts[name]; ok {
-		return id
-	}
-	id := identity.HostID{0xaa, byte(len(f.hosts) + 1)}
-	f.hosts[name] = id
-	h := store.Host{ID: id, Name: name, EnrolledAt: t0}
-	if err := f.store.Update(func(tx *store.Tx) error { return tx.PutHost(h) }); err != nil {
-		f.t.Fatal(err)
+	id, ok := f.hosts[name]
+	if !ok {
+		id = f.Host(byte(len(f.hosts)+1), name)
+		f.hosts[name] = id
 	}
 	return id
-}
-
-// report tells the whole of a section and moves the clock a minute on.
-func (f *fleet) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
-	f.t.Helper()
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: f.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	f.seq++
-	out, err := f.store.Apply([]store.Delivery{{Host: id, Received: f.now,
-		Batch: wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
-		f.t.Fatalf("apply: %+v, %v", out, err)
-	}
-	f.now = f.now.Add(time.Minute)
 }
 
 func (f *fleet) catchUp() {
@@ -168,7 +136,7 @@ func (f *fleet) reportJSON(line int, host, section string, body []string) {
 		}
 		rows = append(rows, row)
 	}
-	f.report(f.host(host), sec.ID, rows...)
+	f.Report(f.host(host), sec.ID, rows...)
 }
 
 func (f *fleet) list(q ListQuery) []Item {
@@ -231,31 +199,12 @@ func (f *fleet) impact(ref string) []string {
 	return out
 }
 
-func (f *fleet) dump() map[string]string {
-	f.t.Helper()
-	out := map[string]string{}
-	err := f.store.View(func(tx *store.Tx) error {
-		for _, name := range follower().Tables {
-			err := tx.Table(name).Scan(nil, func(k, v []byte) error {
-				out[fmt.Sprintf("%s %x", name, k)] = string(bytes.Clone(v))
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return out
-}
+func (f *fleet) dump() map[string]string { return f.Dump(follower().Tables...) }
 
 func TestViewKeptUpToDateEqualsTheRebuiltOne(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := newFleet(t)
-		defer f.store.Close()
+		defer f.Close()
 		f.host("a")
 		f.host("b")
 		present := map[string]bool{}
@@ -283,7 +232,7 @@ func TestViewKeptUpToDateEqualsTheRebuiltOne(t *testing.T) {
 				}
 				present[fmt.Sprint(host, section, name)] = true
 			}
-			f.report(f.hosts[host], section, rows...)
+			f.Report(f.hosts[host], section, rows...)
 			if rapid.Bool().Draw(r, "catch up") {
 				f.catchUp()
 			}
@@ -312,11 +261,11 @@ func TestItemsAreFoundByWhatPeopleWrite(t *testing.T) {
 	f := newFleet(t)
 	a, b := f.host("web1"), f.host("web2")
 	for _, id := range []identity.HostID{a, b} {
-		f.report(id, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian 12", Family: "linux"})
-		f.report(id, facts.Packages, &facts.PackageRow{Name: "openssl", Version: "3", Source: "dpkg"})
-		f.report(id, facts.Services, &facts.ServiceRow{Name: "nginx", State: "running", Manager: "systemd"}, &facts.ServiceRow{Name: "idle", Enabled: "static", Manager: "systemd"})
+		f.Report(id, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian 12", Family: "linux"})
+		f.Report(id, facts.Packages, &facts.PackageRow{Name: "openssl", Version: "3", Source: "dpkg"})
+		f.Report(id, facts.Services, &facts.ServiceRow{Name: "nginx", State: "running", Manager: "systemd"}, &facts.ServiceRow{Name: "idle", Enabled: "static", Manager: "systemd"})
 	}
-	f.report(a, facts.Addresses, &facts.AddressRow{Interface: "eth0", Address: "10.0.0.1", Prefix: 24, Family: "inet", Scope: "global"},
+	f.Report(a, facts.Addresses, &facts.AddressRow{Interface: "eth0", Address: "10.0.0.1", Prefix: 24, Family: "inet", Scope: "global"},
 		&facts.AddressRow{Interface: "lo", Address: "127.0.0.1", Prefix: 8, Family: "inet", Scope: "host"})
 	f.catchUp()
 	find := func(ref, want string) {
@@ -391,14 +340,14 @@ func TestFirstAndLastSeenSurviveAComeback(t *testing.T) {
 	f := newFleet(t)
 	a := f.host("web1")
 	nginx := &facts.ServiceRow{Name: "nginx", State: "running", Manager: "systemd"}
-	f.report(a, facts.Services, nginx)
-	f.report(a, facts.Services)
+	f.Report(a, facts.Services, nginx)
+	f.Report(a, facts.Services)
 	f.catchUp()
 	d, err := f.view.Show("service:nginx")
 	if err != nil || d.Present || !d.FirstSeen.Equal(t0) || !d.LastSeen.Equal(t0.Add(time.Minute)) || len(d.Relations) != 0 {
 		t.Errorf("gone: %+v, %v", d, err)
 	}
-	f.report(a, facts.Services, nginx)
+	f.Report(a, facts.Services, nginx)
 	f.catchUp()
 	d, err = f.view.Show("service:nginx")
 	if err != nil || !d.Present || !d.FirstSeen.Equal(t0) || len(d.Relations) != 1 || !d.Relations[0].FirstSeen.Equal(t0.Add(2*time.Minute)) {

@@ -19,29 +19,29 @@ func TestWhatChangedNamesTheRareAndWeightyFirst(t *testing.T) {
 	}
 	var ids [][8]byte
 	for n := byte(1); n <= 4; n++ {
-		id := f.host(n, fmt.Sprintf("web%d", n))
+		id := f.Host(n, fmt.Sprintf("web%d", n))
 		ids = append(ids, id)
-		f.report(id, facts.Packages, deb("openssl", "1"), deb("zsh", "1"), deb("bash", "1"))
-		f.report(id, facts.Services, service("running"))
-		f.report(id, facts.PatchState, &facts.PatchStateRow{Verdict: "pending", Pending: 1})
+		f.Report(id, facts.Packages, deb("openssl", "1"), deb("zsh", "1"), deb("bash", "1"))
+		f.Report(id, facts.Services, service("running"))
+		f.Report(id, facts.PatchState, &facts.PatchStateRow{Verdict: "pending", Pending: 1})
 	}
-	from := f.now
-	f.now = f.now.Add(time.Minute)
+	from := f.Now
+	f.Now = f.Now.Add(time.Minute)
 	for i, id := range ids {
 		bash := deb("bash", "2") // everywhere
-		bash.InstalledAt = facts.TimeOf(f.now)
+		bash.InstalledAt = facts.TimeOf(f.Now)
 		rows := []facts.Row{deb("openssl", "1"), deb("zsh", "1"), bash}
 		if i == 2 {
 			rows[0] = deb("openssl", "2") // only there
 		}
-		f.report(id, facts.Packages, rows...)
-		f.report(id, facts.PatchState, &facts.PatchStateRow{Verdict: "current"})
+		f.Report(id, facts.Packages, rows...)
+		f.Report(id, facts.PatchState, &facts.PatchStateRow{Verdict: "current"})
 	}
 	for _, state := range []string{"failed", "running", "failed", "running"} { // flaps, and is as it was
-		f.report(ids[2], facts.Services, service(state))
+		f.Report(ids[2], facts.Services, service(state))
 	}
 	for _, state := range []string{"failed", "running", "stopped"} { // flaps, and ends otherwise
-		f.report(ids[1], facts.Services, service(state))
+		f.Report(ids[1], facts.Services, service(state))
 	}
 	ask := func(q ChangedQuery) (got []string) {
 		t.Helper()

@@ -1,18 +1,17 @@
 package inventory
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 	"atalaya/shared/wire"
@@ -23,59 +22,18 @@ import (
 
 var t0 = time.UnixMilli(1_790_000_000_000).UTC()
 
-// fleet is a store with hosts that report whole sections.
+// fleet is a store with hosts that report whole sections, and the view of it.
 type fleet struct {
-	t     testing.TB
-	store *store.Store
-	view  *View
-	now   time.Time
-	seq   uint64
+	*storetest.Fleet
+	t    testing.TB
+	view *View
 }
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
-	f := &fleet{t: t, now: t0}
-	s, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true, Now: func() time.Time { return f.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	f.store, f.view = s, New(s)
-	return f
-}
-
-func (f *fleet) host(n byte, name string) identity.HostID {
-	f.t.Helper()
-	id := identity.HostID{n}
-	if err := f.store.Update(func(tx *store.Tx) error { return tx.PutHost(store.Host{ID: id, Name: name}) }); err != nil {
-		f.t.Fatal(err)
-	}
-	return id
-}
-
-// report tells the whole of a section and moves the clock a second on.
-func (f *fleet) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
-	f.t.Helper()
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: f.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	f.send(id, u)
-}
-
-func (f *fleet) send(id identity.HostID, u wire.SectionUpdate) {
-	f.t.Helper()
-	f.seq++
-	out, err := f.store.Apply([]store.Delivery{{Host: id, Received: f.now,
-		Batch: wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
-		f.t.Fatalf("apply: %+v, %v", out, err)
-	}
-	f.now = f.now.Add(time.Second)
+	f := storetest.New(t, t0)
+	f.Step = time.Second
+	return &fleet{Fleet: f, t: t, view: New(f.Store)}
 }
 
 func (f *fleet) catchUp() {
@@ -89,33 +47,14 @@ func deb(name, version string) *facts.PackageRow {
 	return &facts.PackageRow{Name: name, Version: version, Arch: "amd64", Source: "dpkg"}
 }
 
-func (f *fleet) dump() map[string]string {
-	f.t.Helper()
-	out := map[string]string{}
-	err := f.store.View(func(tx *store.Tx) error {
-		for _, name := range follower().Tables {
-			err := tx.Table(name).Scan(nil, func(k, v []byte) error {
-				out[fmt.Sprintf("%s %x", name, k)] = string(bytes.Clone(v))
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return out
-}
+func (f *fleet) dump() map[string]string { return f.Dump(follower().Tables...) }
 
 func TestFindPackageComparesVersionsInTheirOwnOrder(t *testing.T) {
 	f := newFleet(t)
-	a, b, c := f.host(1, "web1"), f.host(2, "web2"), f.host(3, "old")
-	f.report(a, facts.Packages, deb("openssl", "3.0.9-1"), deb("libssl3", "3.0.9-1"), deb("zsh", "5"))
-	f.report(b, facts.Packages, deb("openssl", "3.0.11-1"), deb("libssl3", "3.0.11-1"))
-	f.report(c, facts.Packages, deb("openssl", "1:1.0"), &facts.PackageRow{Name: "openssl", Version: "x", Source: "nix"})
+	a, b, c := f.Host(1, "web1"), f.Host(2, "web2"), f.Host(3, "old")
+	f.Report(a, facts.Packages, deb("openssl", "3.0.9-1"), deb("libssl3", "3.0.9-1"), deb("zsh", "5"))
+	f.Report(b, facts.Packages, deb("openssl", "3.0.11-1"), deb("libssl3", "3.0.11-1"))
+	f.Report(c, facts.Packages, deb("openssl", "1:1.0"), &facts.PackageRow{Name: "openssl", Version: "x", Source: "nix"})
 	f.catchUp()
 	find := func(q PackageQuery, want string) {
 		t.Helper()
@@ -138,7 +77,7 @@ func TestFindPackageComparesVersionsInTheirOwnOrder(t *testing.T) {
 	find(PackageQuery{Name: "z*"}, "web1:zsh=5 total 1 uncomparable 0")
 	find(PackageQuery{Name: "openssl", Source: "dpkg", Offset: 1, Limit: 1}, "web2:openssl=3.0.11-1 total 3 uncomparable 0")
 	find(PackageQuery{Name: "ope"}, " total 0 uncomparable 0")
-	f.report(b, facts.Packages, deb("libssl3", "3.0.11-1"))
+	f.Report(b, facts.Packages, deb("libssl3", "3.0.11-1"))
 	f.catchUp()
 	find(PackageQuery{Name: "openssl", Source: "dpkg"}, "web1:openssl=3.0.9-1 old:openssl=1:1.0 total 2 uncomparable 0")
 	if _, err := f.view.FindPackage(PackageQuery{Name: "[a"}); err == nil {
@@ -178,16 +117,16 @@ func TestPatchVerdictIsWorthWhatItsProofIs(t *testing.T) {
 
 func TestHostIsSummarisedAndFound(t *testing.T) {
 	f := newFleet(t)
-	a := f.host(1, "web1")
-	f.host(2, "web2")
-	f.host(0x11, "web2")
+	a := f.Host(1, "web1")
+	f.Host(2, "web2")
+	f.Host(0x11, "web2")
 	yes := true
-	f.report(a, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian GNU/Linux 12 (bookworm)", Version: "12.5", Family: "linux"})
-	f.report(a, facts.Kernel, &facts.KernelRow{Release: "6.1.0-18", Running: true}, &facts.KernelRow{Release: "6.1.0-20"})
-	f.report(a, facts.Packages, deb("zsh", "5"), deb("bash", "5"))
-	f.report(a, facts.PatchState, &facts.PatchStateRow{Verdict: "pending", Pending: 7, Security: 2, RebootRequired: &yes,
+	f.Report(a, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian GNU/Linux 12 (bookworm)", Version: "12.5", Family: "linux"})
+	f.Report(a, facts.Kernel, &facts.KernelRow{Release: "6.1.0-18", Running: true}, &facts.KernelRow{Release: "6.1.0-20"})
+	f.Report(a, facts.Packages, deb("zsh", "5"), deb("bash", "5"))
+	f.Report(a, facts.PatchState, &facts.PatchStateRow{Verdict: "pending", Pending: 7, Security: 2, RebootRequired: &yes,
 		IndexTime: facts.TimeOf(t0), IndexMaxAgeSeconds: 86400})
-	f.send(a, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusFailed, Reason: "input/output error", At: f.now.UnixMilli()})
+	f.Send(a, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusFailed, Reason: "input/output error", At: f.Now.UnixMilli()})
 	f.catchUp()
 	h, err := f.view.Host("web1")
 	if err != nil {
@@ -220,7 +159,7 @@ func TestHostIsSummarisedAndFound(t *testing.T) {
 	if err != nil || len(patches) != 1 || patches[0].Host.Name != "web1" {
 		t.Errorf("patches %+v, %v", patches, err)
 	}
-	f.now = f.now.Add(48 * time.Hour)
+	f.Now = f.Now.Add(48 * time.Hour)
 	if patches, _, _ := f.view.Patches(PatchQuery{Verdict: "unknown"}); len(patches) != 3 {
 		t.Errorf("%d hosts with unknown verdict two days later, want 3", len(patches))
 	}
@@ -247,10 +186,10 @@ func TestHostIsSummarisedAndFound(t *testing.T) {
 
 func TestHistoryReadsLikeASentence(t *testing.T) {
 	f := newFleet(t)
-	a := f.host(1, "web1")
-	f.report(a, facts.Packages, deb("zsh", "5.8"), deb("bash", "5.1"), deb("dash", "1"))
-	f.report(a, facts.Packages, deb("zsh", "5.9"), deb("dash", "1"))
-	f.send(a, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusDenied, Reason: "no rights"})
+	a := f.Host(1, "web1")
+	f.Report(a, facts.Packages, deb("zsh", "5.8"), deb("bash", "5.1"), deb("dash", "1"))
+	f.Report(a, facts.Packages, deb("zsh", "5.9"), deb("dash", "1"))
+	f.Send(a, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusDenied, Reason: "no rights"})
 	events, err := f.view.History("web1", HistoryQuery{Section: "packages", Limit: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -273,13 +212,13 @@ func TestHistoryReadsLikeASentence(t *testing.T) {
 // shuffle lets random things happen on hosts and returns, for each moment, the
 // packages of each.
 func shuffle(f *fleet, r *rapid.T, each func()) map[time.Time]map[string]string {
-	ids := []identity.HostID{f.host(1, "a"), f.host(2, "b")}
+	ids := []identity.HostID{f.Host(1, "a"), f.Host(2, "b")}
 	now := map[identity.HostID]map[string]string{ids[0]: {}, ids[1]: {}}
 	moments := map[time.Time]map[string]string{}
 	for range rapid.IntRange(1, 15).Draw(r, "steps") {
 		id := ids[rapid.IntRange(0, 1).Draw(r, "host")]
 		if rapid.IntRange(0, 3).Draw(r, "section") == 0 {
-			f.report(id, facts.OS, &facts.OSRow{ID: "x", Name: fmt.Sprint(rapid.IntRange(0, 3).Draw(r, "os")), Family: "linux"})
+			f.Report(id, facts.OS, &facts.OSRow{ID: "x", Name: fmt.Sprint(rapid.IntRange(0, 3).Draw(r, "os")), Family: "linux"})
 		} else {
 			var rows []facts.Row
 			for range rapid.IntRange(0, 4).Draw(r, "changes") {
@@ -293,9 +232,9 @@ func shuffle(f *fleet, r *rapid.T, each func()) map[time.Time]map[string]string 
 			for name, v := range now[id] {
 				rows = append(rows, deb(name, v))
 			}
-			f.report(id, facts.Packages, rows...)
+			f.Report(id, facts.Packages, rows...)
 		}
-		moments[f.now.Add(-time.Second)] = maps.Clone(now[ids[0]])
+		moments[f.Now.Add(-time.Second)] = maps.Clone(now[ids[0]])
 		each()
 	}
 	return moments
@@ -304,7 +243,7 @@ func shuffle(f *fleet, r *rapid.T, each func()) map[time.Time]map[string]string 
 func TestViewKeptUpToDateEqualsTheRebuiltOne(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := newFleet(t)
-		defer f.store.Close()
+		defer f.Close()
 		shuffle(f, r, func() {
 			if rapid.Bool().Draw(r, "catch up") {
 				f.catchUp()
@@ -321,7 +260,7 @@ func TestViewKeptUpToDateEqualsTheRebuiltOne(t *testing.T) {
 			}
 		}
 		rebuild()
-		if _, err := f.store.Prune(t0.Add(time.Duration(rapid.IntRange(0, 15).Draw(r, "prune")) * time.Second)); err != nil {
+		if _, err := f.Store.Prune(t0.Add(time.Duration(rapid.IntRange(0, 15).Draw(r, "prune")) * time.Second)); err != nil {
 			r.Fatal(err)
 		}
 		rebuild()
@@ -331,7 +270,7 @@ func TestViewKeptUpToDateEqualsTheRebuiltOne(t *testing.T) {
 func TestDiffIsTheNetDifferenceOfTwoMoments(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := newFleet(t)
-		defer f.store.Close()
+		defer f.Close()
 		moments := shuffle(f, r, func() {})
 		times := slices.SortedFunc(maps.Keys(moments), time.Time.Compare)
 		i := rapid.IntRange(0, len(times)-1).Draw(r, "from")
@@ -368,16 +307,16 @@ func TestDiffIsTheNetDifferenceOfTwoMoments(t *testing.T) {
 
 func TestDiffBeforeTheHorizonIsRefused(t *testing.T) {
 	f := newFleet(t)
-	a := f.host(1, "a")
-	f.report(a, facts.Packages, deb("zsh", "5.8"))
-	f.report(a, facts.Packages, deb("zsh", "5.9"))
-	if n, err := f.store.Prune(f.now); n != 3 || err != nil {
+	a := f.Host(1, "a")
+	f.Report(a, facts.Packages, deb("zsh", "5.8"))
+	f.Report(a, facts.Packages, deb("zsh", "5.9"))
+	if n, err := f.Store.Prune(f.Now); n != 3 || err != nil {
 		t.Fatalf("pruned %d, %v; want the status and both changes", n, err)
 	}
-	if _, err := f.view.Diff("a", t0, f.now); !errors.Is(err, ErrHistory) {
+	if _, err := f.view.Diff("a", t0, f.Now); !errors.Is(err, ErrHistory) {
 		t.Errorf("got %v, want ErrHistory", err)
 	}
-	if _, err := f.view.Diff("a", f.now, t0); err == nil {
+	if _, err := f.view.Diff("a", f.Now, t0); err == nil {
 		t.Error("moments in the wrong order were taken")
 	}
 }
@@ -387,8 +326,8 @@ func TestRunFollowsTheLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- f.view.Run(ctx) }()
-	a := f.host(1, "web1")
-	f.report(a, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian", Family: "linux"})
+	a := f.Host(1, "web1")
+	f.Report(a, facts.OS, &facts.OSRow{ID: "debian", Name: "Debian", Family: "linux"})
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		h, err := f.view.Host("web1")

@@ -4,78 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
-	"atalaya/shared/identity"
-	"atalaya/shared/wire"
 )
 
 var t0 = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
 // fleet is a store with hosts that report whole sections, and an engine over it.
 type fleet struct {
+	*storetest.Fleet
 	t      testing.TB
-	store  *store.Store
 	engine *Engine
-	now    time.Time
-	seq    uint64
 }
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
-	f := &fleet{t: t, now: t0}
-	clock := func() time.Time { return f.now }
-	s, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(Config{Store: s, Now: clock})
+	f := storetest.New(t, t0)
+	f.Step = time.Second
+	e, err := New(Config{Store: f.Store, Now: func() time.Time { return f.Now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(e.Close(), s.Close()); err != nil {
+		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	f.store, f.engine = s, e
-	return f
-}
-
-func (f *fleet) host(n byte, name string) identity.HostID {
-	f.t.Helper()
-	id := identity.HostID{n}
-	if err := f.store.Update(func(tx *store.Tx) error { return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: f.now}) }); err != nil {
-		f.t.Fatal(err)
-	}
-	return id
-}
-
-// report tells the whole of a section and moves the clock a second on.
-func (f *fleet) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
-	f.t.Helper()
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: f.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	f.seq++
-	out, err := f.store.Apply([]store.Delivery{{Host: id, Received: f.now,
-		Batch: wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil {
-		f.t.Fatalf("apply: %+v, %v", out, err)
-	}
-	f.now = f.now.Add(time.Second)
+	return &fleet{Fleet: f, t: t, engine: e}
 }
 
 func deb(name, version string) *facts.PackageRow {
@@ -85,15 +46,15 @@ func deb(name, version string) *facts.PackageRow {
 // three hosts; db1 lacks openssl, web2 gets a newer one a day later.
 func newSmallFleet(t testing.TB) *fleet {
 	f := newFleet(t)
-	web1, web2, db1 := f.host(1, "web1"), f.host(2, "web2"), f.host(3, "db1")
-	f.report(web1, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
-	f.report(web2, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
-	f.report(db1, facts.Packages, deb("bash", "5.2-1"))
-	f.report(web1, facts.ListeningSockets, &facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 443, Process: "nginx"})
-	f.report(web1, facts.Users, &facts.UserRow{Name: "root"}, &facts.UserRow{Name: "amy", UID: 1000, Shell: "/bin/bash"})
-	f.report(web1, facts.Groups, &facts.GroupRow{Name: "sudo", GID: 27, Members: []string{"amy", "bob"}})
-	f.now = t0.Add(24 * time.Hour)
-	f.report(web2, facts.Packages, deb("openssl", "3.0.11-1"), deb("bash", "5.2-1"))
+	web1, web2, db1 := f.Host(1, "web1"), f.Host(2, "web2"), f.Host(3, "db1")
+	f.Report(web1, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
+	f.Report(web2, facts.Packages, deb("openssl", "3.0.9-1"), deb("bash", "5.2-1"))
+	f.Report(db1, facts.Packages, deb("bash", "5.2-1"))
+	f.Report(web1, facts.ListeningSockets, &facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 443, Process: "nginx"})
+	f.Report(web1, facts.Users, &facts.UserRow{Name: "root"}, &facts.UserRow{Name: "amy", UID: 1000, Shell: "/bin/bash"})
+	f.Report(web1, facts.Groups, &facts.GroupRow{Name: "sudo", GID: 27, Members: []string{"amy", "bob"}})
+	f.Now = t0.Add(24 * time.Hour)
+	f.Report(web2, facts.Packages, deb("openssl", "3.0.11-1"), deb("bash", "5.2-1"))
 	return f
 }
 
@@ -271,7 +232,7 @@ func TestWaitingIsBoundedAndNotOnTheTimeOfTheQuery(t *testing.T) {
 		return ended
 	}
 	for _, wait := range []time.Duration{20 * time.Millisecond, 20 * time.Second} {
-		e, err := New(Config{Store: f.store, Now: func() time.Time { return f.now }, Connections: 1, Wait: wait})
+		e, err := New(Config{Store: f.Store, Now: func() time.Time { return f.Now }, Connections: 1, Wait: wait})
 		if err != nil {
 			t.Fatal(err)
 		}

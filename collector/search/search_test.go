@@ -3,8 +3,6 @@ package search
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,65 +13,31 @@ import (
 
 	"atalaya/collector/asset"
 	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
-	"atalaya/shared/wire"
 )
 
 // field is a fleet that tests make and search.
 type field struct {
+	*storetest.Fleet
 	t    testing.TB
-	s    *store.Store
 	x    *Index
 	book *asset.Book
-	now  time.Time
-	seqs map[identity.HostID]uint64
 }
 
 func newField(t testing.TB) *field {
 	t.Helper()
-	f := &field{t: t, now: time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC), seqs: map[identity.HostID]uint64{}}
-	s, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true, Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	f.s, f.x, f.book = s, New(s), asset.New(s)
-	return f
+	f := storetest.New(t, time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC))
+	return &field{Fleet: f, t: t, x: New(f.Store), book: asset.New(f.Store)}
 }
 
+// host enrols a host and waits until the index looks for it.
 func (f *field) host(n byte, name string, tags ...string) identity.HostID {
 	f.t.Helper()
-	id := identity.HostID{n}
-	if err := f.s.Update(func(tx *store.Tx) error {
-		return tx.PutHost(store.Host{ID: id, Name: name, EnrolledAt: f.now, Tags: tags})
-	}); err != nil {
-		f.t.Fatal(err)
-	}
-	f.now = f.now.Add(2 * sweepEvery)
+	id := f.Host(n, name, tags...)
+	f.Now = f.Now.Add(2 * sweepEvery)
 	return id
-}
-
-func (f *field) report(id identity.HostID, section facts.ID, rows ...facts.Row) {
-	f.t.Helper()
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: section, Status: facts.StatusOK, Full: true, At: f.now.UnixMilli(), Digest: facts.DigestOf(items)}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	f.seqs[id]++
-	out, err := f.s.Apply([]store.Delivery{{Host: id, Received: f.now,
-		Batch: wire.Batch{Epoch: 1, Seq: f.seqs[id], Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
-		f.t.Fatalf("%+v, %v", out, err)
-	}
 }
 
 func (f *field) find(q Query) Answer {
@@ -107,13 +71,13 @@ func pkg(name, version string) *facts.PackageRow {
 func TestSearchFindsEverythingAndRanksIt(t *testing.T) {
 	f := newField(t)
 	web, db, lab := f.host(1, "web1", "prod"), f.host(2, "db1"), f.host(3, "nginx-lab")
-	f.report(web, facts.Packages, pkg("nginx", "1.22.1-9"), pkg("nginx-common", "1.22.1-9"), pkg("libssl3", "3.0.11"))
-	f.report(db, facts.Packages, pkg("libnginx-mod", "1.22"), pkg("libssl3", "3.0.11"))
-	f.report(web, facts.System, &facts.SystemRow{Manufacturer: "Dell Inc.", Product: "PowerEdge R640", Serial: "5CG1234XYZ"})
-	f.report(web, facts.Interfaces, &facts.InterfaceRow{Name: "eth0", MAC: "52:54:00:AB:cd:01"})
-	f.report(web, facts.Addresses, &facts.AddressRow{Interface: "eth0", Address: "10.0.0.11", Prefix: 24, Family: "inet", Scope: "global"})
-	f.report(lab, facts.Users, &facts.UserRow{Name: "Ána", UID: 1000, GID: 1000, Home: "/home/ana", Shell: "/bin/bash"})
-	f.report(db, facts.Certificates, &facts.CertificateRow{Path: "/etc/ssl/db.pem", Subject: "CN=db.example.org", SHA256: "ab12"})
+	f.Report(web, facts.Packages, pkg("nginx", "1.22.1-9"), pkg("nginx-common", "1.22.1-9"), pkg("libssl3", "3.0.11"))
+	f.Report(db, facts.Packages, pkg("libnginx-mod", "1.22"), pkg("libssl3", "3.0.11"))
+	f.Report(web, facts.System, &facts.SystemRow{Manufacturer: "Dell Inc.", Product: "PowerEdge R640", Serial: "5CG1234XYZ"})
+	f.Report(web, facts.Interfaces, &facts.InterfaceRow{Name: "eth0", MAC: "52:54:00:AB:cd:01"})
+	f.Report(web, facts.Addresses, &facts.AddressRow{Interface: "eth0", Address: "10.0.0.11", Prefix: 24, Family: "inet", Scope: "global"})
+	f.Report(lab, facts.Users, &facts.UserRow{Name: "Ána", UID: 1000, GID: 1000, Home: "/home/ana", Shell: "/bin/bash"})
+	f.Report(db, facts.Certificates, &facts.CertificateRow{Path: "/etc/ssl/db.pem", Subject: "CN=db.example.org", SHA256: "ab12"})
 	if _, err := f.book.Add(asset.Edit{By: "ana", Set: map[string]string{"host": "db1", "owner": "Cleo Web", "location": "Madrid"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +121,12 @@ func TestSearchFollowsWhatChanges(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	f.report(web, facts.Packages, pkg("nginx", "1"))
-	f.report(web, facts.System, &facts.SystemRow{Serial: "SN-1"})
+	f.Report(web, facts.Packages, pkg("nginx", "1"))
+	f.Report(web, facts.System, &facts.SystemRow{Serial: "SN-1"})
 	expect("nginx", "web1")
 	expect("sn-1", "web1")
-	f.report(web, facts.Packages, pkg("apache2", "1"))
-	f.report(web, facts.System, &facts.SystemRow{Serial: "SN-2"})
+	f.Report(web, facts.Packages, pkg("apache2", "1"))
+	f.Report(web, facts.System, &facts.SystemRow{Serial: "SN-2"})
 	expect("nginx")
 	expect("apache2", "web1")
 	expect("sn-1")
@@ -176,10 +140,10 @@ func TestSearchFollowsWhatChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("lisbon", "web1")
-	if err := f.s.Update(func(tx *store.Tx) error { return tx.RemoveHost(web, f.now, "sold") }); err != nil {
+	if err := f.Store.Update(func(tx *store.Tx) error { return tx.RemoveHost(web, f.Now, "sold") }); err != nil {
 		t.Fatal(err)
 	}
-	f.now = f.now.Add(2 * sweepEvery)
+	f.Now = f.Now.Add(2 * sweepEvery)
 	expect("lisbon", "A1 (box)")
 	expect("apache2")
 	if _, err := f.book.Remove(a.Record.ID.String(), "ana", ""); err != nil {
@@ -194,7 +158,7 @@ func TestSearchPagesJoinToTheWhole(t *testing.T) {
 	f := newField(t)
 	for i := range 30 {
 		id := f.host(byte(i+1), fmt.Sprintf("host-%02d", i))
-		f.report(id, facts.Packages, pkg(fmt.Sprintf("tool%d", i%3), "1"), pkg("bash", "5"))
+		f.Report(id, facts.Packages, pkg(fmt.Sprintf("tool%d", i%3), "1"), pkg("bash", "5"))
 	}
 	for _, text := range []string{"tool", "tool1", "bash", "host-0", "ost- bash"} {
 		whole := lines(f.find(Query{Text: text, Limit: 1000}))
@@ -236,8 +200,8 @@ func TestWordInManyRowsSaysThatItIsPartial(t *testing.T) {
 	for i := range maxSets + 10 {
 		rows = append(rows, pkg(fmt.Sprintf("lib-%05d", i), "1"))
 	}
-	f.report(id, facts.Packages, rows...)
-	f.report(other, facts.Users, &facts.UserRow{Name: "root"})
+	f.Report(id, facts.Packages, rows...)
+	f.Report(other, facts.Users, &facts.UserRow{Name: "root"})
 	if a := f.find(Query{Text: "lib-", Limit: 5}); a.Total != 1 || !strings.Contains(a.Partial, "10 more rows") || a.Groups[0].More == 0 {
 		t.Errorf("%+v", a)
 	}
@@ -265,7 +229,7 @@ func TestSearchFindsWhatAPlainScanFinds(t *testing.T) {
 					texts[name] = append(texts[name], p)
 				}
 			}
-			f.report(id, facts.Packages, rows...)
+			f.Report(id, facts.Packages, rows...)
 		}
 		for range 5 {
 			w := word.Draw(rt, "word")

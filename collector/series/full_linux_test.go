@@ -4,28 +4,17 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"atalaya/collector/store/smalldisk"
 	"atalaya/shared/metric"
 )
 
 func TestFullDiskIsNamedAndAnswersQueries(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		t.Skipf("mounting a small file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := smalldisk.New(t, "2m")
 	now := testNow
-	cfg := testConfig(dir)
+	cfg := testConfig(disk.Dir)
 	cfg.Now = func() time.Time { return now }
 	d := open(t, cfg)
 	s := d.Session(testHost, "a")
@@ -45,7 +34,7 @@ func TestFullDiskIsNamedAndAnswersQueries(t *testing.T) {
 		a.Append(s, now.UnixMilli(), frame)
 		return a.Commit()
 	}
-	ballast := dir + "/ballast"
+	ballast := disk.Dir + "/ballast"
 	fill(t, ballast)
 	var err error
 	for range 100 {
@@ -66,9 +55,7 @@ func TestFullDiskIsNamedAndAnswersQueries(t *testing.T) {
 	if got := points(t, d, "x"); got != "0=1" || d.generation != opened {
 		t.Errorf("on the full disk: %s, opened %d times", got, d.generation-opened)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=32m"); err != nil {
-		t.Fatal(err)
-	}
+	disk.Grow("32m")
 	now = now.Add(longestWait)
 	if err := commit(); err != nil || d.Trouble() != "" || d.generation != opened+1 {
 		t.Errorf("with space again: %v, trouble %q, opened %d times", err, d.Trouble(), d.generation-opened)

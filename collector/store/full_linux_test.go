@@ -3,11 +3,10 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
+	"atalaya/collector/store/smalldisk"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 
@@ -15,19 +14,8 @@ import (
 )
 
 func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mounting a small file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := Open(Config{Path: filepath.Join(dir, FileName)})
+	disk := smalldisk.New(t, "1m")
+	s, err := Open(Config{Path: filepath.Join(disk.Dir, FileName)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +51,7 @@ func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
 	if d := cmp.Diff(want, rowsOf(t, s)); d != "" {
 		t.Errorf("rows on the full disk (-want +got):\n%s", d)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
-		t.Fatal(err)
-	}
+	disk.Grow("16m")
 	now, ds := next(seq)
 	if out, err := s.Apply(ds); err != nil || out[0].Duplicate || len(out[0].Resync) > 0 {
 		t.Fatalf("with space again: %+v, %v", out, err)

@@ -3,7 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,41 +10,28 @@ import (
 
 	"atalaya/collector/identity"
 	"atalaya/collector/store"
+	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	hostid "atalaya/shared/identity"
-	"atalaya/shared/wire"
 )
 
 var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 type fleet struct {
+	*storetest.Fleet
 	t *testing.T
-	*store.Store
-	seq uint64
-	now time.Time
 }
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{t: t, now: t0}
-	var err error
-	if f.Store, err = store.Open(store.Config{Path: filepath.Join(t.TempDir(), store.FileName), NoSync: true}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
+	return &fleet{storetest.New(t, t0), t}
 }
 
+// do commits what fn does a second later.
 func (f *fleet) do(fn func(tx *store.Tx) error) {
 	f.t.Helper()
-	f.now = f.now.Add(time.Second)
-	if err := f.Update(fn); err != nil {
-		f.t.Fatal(err)
-	}
+	f.Now = f.Now.Add(time.Second)
+	f.Do(fn)
 }
 
 func machine(n byte) []hostid.Fact {
@@ -55,7 +41,7 @@ func machine(n byte) []hostid.Fact {
 func nobody(hostid.HostID) bool { return false }
 
 func (f *fleet) newcomer(n byte, facts []hostid.Fact) Newcomer {
-	return Newcomer{ID: hostid.HostID{n}, Key: [32]byte{n}, Hostname: fmt.Sprintf("host%d", n), Facts: facts, At: f.now, Connected: nobody}
+	return Newcomer{ID: hostid.HostID{n}, Key: [32]byte{n}, Hostname: fmt.Sprintf("host%d", n), Facts: facts, At: f.Now, Connected: nobody}
 }
 
 // enrol adds a host of its own.
@@ -66,7 +52,7 @@ func (f *fleet) enrol(n byte, facts []hostid.Fact) hostid.HostID {
 		if k, found, err := Find(tx, c); err != nil || found {
 			f.t.Fatalf("host %d is taken for %s: %v", n, k.Host.Name, err)
 		}
-		return errors.Join(tx.PutHost(store.Host{ID: c.ID, Name: c.Hostname, EnrolledAt: f.now}), Enrolled(tx, c))
+		return errors.Join(tx.PutHost(store.Host{ID: c.ID, Name: c.Hostname, EnrolledAt: f.Now}), Enrolled(tx, c))
 	})
 	return c.ID
 }
@@ -74,24 +60,12 @@ func (f *fleet) enrol(n byte, facts []hostid.Fact) hostid.HostID {
 // tell has a host report that it has those packages, whole.
 func (f *fleet) tell(id hostid.HostID, versions ...string) {
 	f.t.Helper()
-	f.now, f.seq = f.now.Add(time.Second), f.seq+1
+	f.Now = f.Now.Add(time.Second)
 	var rows []facts.Row
 	for i, v := range versions {
 		rows = append(rows, &facts.PackageRow{Name: fmt.Sprintf("tool%d", i), Version: v, Arch: "amd64", Source: "dpkg"})
 	}
-	items, err := wire.Items(facts.Sort(rows))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	u := wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusOK, At: f.now.UnixMilli(), Digest: facts.DigestOf(items), Full: true}
-	for _, it := range items {
-		u.Put = append(u.Put, it.Data)
-	}
-	b := wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: uint32(f.seq), Updates: []wire.SectionUpdate{u}}
-	out, err := f.Apply([]store.Delivery{{Host: id, Batch: b, Received: f.now}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
-		f.t.Fatalf("%+v, %v", out, err)
-	}
+	f.Report(id, facts.Packages, rows...)
 }
 
 // picture is all that the store tells of a host now, but for what no undo takes back:
@@ -154,7 +128,7 @@ func TestReinstalledMachineIsFoundAndItsUndoIsExact(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return Undo(tx, m, "ann", f.now)
+		return Undo(tx, m, "ann", f.Now)
 	})
 	if after := f.picture(id); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -189,7 +163,7 @@ func TestMergeByHandAndItsUndoAreExact(t *testing.T) {
 		h.Tags = []string{"web"}
 		return errors.Join(err, tx.PutHost(h))
 	})
-	f.Seen(other, f.now.Add(time.Minute))
+	f.Seen(other, f.Now.Add(time.Minute))
 	was := [2]string{f.picture(keep), f.picture(other)}
 	f.do(func(tx *store.Tx) error {
 		x, _, err1 := tx.Host(keep)
@@ -204,7 +178,7 @@ func TestMergeByHandAndItsUndoAreExact(t *testing.T) {
 		if err != nil || p.FactsOf != other || !p.Verdict.Refuse {
 			t.Errorf("%+v, %v", p, err)
 		}
-		_, err = Apply(tx, p, "ann", f.now)
+		_, err = Apply(tx, p, "ann", f.Now)
 		return errors.Join(err1, err2, err)
 	})
 	if got := f.picture(keep); !strings.Contains(got, "Name:host2") || !strings.Contains(got, "Tags:[web]") || strings.Count(got, "tool") != strings.Count(was[1], "tool") {
@@ -230,7 +204,7 @@ func TestMergeByHandAndItsUndoAreExact(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return Undo(tx, m, "ann", f.now)
+		return Undo(tx, m, "ann", f.Now)
 	})
 	if got := [2]string{f.picture(keep), f.picture(other)}; got != was {
 		t.Errorf("before:\n%s\nafter:\n%s", was, got)
@@ -241,7 +215,7 @@ func TestRemovedMachineComesBackAndGoesAgain(t *testing.T) {
 	f := newFleet(t)
 	id := f.enrol(1, machine(1))
 	f.tell(id, "1.0", "1.0", "1.0")
-	f.do(func(tx *store.Tx) error { return tx.RemoveHost(id, f.now, "sold") })
+	f.do(func(tx *store.Tx) error { return tx.RemoveHost(id, f.Now, "sold") })
 	f.do(func(tx *store.Tx) error {
 		n := f.newcomer(2, machine(1))
 		k, found, err := Find(tx, n)
@@ -260,7 +234,7 @@ func TestRemovedMachineComesBackAndGoesAgain(t *testing.T) {
 		if m.Kind != identity.CameBack {
 			t.Errorf("%+v", m)
 		}
-		return errors.Join(err, err2, Undo(tx, m, "ann", f.now))
+		return errors.Join(err, err2, Undo(tx, m, "ann", f.Now))
 	})
 	if got := f.picture(id); !strings.Contains(got, "RemovedWhy:sold") || strings.Contains(got, "tool") {
 		t.Errorf("undone: %s", got)
