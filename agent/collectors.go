@@ -30,9 +30,14 @@ var collectorOf = map[string][]served{
 	"powersupply":       {{name: "powersupplyclass"}},
 	"entropy_pool":      {{name: "entropy"}},
 	"clocksource":       {{name: "time"}},
+	"time_zone":         {{name: "time"}},
 	"systemd_units":     {{name: "systemd"}},
 	"timex_pps":         {{name: "timex"}},
 }
+
+// contentCollectors are those of node_exporter 1.5 that are content where the machine has
+// nothing of what they look for; the others count that as no success.
+const contentCollectors = " bcache btrfs cpufreq edac mountstats powersupplyclass selinux swap textfile thermal_zone xfs "
 
 type served struct {
 	name   string
@@ -53,6 +58,7 @@ func CompatProbes(c Config) []probe.Probe {
 // AddCollectors adds to a result what node_exporter says of its own runs: whether each
 // of its collectors gave all that it could, and how long that took. It is told from the
 // probes that serve the collector; one that serves several counts with all of its time.
+// A folder of own metrics that is not there holds no file with an error.
 func AddCollectors(res *probe.Result) {
 	runs := make(map[string]*collectorRun)
 	for _, c := range res.Costs {
@@ -69,8 +75,11 @@ func AddCollectors(res *probe.Result) {
 	}
 	for name, r := range runs {
 		success := 0.0
-		if r.ok && !r.failed {
+		if !r.failed && (r.ok || strings.Contains(contentCollectors, " "+name+" ")) {
 			success = 1
+		}
+		if name == "textfile" && !r.ok && !r.failed {
+			addSample(res, &metric.TextfileError, 0)
 		}
 		add(res, &metric.ProbeSuccess, name, success)
 		add(res, &metric.ProbeSeconds, name, r.seconds)
@@ -98,6 +107,10 @@ func (r *collectorRun) take(res *probe.Result, c probe.Cost, prefix string) {
 }
 
 func add(res *probe.Result, d *metric.Desc, collector string, value float64) {
+	addSample(res, d, value, metric.Label{Name: d.Labels[0], Value: collector})
+}
+
+func addSample(res *probe.Result, d *metric.Desc, value float64, labels ...metric.Label) {
 	res.Frame.Samples = append(res.Frame.Samples, metric.Sample{Series: uint32(len(res.Series)), Value: value})
-	res.Series = append(res.Series, metric.Series{Name: d.Name, Kind: d.Kind, Labels: []metric.Label{{Name: d.Labels[0], Value: collector}}})
+	res.Series = append(res.Series, metric.Series{Name: d.Name, Kind: d.Kind, Labels: labels})
 }

@@ -40,7 +40,7 @@ func TestCollectorsOfARoot(t *testing.T) {
 	spoilt, _ := collectors(t, probetest.Tree(t, files))
 	for name, want := range map[string][2]float64{
 		"cpu": {1, 1}, "loadavg": {1, 0}, "stat": {1, 1}, "meminfo": {1, 1}, "vmstat": {1, 1}, "netdev": {1, 1},
-		"xfrm": {1, 1}, "bcache": {0, 0}, "time": {0, 0}, "textfile": {1, 0},
+		"xfrm": {1, 1}, "bcache": {1, 1}, "mdadm": {0, 0}, "time": {0, 0}, "textfile": {1, 0},
 	} {
 		if got[name] != want[0] || spoilt[name] != want[1] {
 			t.Errorf("%s: %v, and with damaged files %v; want %v", name, got[name], spoilt[name], want)
@@ -49,6 +49,17 @@ func TestCollectorsOfARoot(t *testing.T) {
 			t.Errorf("%s took %v s; told of: %v", name, seconds[name], ok)
 		}
 	}
+}
+
+func TestAFolderOfOwnMetricsThatIsMissingIsNoError(t *testing.T) {
+	res := probe.RunOnce(t.Context(), probe.RootHost(t.TempDir()), CompatProbes(DefaultConfig())...)
+	AddCollectors(&res)
+	for _, s := range res.Frame.Samples {
+		if res.Series[s.Series].Name == metric.TextfileError.Name && s.Value == 0 {
+			return
+		}
+	}
+	t.Errorf("no %s 0", metric.TextfileError.Name)
 }
 
 func TestProbesThatServeCollectorsExist(t *testing.T) {

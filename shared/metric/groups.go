@@ -35,7 +35,7 @@ var (
 	Netstat        = Group{Prefix: "node_netstat_", Help: "Counters of the protocols, as the kernel calls them.", Source: "/proc/net/netstat, snmp, snmp6", Counters: true, Gauges: []string{"Ip_Forwarding"}}
 	Sockstat       = Group{Prefix: "node_sockstat_", Help: "Sockets and fragments by protocol.", Source: "/proc/net/sockstat, sockstat6", Optional: true}
 	Softnet        = Group{Prefix: "node_softnet_", Help: "Packets that processors took from the interfaces.", Source: "/proc/net/softnet_stat", Labels: []string{"cpu"}}
-	NetDev         = Group{Prefix: "node_network_", Help: "Rarer counters of the interfaces.", Source: "/proc/net/dev", Labels: []string{"device"}, Optional: true}
+	NetDev         = Group{Prefix: "node_network_", Help: "Rarer counters of the interfaces.", Source: "/proc/net/dev, /sys/class/net", Labels: []string{"device"}, Optional: true}
 	NetClass       = Group{Prefix: "node_network_", Help: "State of the interfaces.", Source: "/sys/class/net", Labels: []string{"address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"}}
 	NetSettings    = Group{Prefix: "node_network_", Help: "Further settings of the interfaces.", Source: "/sys/class/net", Labels: []string{"address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"}, Optional: true}
 	Bonding        = Group{Prefix: "node_bonding_", Help: "Interfaces below a bond, and those that work.", Source: "/sys/class/net/*/bonding", Labels: []string{"master"}}
@@ -94,6 +94,7 @@ var (
 	EntropyPool  = Group{Prefix: "node_entropy_", Help: "Size of the entropy pool.", Source: "/proc/sys/kernel/random"}
 	KernelHung   = Group{Prefix: "node_kernel_hung_", Help: "Tasks that the kernel found hung.", Source: "/proc/sys/kernel/hung_task_detect_count"}
 	Clocksource  = Group{Prefix: "node_time_clocksource_", Help: "Sources of the kernel's clock; the value is 1.", Source: "/sys/devices/system/clocksource", Labels: []string{"clocksource", "device"}, Optional: true}
+	TimeZone     = Group{Prefix: "node_time_zone_", Help: "How far the local time is ahead of UTC.", Source: "/etc/localtime", Labels: []string{"time_zone"}, Optional: true}
 	Timex        = Group{Prefix: "node_timex_", Help: "How the clock is kept.", Source: "adjtimex(2)"}
 	TimexPPS     = Group{Prefix: "node_timex_", Help: "Pulse per second signal and other details of the clock.", Source: "adjtimex(2)", Optional: true}
 	Systemd      = Group{Prefix: "node_systemd_", Help: "Units of systemd: how many are in which state, and the failed ones by name (20 at the most).", Source: "the system bus", Labels: []string{"name", "state", "type"}}
@@ -112,5 +113,5 @@ var groups = []*Group{
 	&DRBD, &Multipath, &Tape, &NVMe, &Hwmon, &Thermal,
 	&Cooling, &PowerSupply, &Rapl, &Edac, &Watchdog, &InfiniBand,
 	&FibreChannel, &PCIDevice, &Uname, &OSRelease, &DMI, &Cgroups,
-	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &Timex, &TimexPPS, &Sysctl, &Systemd, &SystemdUnits,
+	&SELinux, &EntropyPool, &KernelHung, &Clocksource, &TimeZone, &Timex, &TimexPPS, &Sysctl, &Systemd, &SystemdUnits,
 }

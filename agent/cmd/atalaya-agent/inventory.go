@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,6 +108,9 @@ func newMetrics() *cobra.Command {
 			if compat != "" && compat != "node" {
 				return usageError{fmt.Errorf("--compat %q: only node is known", compat)}
 			}
+			if format != "prometheus" && format != "json" {
+				return usageError{fmt.Errorf("--format %q: want prometheus or json", format)}
+			}
 			host, c, err := m.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -118,22 +120,19 @@ func newMetrics() *cobra.Command {
 				probes = agent.CompatProbes(c)
 			}
 			res := probe.RunOnce(cmd.Context(), host, probes...)
+			if len(res.Frame.Samples) == 0 {
+				return m.nothing()
+			}
 			if compat == "node" {
 				agent.AddCollectors(&res)
 				res.Frame.Samples = slices.DeleteFunc(res.Frame.Samples, func(s metric.Sample) bool {
 					return strings.HasPrefix(res.Series[s.Series].Name, "atalaya_")
 				})
 			}
-			if len(res.Frame.Samples) == 0 {
-				return fmt.Errorf("no metric could be read: %w", errors.ErrUnsupported)
-			}
-			switch format {
-			case "prometheus":
-				return probe.WriteExposition(cmd.OutOrStdout(), res)
-			case "json":
+			if format == "json" {
 				return probe.WriteJSON(cmd.OutOrStdout(), res)
 			}
-			return usageError{fmt.Errorf("--format %q: want prometheus or json", format)}
+			return probe.WriteExposition(cmd.OutOrStdout(), res)
 		},
 	}
 	m.register(cmd)

@@ -44,6 +44,20 @@ func (m *machine) open(talk io.Writer) (*probe.Host, agent.Config, error) {
 	return host, c, unlessDenied(err, talk)
 }
 
+// nothingError says that there is nothing to read; the program ends with exitUnsupported.
+type nothingError string
+
+func (e nothingError) Error() string        { return string(e) }
+func (e nothingError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// nothing is the error of a machine of which no metric could be read.
+func (m *machine) nothing() error {
+	if m.root != "" {
+		return nothingError(fmt.Sprintf("no metric could be read below %s: give the folder that holds proc, sys and etc of the machine", m.root))
+	}
+	return nothingError("no metric could be read: is /proc mounted?")
+}
+
 // unlessDenied drops the error of a configuration that this user may not read, with a
 // remark: what LoadConfig gives beside it are the defaults.
 func unlessDenied(err error, talk io.Writer) error {

@@ -210,8 +210,11 @@ func TestStatusOfAHostThatIsNotEnrolledNamesEnroll(t *testing.T) {
 }
 
 func TestNothingToReadIsNotSupported(t *testing.T) {
-	if _, talk, code := play(t, "", "metrics", "--root", t.TempDir()); code != exitUnsupported {
-		t.Errorf("exit %d: %s", code, talk)
+	for _, compat := range []string{"", "node"} {
+		_, talk, code := play(t, "", "metrics", "--root", t.TempDir(), "--compat", compat)
+		if code != exitUnsupported || !strings.Contains(talk, "give the folder that holds proc, sys and etc") {
+			t.Errorf("compat %q: exit %d: %s", compat, code, talk)
+		}
 	}
 }
 

@@ -168,9 +168,6 @@ var ksmFiles = map[string]string{
 
 func collectKSM(g *probe.Gathering) error {
 	const dir = "/sys/kernel/mm/ksm"
-	if running, ok := g.Number(path.Join(dir, "run")); !ok || g.Live() && running == 0 {
-		return nil // it has never been switched on: all is zero
-	}
 	for file, key := range ksmFiles {
 		g.AddFile(key, path.Join(dir, file), 1)
 	}

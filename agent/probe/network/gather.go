@@ -160,6 +160,9 @@ func collectDev(g *probe.Gathering) error {
 			}
 		}
 	}
+	for _, device := range g.Entries(classDir) { // what no protocol took has no column in the table
+		g.AddFile("receive_nohandler_total", path.Join(classDir, device, "statistics/rx_nohandler"), 1, "device", device)
+	}
 	return nil
 }
 

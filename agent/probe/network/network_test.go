@@ -49,6 +49,19 @@ func TestParseProtocols(t *testing.T) {
 	f("", "", true)
 }
 
+func TestPacketsThatNoProtocolTook(t *testing.T) {
+	h := probe.RootHost(probetest.Tree(t, map[string]string{
+		"proc/net/dev": "", "sys/class/net/eth0/statistics/rx_nohandler": "7\n", "sys/class/net/bonding_masters": "bond0\n",
+	}))
+	var b strings.Builder
+	if err := probe.WriteExposition(&b, probe.RunOnce(t.Context(), h, Probes()...)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "node_network_receive_nohandler_total{device=\"eth0\"} 7\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("Inter-| Receive\n face |bytes\n  eth0:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n")
 	f.Add("sockets: used 16\nTCP: inuse 1 orphan 2 tw 3 alloc 4 mem 7\n")

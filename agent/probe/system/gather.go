@@ -1,6 +1,7 @@
 package system
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ func Probes() []probe.Probe {
 		probe.Gather(probe.Info{Name: "entropy_pool"}, &metric.EntropyPool, collectEntropyPool),
 		probe.Gather(probe.Info{Name: "kernel_hung"}, &metric.KernelHung, collectKernelHung),
 		probe.Gather(probe.Info{Name: "clocksource"}, &metric.Clocksource, collectClocksource),
+		probe.Gather(probe.Info{Name: "time_zone"}, &metric.TimeZone, collectTimeZone),
 		probe.Gather(probe.Info{Name: "timex"}, &metric.Timex, collectTimex(timexMain)),
 		probe.Gather(probe.Info{Name: "timex_pps"}, &metric.TimexPPS, collectTimex(func(key string) bool { return !timexMain(key) })),
 		probe.Gather(probe.Info{Name: "sysctl"}, &metric.Sysctl, collectSysctl),
@@ -63,12 +65,14 @@ func collectOS(g *probe.Gathering) error {
 			values[strings.ToLower(key)] = unquote(value)
 		}
 	}
-	if len(values) == 0 {
-		return nil
-	}
 	var labels []string
+	told := false
 	for _, f := range osFields {
 		labels = append(labels, f, values[f])
+		told = told || values[f] != ""
+	}
+	if !told { // no os-release, or one of garbage
+		return nil
 	}
 	g.Add("info", 1, labels...)
 	if major, rest, _ := strings.Cut(values["version_id"], "."); major != "" {
@@ -137,8 +141,8 @@ func collectCgroups(g *probe.Gathering) error {
 func collectSELinux(g *probe.Gathering) error {
 	config := g.Bytes("/etc/selinux/config")
 	current, enabled := g.Number("/sys/fs/selinux/enforce")
-	if config == nil && !enabled {
-		return nil
+	if config == nil && !enabled && g.Holds("/sys/fs") != nil {
+		return nil // a tree that does not tell
 	}
 	modes := map[string]float64{"enforcing": 1, "permissive": 0, "disabled": -1}
 	for _, line := range lines(config) {
@@ -177,6 +181,25 @@ func collectClocksource(g *probe.Gathering) error {
 			g.Add("current_info", 1, "clocksource", source, "device", device)
 		}
 	}
+	return nil
+}
+
+// collectTimeZone tells how far the host's local time is ahead of UTC just now. A host
+// without a time zone keeps UTC (localtime(5)).
+func collectTimeZone(g *probe.Gathering) error {
+	zone := time.UTC
+	switch b, err := g.ReadFile("/etc/localtime"); {
+	case err == nil:
+		if zone, err = time.LoadLocationFromTZData("", b); err != nil {
+			return fmt.Errorf("/etc/localtime: %w", err)
+		}
+	case !probe.Absent(err):
+		return err
+	case g.Holds("/etc") != nil:
+		return nil
+	}
+	name, seconds := g.Now().In(zone).Zone()
+	g.Add("offset_seconds", float64(seconds), "time_zone", name)
 	return nil
 }
 
