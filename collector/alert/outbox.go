@@ -98,16 +98,7 @@ func (o *outbox) add(tx *store.Tx, ev Event) error {
 		return nil
 	}
 	t := tx.Table(outboxTable)
-	last, err := lastSeq(t)
-	if err != nil {
-		return err
-	}
-	ev.Seq = last + 1
-	b, err := json.Marshal(ev)
-	if err != nil {
-		return err
-	}
-	if err := t.Put(seqKey(ev.Seq), b); err != nil {
+	if _, err := appendEvent(t, ev); err != nil {
 		return err
 	}
 	n, err := t.Count()

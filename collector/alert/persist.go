@@ -88,25 +88,28 @@ func lastSeq(t store.Table) (uint64, error) {
 	return last, err
 }
 
-// appendHistory adds an event and drops the oldest beyond maxHistory.
-func appendHistory(tx *store.Tx, ev Event) error {
-	t := tx.Table(historyTable)
+// appendEvent stores an event under the number after the last of a table.
+func appendEvent(t store.Table, ev Event) (seq uint64, err error) {
 	last, err := lastSeq(t)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ev.Seq = last + 1
 	b, err := json.Marshal(ev)
 	if err != nil {
+		return 0, err
+	}
+	return ev.Seq, t.Put(seqKey(ev.Seq), b)
+}
+
+// appendHistory adds an event and drops the oldest beyond maxHistory.
+func appendHistory(tx *store.Tx, ev Event) error {
+	t := tx.Table(historyTable)
+	seq, err := appendEvent(t, ev)
+	if err != nil || seq <= maxHistory {
 		return err
 	}
-	if err := t.Put(seqKey(ev.Seq), b); err != nil {
-		return err
-	}
-	if ev.Seq > maxHistory {
-		return t.Delete(seqKey(ev.Seq - maxHistory))
-	}
-	return nil
+	return t.Delete(seqKey(seq - maxHistory))
 }
 
 // history returns the events of an alert, newest first.

@@ -19,13 +19,7 @@ func (a *API) changed(ctx context.Context, in *struct {
 		return nil, fmt.Errorf("%w: want either hosts or a tag", ErrInvalid)
 	}
 	now := a.now()
-	if in.To.IsZero() {
-		in.To = now
-	}
-	if in.From.IsZero() {
-		in.From = in.To.Add(-24 * time.Hour)
-	}
-	if err := checkOrder(in.From, in.To); err != nil {
+	if err := lastDay(&in.From, &in.To, now); err != nil {
 		return nil, err
 	}
 	out, err := a.Inventory.Changed(ctx, v1.FleetChangeQuery{Hosts: in.Hosts, Tag: in.Tag, From: in.From, To: in.To, Limit: in.Limit})

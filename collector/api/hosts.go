@@ -113,13 +113,7 @@ func (a *API) diff(ctx context.Context, in *struct {
 		return nil, err
 	}
 	now := a.now()
-	if in.To.IsZero() {
-		in.To = now
-	}
-	if in.From.IsZero() {
-		in.From = in.To.Add(-24 * time.Hour)
-	}
-	if err := checkOrder(in.From, in.To); err != nil {
+	if err := lastDay(&in.From, &in.To, now); err != nil {
 		return nil, err
 	}
 	out, err := a.Inventory.Diff(ctx, in.Host, v1.DiffQuery{Section: in.Section, From: in.From, To: in.To})

@@ -63,6 +63,17 @@ func checkOrder(from, to time.Time) error {
 	return nil
 }
 
+// lastDay fills in what a range of time lacks: it ends now, and is a day long.
+func lastDay(from, to *time.Time, now time.Time) error {
+	if to.IsZero() {
+		*to = now
+	}
+	if from.IsZero() {
+		*from = to.Add(-24 * time.Hour)
+	}
+	return checkOrder(*from, *to)
+}
+
 // nonNil makes lists [] in JSON, never null.
 func nonNil[T any](s []T) []T {
 	if s == nil {

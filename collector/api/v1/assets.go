@@ -182,37 +182,27 @@ func (c *Client) Asset(ctx context.Context, ref string) (AssetDocument, error) {
 
 // AddAsset makes an asset.
 func (c *Client) AddAsset(ctx context.Context, e AssetEdit) (AssetEdited, error) {
-	var out AssetEdited
-	err := c.call(ctx, http.MethodPost, "assets", nil, e, &out)
-	return out, err
+	return post[AssetEdited](ctx, c, "assets", e)
 }
 
 // EditAsset changes an asset.
 func (c *Client) EditAsset(ctx context.Context, ref string, e AssetEdit) (AssetEdited, error) {
-	var out AssetEdited
-	err := c.call(ctx, http.MethodPost, "assets/"+segment(ref)+"/edit", nil, e, &out)
-	return out, err
+	return post[AssetEdited](ctx, c, "assets/"+segment(ref)+"/edit", e)
 }
 
 // LockAsset keeps fields from edits and imports; UnlockAsset ends that.
 func (c *Client) LockAsset(ctx context.Context, ref string, l AssetLocking) (AssetDocument, error) {
-	var out AssetDocument
-	err := c.call(ctx, http.MethodPost, "assets/"+segment(ref)+"/lock", nil, l, &out)
-	return out, err
+	return post[AssetDocument](ctx, c, "assets/"+segment(ref)+"/lock", l)
 }
 
 // UnlockAsset ends locks.
 func (c *Client) UnlockAsset(ctx context.Context, ref string, l AssetLocking) (AssetDocument, error) {
-	var out AssetDocument
-	err := c.call(ctx, http.MethodPost, "assets/"+segment(ref)+"/unlock", nil, l, &out)
-	return out, err
+	return post[AssetDocument](ctx, c, "assets/"+segment(ref)+"/unlock", l)
 }
 
 // RemoveAsset takes a record away; its history stays.
 func (c *Client) RemoveAsset(ctx context.Context, ref, reason string) (AssetDocument, error) {
-	var out AssetDocument
-	err := c.call(ctx, http.MethodPost, "assets/"+segment(ref)+"/remove", nil, RemoveRequest{Reason: reason}, &out)
-	return out, err
+	return post[AssetDocument](ctx, c, "assets/"+segment(ref)+"/remove", RemoveRequest{Reason: reason})
 }
 
 // AssetHistory lists changes of an asset, or of all where ref is empty.
@@ -237,9 +227,7 @@ func (c *Client) RemoveAssetField(ctx context.Context, name string) error {
 
 // ImportAssets compares a file with the records, and makes them so where it says Apply.
 func (c *Client) ImportAssets(ctx context.Context, in AssetImport) (AssetPlan, error) {
-	var out AssetPlan
-	err := c.call(ctx, http.MethodPost, "asset-import", nil, in, &out)
-	return out, err
+	return post[AssetPlan](ctx, c, "asset-import", in)
 }
 
 // ExportAssets writes all assets as a CSV file that ImportAssets takes back.

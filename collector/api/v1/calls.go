@@ -77,9 +77,7 @@ func (c *Client) Rules(ctx context.Context) (RuleList, error) {
 
 // CheckRules checks the content of a rule file without using it.
 func (c *Client) CheckRules(ctx context.Context, content string) (RuleCheck, error) {
-	var out RuleCheck
-	err := c.call(ctx, http.MethodPost, "rules/check", nil, map[string]string{"content": content}, &out)
-	return out, err
+	return post[RuleCheck](ctx, c, "rules/check", map[string]string{"content": content})
 }
 
 // Alerts lists alerts.
@@ -99,9 +97,7 @@ func (c *Client) Tokens(ctx context.Context) (TokenList, error) {
 
 // CreateToken makes a token.
 func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (NewToken, error) {
-	var out NewToken
-	err := c.call(ctx, http.MethodPost, "tokens", nil, r, &out)
-	return out, err
+	return post[NewToken](ctx, c, "tokens", r)
 }
 
 // RevokeToken makes a token worthless.
@@ -111,9 +107,7 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 
 // RevokeHost refuses a host's certificate from now on and ends its session.
 func (c *Client) RevokeHost(ctx context.Context, host string) (Revocation, error) {
-	var out Revocation
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(host)+"/revoke", nil, nil, &out)
-	return out, err
+	return post[Revocation](ctx, c, "hosts/"+segment(host)+"/revoke", nil)
 }
 
 // Status tells how the collector is.

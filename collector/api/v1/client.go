@@ -241,5 +241,12 @@ func fetch[T any](ctx context.Context, c *Client, path string, query url.Values)
 	return out, err
 }
 
+// post is call for what changes something and answers with a document.
+func post[T any](ctx context.Context, c *Client, path string, in any) (T, error) {
+	var out T
+	err := c.call(ctx, http.MethodPost, path, nil, in, &out)
+	return out, err
+}
+
 // Close ends connections that are kept for the next call.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

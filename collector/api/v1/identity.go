@@ -2,7 +2,6 @@ package v1
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -121,21 +120,15 @@ func (c *Client) CompareIdentity(ctx context.Context, host, other string) (Ident
 
 // MergeHosts makes a host part of another.
 func (c *Client) MergeHosts(ctx context.Context, keep string, r MergeRequest) (MergeResult, error) {
-	var out MergeResult
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(keep)+"/merge", nil, r, &out)
-	return out, err
+	return post[MergeResult](ctx, c, "hosts/"+segment(keep)+"/merge", r)
 }
 
 // UnmergeHost takes the last merge into a host back.
 func (c *Client) UnmergeHost(ctx context.Context, keep string, r UnmergeRequest) (MergeResult, error) {
-	var out MergeResult
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(keep)+"/unmerge", nil, r, &out)
-	return out, err
+	return post[MergeResult](ctx, c, "hosts/"+segment(keep)+"/unmerge", r)
 }
 
 // AcceptMachine gives a host to the machine that was refused last.
 func (c *Client) AcceptMachine(ctx context.Context, host string) (Acceptance, error) {
-	var out Acceptance
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(host)+"/accept", nil, nil, &out)
-	return out, err
+	return post[Acceptance](ctx, c, "hosts/"+segment(host)+"/accept", nil)
 }

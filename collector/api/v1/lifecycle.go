@@ -3,7 +3,6 @@ package v1
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -88,16 +87,12 @@ func validInTag(b byte) bool {
 
 // RemoveHost takes a host out of the fleet and refuses its certificate from now on.
 func (c *Client) RemoveHost(ctx context.Context, host, reason string) (RemovedHost, error) {
-	var out RemovedHost
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(host)+"/remove", nil, RemoveRequest{Reason: reason}, &out)
-	return out, err
+	return post[RemovedHost](ctx, c, "hosts/"+segment(host)+"/remove", RemoveRequest{Reason: reason})
 }
 
 // ReviveHost brings a removed host back, by its number or its last name.
 func (c *Client) ReviveHost(ctx context.Context, host string) (Revival, error) {
-	var out Revival
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(host)+"/revive", nil, nil, &out)
-	return out, err
+	return post[Revival](ctx, c, "hosts/"+segment(host)+"/revive", nil)
 }
 
 // RemovedHosts lists the hosts that were removed.
@@ -107,7 +102,5 @@ func (c *Client) RemovedHosts(ctx context.Context) (RemovedHosts, error) {
 
 // TagHost adds tags to a host and takes tags away.
 func (c *Client) TagHost(ctx context.Context, host string, change TagChange) (HostTags, error) {
-	var out HostTags
-	err := c.call(ctx, http.MethodPost, "hosts/"+segment(host)+"/tags", nil, change, &out)
-	return out, err
+	return post[HostTags](ctx, c, "hosts/"+segment(host)+"/tags", change)
 }

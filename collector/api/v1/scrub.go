@@ -2,7 +2,6 @@ package v1
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -36,7 +35,5 @@ type Doubt struct {
 
 // Scrub verifies the collector's whole state file and mends what can be mended.
 func (c *Client) Scrub(ctx context.Context) (Scrub, error) {
-	var out Scrub
-	err := c.call(ctx, http.MethodPost, "scrub", nil, nil, &out)
-	return out, err
+	return post[Scrub](ctx, c, "scrub", nil)
 }

@@ -100,9 +100,7 @@ type SavedQueries struct {
 
 // SQL runs a query.
 func (c *Client) SQL(ctx context.Context, r SQLRequest) (SQLAnswer, error) {
-	var out SQLAnswer
-	err := c.call(ctx, http.MethodPost, "sql", nil, r, &out)
-	return out, err
+	return post[SQLAnswer](ctx, c, "sql", r)
 }
 
 // SQLSchema returns the tables and functions of queries.
