@@ -1,7 +1,6 @@
 package sockets
 
 import (
-	"net"
 	"strings"
 	"testing"
 
@@ -54,17 +53,7 @@ tcp_connection_states tx_queued_bytes 16
 }
 
 func TestStatesOfTCPSocketsOfThisMachine(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Write([]byte("seven b")); err != nil {
+	if _, err := dial(t).Write([]byte("seven b")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := states(t, probe.LiveHost())

@@ -139,18 +139,25 @@ func sameBut(t *testing.T, before, other, after map[string]string) {
 	}
 }
 
-// TestBothSourcesAgree reads the same sockets by sock_diag and from /proc/net.
-func TestBothSourcesAgree(t *testing.T) {
+// dial makes a connection on this machine, to a listener that does not take it.
+func dial(t *testing.T) net.Conn {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestBothSourcesAgree reads the same sockets by sock_diag and from /proc/net.
+func TestBothSourcesAgree(t *testing.T) {
+	dial(t)
 	if u, err := net.ListenPacket("udp", "[::1]:0"); err == nil { // else no IPv6 here
 		defer u.Close()
 	}
