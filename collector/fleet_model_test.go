@@ -27,8 +27,19 @@ const (
 )
 
 // openssl is a package that every host has and every level moves: at the last level of
-// thirty days, the seventh, it is 3.0.11.
-const openssl = 0
+// thirty days, the seventh, it is 3.0.11. Every host has bash, too; chrony and nginx are
+// the first packages of two roles.
+const (
+	openssl    = 0
+	bash       = 1
+	chronyRole = 0
+	nginxRole  = 3
+)
+
+// roleCatalogue is which package of the catalogue is the nth of a role.
+func roleCatalogue(role, n int) int {
+	return basePackages + int(hashOf("role", role, n)%(catalogueSize-basePackages))
+}
 
 // installedColumn is the number of the column PackageRow.InstalledAt.
 const installedColumn = 9
@@ -62,7 +73,8 @@ func newDistribution() *distribution {
 			}
 		}
 	}
-	c.names[openssl] = "openssl"
+	c.names[openssl], c.names[bash] = "openssl", "bash"
+	c.names[roleCatalogue(chronyRole, 0)], c.names[roleCatalogue(nginxRole, 0)] = "chrony", "nginx"
 	for l := 1; l <= fleetLevels; l++ {
 		c.level[openssl][l] = int8(l)
 	}
@@ -72,7 +84,7 @@ func newDistribution() *distribution {
 	}
 	for role := range c.roles {
 		for n := range rolePackages {
-			c.roles[role] = append(c.roles[role], basePackages+int(hashOf("role", role, n)%(catalogueSize-basePackages)))
+			c.roles[role] = append(c.roles[role], roleCatalogue(role, n))
 		}
 	}
 	return c
@@ -248,6 +260,8 @@ func (f *fleet) sharedSections(role int) map[facts.ID][]facts.Item {
 		out[facts.Services] = append(out[facts.Services], &facts.ServiceRow{Name: fmt.Sprintf("service-%d", n), Description: fmt.Sprintf("The service number %d", n), Enabled: []string{"enabled", "static", "disabled"}[i%3],
 			State: []string{"running", "stopped"}[(i/3+role%2*(i%40/39))%2], Exec: fmt.Sprintf("/usr/sbin/service-%d", n), Path: fmt.Sprintf("/lib/systemd/system/service-%d.service", n), Manager: "systemd"})
 	}
+	out[facts.Services][3*role].(*facts.ServiceRow).State = "failed"
+	out[facts.SudoRules] = []facts.Row{&facts.SudoRuleRow{Who: fmt.Sprintf("team%d", role%4), WhoType: "group", Hosts: []string{"ALL"}, RunAs: []string{"root"}, Commands: []string{"ALL"}, File: "/etc/sudoers", Line: 20, Tool: "sudo"}}
 	for i := range 50 {
 		out[facts.Groups] = append(out[facts.Groups], &facts.GroupRow{Name: fmt.Sprintf("group%d", i), GID: int64(i)})
 		if i < 30 {
@@ -281,6 +295,14 @@ func (f *fleet) rest(host int) map[facts.ID][]facts.Row {
 		out[facts.Filesystems] = append(out[facts.Filesystems], &facts.FilesystemRow{Mount: []string{"/", "/boot", "/var", "/home"}[i], Device: fmt.Sprintf("/dev/mapper/vg-%d", i), Type: "ext4", Options: "rw,relatime", SizeBytes: int64(hashOf(host, i) % 1e12)})
 		out[facts.BlockDevices] = append(out[facts.BlockDevices], &facts.BlockDeviceRow{Name: fmt.Sprintf("sda%d", i), Type: "part", SizeBytes: int64(hashOf(host, i) % 1e12), UUID: id + id[i:], MajorMinor: fmt.Sprintf("8:%d", i)})
 		out[facts.Patches] = append(out[facts.Patches], &facts.PatchRow{Name: fmt.Sprintf("patch%d", (host+i)%40), Arch: "amd64", Installed: "1.0", Candidate: "1.1", Origin: "Debian:12/stable-security", State: "pending", Source: "dpkg"})
+	}
+	if host%4 == 0 {
+		out[facts.Certificates] = []facts.Row{&facts.CertificateRow{Path: "/etc/ssl/" + name + ".pem", Role: "found", Subject: "CN=" + name, Issuer: "CN=Our CA", SHA256: strings.Repeat(id, 4),
+			NotAfter: facts.TimeOf(f.start.Add(time.Duration(*fleetDays+1+host/4%90) * 24 * time.Hour)), KeyType: "rsa", KeyBits: 2048}}
+		out[facts.RestartNeeded] = []facts.Row{&facts.RestartRow{Unit: "service-3.service", Process: "service-3", PID: int(hashOf(host) % 30000), Files: []string{"/usr/lib/libssl.so.3"}, Packages: []string{"openssl"}}}
+	}
+	if role == nginxRole {
+		out[facts.ListeningSockets] = append(out[facts.ListeningSockets], &facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 443, Process: "nginx", PID: int(hashOf(host) % 30000), Exe: "/usr/sbin/nginx"})
 	}
 	for i := range 20 {
 		out[facts.ListeningSockets] = append(out[facts.ListeningSockets], &facts.ListeningSocketRow{Protocol: "tcp", Address: "0.0.0.0", Port: 20 + role%3*100 + i, Process: fmt.Sprintf("service-%d", i), PID: int(hashOf(host, i) % 30000), Exe: fmt.Sprintf("/usr/sbin/service-%d", i)})

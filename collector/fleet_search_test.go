@@ -11,8 +11,33 @@ import (
 	"atalaya/collector/asset"
 	"atalaya/collector/search"
 	"atalaya/collector/store"
-	"atalaya/shared/facts"
 )
+
+// fleetOwner is nobody for each hundredth host.
+func fleetOwner(host int) string {
+	if host%100 == 99 {
+		return ""
+	}
+	return fmt.Sprintf("Owner %d", host%700)
+}
+
+// assets imports an asset of each host.
+func (f *fleet) assets(n int) {
+	var b strings.Builder
+	b.WriteString("asset_tag,host,owner,location,status,purchased,price\n")
+	for i := range n {
+		fmt.Fprintf(&b, "IT-%06d,host%05d,%s,Room %d,in_use,2025-06-%02d,%d.50 EUR\n", i, i, fleetOwner(i), i%90, i%28+1, 500+i%2000)
+	}
+	book := asset.New(f.s)
+	for _, what := range []string{"preview", "import", "the same again"} {
+		before, begin := cpu(), time.Now()
+		plan, err := book.Import(asset.Import{Content: []byte(b.String()), Key: asset.FieldTag, Apply: what != "preview", By: "test"})
+		if err != nil || plan.Refused > 0 {
+			f.t.Fatalf("%d refused, %v", plan.Refused, err)
+		}
+		f.t.Logf("%s of %d assets: %v, %v CPU (%d added, %d unchanged)", what, n, time.Since(begin), cpu()-before, plan.Added, plan.Unchanged)
+	}
+}
 
 // TestSearchFigures measures searches over a fleet with an asset for each host:
 //
@@ -26,26 +51,9 @@ func TestSearchFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{distribution: newDistribution(), t: t, s: s, start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), digests: make([]facts.Digest, n)}
+	f := newFigureFleet(t, s, n)
 	f.inventories(n)
-	var b strings.Builder
-	b.WriteString("asset_tag,host,owner,location,status,purchased,price\n")
-	for i := range n {
-		fmt.Fprintf(&b, "IT-%06d,host%05d,Owner %d,Room %d,in_use,2025-06-%02d,%d.50 EUR\n", i, i, i%700, i%90, i%28+1, 500+i%2000)
-	}
-	book := asset.New(s)
-	load := func(apply bool) asset.Plan {
-		plan, err := book.Import(asset.Import{Content: []byte(b.String()), Key: asset.FieldTag, Apply: apply, By: "test"})
-		if err != nil || plan.Refused > 0 {
-			t.Fatalf("%d refused, %v", plan.Refused, err)
-		}
-		return plan
-	}
-	for _, what := range []string{"preview", "import", "the same again"} {
-		before, begin := cpu(), time.Now()
-		plan := load(what != "preview")
-		t.Logf("%s of %d rows: %v, %v CPU (%d added, %d unchanged)", what, n, time.Since(begin), cpu()-before, plan.Added, plan.Unchanged)
-	}
+	f.assets(n)
 	x := search.New(s)
 	var m0, m1 runtime.MemStats
 	runtime.GC()

@@ -41,6 +41,12 @@ type fleet struct {
 	digests []facts.Digest // of each host's packages
 }
 
+// newFigureFleet is a fleet that enrolls at such a moment that its days end yesterday.
+func newFigureFleet(t *testing.T, s *store.Store, hosts int) *fleet {
+	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -*fleetDays-1)
+	return &fleet{distribution: newDistribution(), t: t, s: s, start: start, digests: make([]facts.Digest, hosts)}
+}
+
 func (f *fleet) apply(ds []store.Delivery) {
 	out, err := f.s.Apply(ds)
 	if err != nil {
@@ -127,7 +133,7 @@ func TestFleetFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{distribution: newDistribution(), t: t, s: s, start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), digests: make([]facts.Digest, n)}
+	f := newFigureFleet(t, s, n)
 	inv := inventory.New(s)
 	f.views = append(f.views, inv.CatchUp)
 	if *fleetCMDB {
@@ -137,6 +143,7 @@ func TestFleetFigures(t *testing.T) {
 	f.inventories(n)
 	figures = append(figures, figure{"bytes a host, first inventory", f.sizes("after first inventories", n), "10,000"})
 	f.changes(n)
+	f.assets(n)
 	if *fleetDays > 0 {
 		figures = append(figures, figure{fmt.Sprintf("bytes a host, %d days of changes", *fleetDays), f.sizes(fmt.Sprintf("after %d days", *fleetDays), n), ""})
 	}
@@ -153,6 +160,14 @@ func TestFleetFigures(t *testing.T) {
 	printFigures(t, figures)
 }
 
+// fleetTags are what is said of a host: each tenth is tagged web.
+func fleetTags(host int) []string {
+	if host%10 == 0 {
+		return []string{"web"}
+	}
+	return nil
+}
+
 // inventories brings the first inventory of each host.
 func (f *fleet) inventories(n int) {
 	var inStore, inViews time.Duration
@@ -160,7 +175,7 @@ func (f *fleet) inventories(n int) {
 		var ds []store.Delivery
 		err := f.s.Update(func(tx *store.Tx) error {
 			for i := h; i < min(n, h+fleetCommit); i++ {
-				if err := tx.PutHost(store.Host{ID: f.id(i), Name: fmt.Sprintf("host%05d", i), OS: "linux", Arch: "amd64", EnrolledAt: f.start}); err != nil {
+				if err := tx.PutHost(store.Host{ID: f.id(i), Name: fmt.Sprintf("host%05d", i), OS: "linux", Arch: "amd64", EnrolledAt: f.start, Tags: fleetTags(i)}); err != nil {
 					return err
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"atalaya/collector/asset"
 	"atalaya/collector/query"
 	"atalaya/collector/store"
+	"atalaya/shared/identity"
 )
 
 // assetColumns are the columns of the table assets that are fields of the same name.
@@ -20,8 +21,9 @@ var assetColumns = []string{
 func assetsTable() query.Table {
 	t := query.Table{
 		Name: "assets", Doc: "what is declared of things that are owned, with an agent or without", Rows: 10_000, Past: true, Personal: true,
-		Columns: []query.TableColumn{{Name: "asset", Type: "TEXT", Doc: "number"}, {Name: "host_id", Type: "TEXT", Doc: "host that it is"}, {Name: "host", Type: "TEXT"}},
+		Columns: []query.TableColumn{{Name: "asset", Type: "TEXT", Doc: "number"}, {Name: "host_id", Type: "TEXT", Doc: "host that it is", Key: true}, {Name: "host", Type: "TEXT"}},
 	}
+	const host = 1
 	for _, name := range assetColumns {
 		t.Columns = append(t.Columns, query.TableColumn{Name: name, Type: "TEXT"})
 	}
@@ -31,12 +33,25 @@ func assetsTable() query.Table {
 		query.TableColumn{Name: "locked", Type: "TEXT", Doc: "fields that are locked, JSON list"},
 		query.TableColumn{Name: "added_at", Type: "TEXT"}, query.TableColumn{Name: "changed_at", Type: "TEXT"}, query.TableColumn{Name: "changed_by", Type: "TEXT"})
 	t.Scan = query.Rows(len(t.Columns), func(s query.Scan, row []any, yield func() error) error {
-		return asset.AsOf(s.Tx(), s.AsOf, func(r asset.Record) error {
+		give := func(r asset.Record) error {
 			if err := fillAsset(s.Tx(), row, r, s.AsOf.IsZero()); err != nil {
 				return err
 			}
 			return yield()
-		})
+		}
+		text, only := s.Filter[host]
+		if !only || !s.AsOf.IsZero() { // of the past all are undone together
+			return asset.AsOf(s.Tx(), s.AsOf, give)
+		}
+		id, err := identity.ParseHostID(text)
+		if err != nil {
+			return nil // no host has such a number
+		}
+		r, ok, err := asset.OfHost(s.Tx(), id)
+		if err != nil || !ok {
+			return err
+		}
+		return give(r)
 	})
 	return t
 }

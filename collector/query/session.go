@@ -23,14 +23,17 @@ type session struct {
 	now     time.Time
 	limit   int64
 	scanned int64
-	failed  error // of a table or function; SQLite keeps only its text
-	states  map[time.Time]*store.State
-	hosts   map[uint32]*hostName
-	byName  map[string][]uint32 // nil until it is needed
-	indexes map[identity.HostID]uint32
-	items   map[itemsOf][]knownItem
-	kept    int               // entries that items has, or would have without its limit
-	read    map[facts.ID]bool // sections whose tables were read
+	// collates says that the text names a way to compare other than byte by byte, which
+	// tables are not told of: they give all rows, and SQLite compares.
+	collates bool
+	failed   error // of a table or function; SQLite keeps only its text
+	states   map[time.Time]*store.State
+	hosts    map[uint32]*hostName
+	byName   map[string][]uint32 // nil until it is needed
+	indexes  map[identity.HostID]uint32
+	items    map[itemsOf][]knownItem
+	kept     int               // entries that items has, or would have without its limit
+	read     map[facts.ID]bool // sections whose tables were read
 	// patterns are the regular expressions that were compiled.
 	patterns map[string]*regexp.Regexp
 }
@@ -40,7 +43,7 @@ type hostName struct{ id, name string }
 
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
-		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned,
+		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"),
 		read: map[facts.ID]bool{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}
 }

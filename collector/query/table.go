@@ -171,7 +171,7 @@ func (m *module) use(c *vtab.Constraint) (use byte, name string) {
 	column := m.table.Columns[c.Column]
 	switch c.Op {
 	case vtab.OpEQ:
-		if column.Key {
+		if column.Key && !m.slot.session.collates {
 			return useEqual, column.Name
 		}
 	case vtab.OpGT, vtab.OpGE:

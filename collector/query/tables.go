@@ -65,20 +65,7 @@ func hostsTable() Table {
 			})
 			return yield()
 		}
-		st, err := s.session.state(s.AsOf)
-		if err != nil {
-			return err
-		}
-		indexes, only, err := s.hosts()
-		if err != nil {
-			return err
-		}
-		return st.Hosts(func(h store.Host) error {
-			if only && !slices.Contains(indexes, h.Index) {
-				return nil
-			}
-			return give(h)
-		})
+		return s.eachHost(func(_ *store.State, h store.Host) error { return give(h) })
 	})
 	return t
 }
@@ -104,11 +91,12 @@ func sectionStatusTable() Table {
 			TableColumn{Name: "stale", Type: "INTEGER", Doc: "1: the rows are from an earlier reading"}),
 	}
 	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
-		return s.eachHost(func(st *store.State, index uint32, h *hostName) error {
-			list, err := st.Sections(index)
+		return s.eachHost(func(st *store.State, host store.Host) error {
+			list, err := st.Sections(host.Index)
 			if err != nil {
 				return err
 			}
+			h := s.session.meet(host)
 			for _, sec := range list {
 				copy(row, []any{
 					h.id, h.name, sec.Section.String(), sec.Status.String(), text(sec.Reason),
@@ -125,7 +113,7 @@ func sectionStatusTable() Table {
 }
 
 // eachHost calls fn for the hosts that the query names, or for all.
-func (q *Scan) eachHost(fn func(st *store.State, index uint32, h *hostName) error) error {
+func (q *Scan) eachHost(fn func(*store.State, store.Host) error) error {
 	st, err := q.session.state(q.AsOf)
 	if err != nil {
 		return err
@@ -134,12 +122,19 @@ func (q *Scan) eachHost(fn func(st *store.State, index uint32, h *hostName) erro
 	if err != nil {
 		return err
 	}
-	return st.Hosts(func(h store.Host) error {
-		if only && !slices.Contains(indexes, h.Index) {
-			return nil
+	if !only {
+		return st.Hosts(func(h store.Host) error { return fn(st, h) })
+	}
+	for _, index := range indexes {
+		h, there, err := st.Host(index)
+		if err == nil && there {
+			err = fn(st, h)
 		}
-		return fn(st, h.Index, q.session.meet(h))
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func softwareTable() Table {
@@ -218,15 +213,7 @@ func changesTable() Table {
 				shifted.Filter[c] = v
 			}
 		}
-		indexes, only, err := shifted.hosts()
-		if err != nil {
-			return err
-		}
-		if only {
-			set := store.HostSetOf(indexes...)
-			q.Hosts = &set
-		}
-		return s.session.tx.ChangesBetween(q, func(c store.Change) error {
+		return shifted.eachChange(q, func(c store.Change) error {
 			if err := fillChange(&s, row, c); err != nil {
 				return err
 			}
@@ -234,6 +221,34 @@ func changesTable() Table {
 		})
 	})
 	return t
+}
+
+// fewHosts is up to how many hosts changes are read from the logs of each.
+const fewHosts = 8
+
+// eachChange calls fn for the changes of the hosts that the query names, or of all.
+func (q *Scan) eachChange(of store.FleetQuery, fn func(store.Change) error) error {
+	indexes, only, err := q.hosts()
+	if err != nil {
+		return err
+	}
+	if only && len(indexes) > fewHosts {
+		set := store.HostSetOf(indexes...)
+		of.Hosts = &set
+	}
+	if !only || of.Hosts != nil {
+		return q.Tx().ChangesBetween(of, fn)
+	}
+	for _, index := range indexes {
+		id, _, err := q.Tx().HostByIndex(index)
+		if err == nil {
+			err = q.Tx().HostChanges(id, of.ChangeQuery, fn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fillChange(s *Scan, row []any, c store.Change) error {

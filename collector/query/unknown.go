@@ -42,9 +42,9 @@ func (s *session) unknown() ([]Unknown, error) {
 		counts[id] = make(map[string]int)
 	}
 	scan := Scan{session: s, AsOf: s.asOf}
-	err = scan.eachHost(func(_ *store.State, index uint32, _ *hostName) error {
+	err = scan.eachHost(func(_ *store.State, h store.Host) error {
 		hosts++
-		states, err := st.Sections(index)
+		states, err := st.Sections(h.Index)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+
+	"atalaya/shared/facts"
 )
 
 // ItemsAfter calls fn for the items with numbers above after, in the order of their
@@ -23,3 +25,21 @@ func (s *State) ItemsAfter(after uint32, fn func(Item) error) error {
 
 // Item returns the item of that number.
 func (s *State) Item(id uint32) (Item, error) { return s.tx.item(id) }
+
+// Host returns the host of that number, if it was there as Hosts tells.
+func (s *State) Host(index uint32) (h Host, there bool, err error) {
+	id, ok, err := s.tx.HostByIndex(index)
+	if err == nil && ok {
+		h, ok, err = s.tx.Host(id)
+	}
+	return h, err == nil && ok && s.there(h), err
+}
+
+// there reports whether a host was enrolled by the moment and not removed by then.
+func (s *State) there(h Host) bool {
+	removed := facts.TimeOf(h.RemovedAt)
+	if s.now() {
+		return removed == 0
+	}
+	return (removed == 0 || removed > s.at) && facts.TimeOf(h.EnrolledAt) <= s.at
+}

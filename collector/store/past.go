@@ -82,7 +82,7 @@ func (s *State) Hosts(fn func(Host) error) error {
 		return s.tx.Hosts(fn)
 	}
 	return s.tx.AllHosts([8]byte{}, func(h Host) error {
-		if removed := facts.TimeOf(h.RemovedAt); removed != 0 && removed <= s.at || facts.TimeOf(h.EnrolledAt) > s.at {
+		if !s.there(h) {
 			return nil
 		}
 		return fn(h)
