@@ -159,7 +159,7 @@ func (a api) rows(ctx context.Context, host string, id facts.ID) ([]any, error) 
 // changes counts what became different on a host after its first inventory.
 func (a api) changes(ctx context.Context, host string, since time.Time) (int, error) {
 	n := 0
-	query := url.Values{"limit": {"1000"}}
+	query := url.Values{"limit": {"1000"}, "details": {"true"}}
 	for {
 		var doc struct {
 			Changes []struct {

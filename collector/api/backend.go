@@ -80,6 +80,7 @@ var kinds = []struct{ cause, kind error }{
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},
 	{inventory.ErrTooMany, ErrTooMuch},
+	{inventory.ErrCursor, errPageCursor},
 	{query.ErrBusy, ErrBusy},
 	{query.ErrShare, ErrShare},
 	{inventory.ErrHistory, ErrInvalid},

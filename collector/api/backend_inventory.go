@@ -148,35 +148,24 @@ func (b inventoryBackend) rows(id identity.HostID, section string) ([]json.RawMe
 
 // History implements Inventory.
 func (b inventoryBackend) History(_ context.Context, host string, q v1.HistoryQuery) (out v1.History, err error) {
-	before := uint64(0)
-	if q.Cursor != "" {
-		if before, err = strconv.ParseUint(q.Cursor, 10, 64); err != nil {
-			return out, errPageCursor
-		}
-	}
 	ref, err := b.Inventory.Lookup(host)
 	if err != nil {
 		return out, classify(err)
 	}
-	events, err := b.Inventory.History(ref.ID.String(), inventory.HistoryQuery{
-		Section: q.Section, From: q.From, To: q.To, Before: before, Limit: q.Limit + 1,
+	page, err := b.Inventory.History(ref.ID.String(), inventory.HistoryQuery{
+		Section: q.Section, From: q.From, To: q.To, Cursor: q.Cursor, Limit: q.Limit, Details: q.Details,
 	})
 	if err != nil {
 		return out, classify(err)
 	}
-	if len(events) > q.Limit {
-		events = events[:q.Limit]
-		out.Next = strconv.FormatUint(events[q.Limit-1].Seq, 10)
-	}
-	out.HostID, out.Host, out.Changes = ref.ID.String(), ref.Name, changes(events)
-	return out, nil
+	return v1.History{HostID: ref.ID.String(), Host: ref.Name, Changes: changes(page.Events), Next: page.Next, KeptFrom: page.Kept.UTC()}, nil
 }
 
 func changes(events []inventory.Event) []v1.Change {
 	out := make([]v1.Change, len(events))
 	for i, e := range events {
 		out[i] = v1.Change{
-			Seq: e.Seq, ObservedAt: e.Observed.UTC(), ReceivedAt: e.Received.UTC(), Section: e.Section, Kind: e.Kind.String(), Item: e.Item, Text: e.Text,
+			Seq: e.Seq, ObservedAt: e.Observed.UTC(), ReceivedAt: e.Received.UTC(), Section: e.Section, Kind: e.Kind, Item: e.Item, Text: e.Text,
 		}
 		for _, c := range e.Columns {
 			out[i].Columns = append(out[i].Columns, v1.ColumnChange(c))
@@ -187,12 +176,9 @@ func changes(events []inventory.Event) []v1.Change {
 
 // Diff implements Inventory.
 func (b inventoryBackend) Diff(_ context.Context, host string, q v1.DiffQuery) (out v1.Diff, err error) {
-	d, err := b.Inventory.Diff(host, q.From, q.To)
+	d, err := b.Inventory.Diff(host, inventory.DiffQuery{From: q.From, To: q.To, Section: q.Section, Details: q.Details})
 	if err != nil {
 		return out, classify(err)
-	}
-	if q.Section != "" {
-		d.Items = slices.DeleteFunc(d.Items, func(e inventory.Event) bool { return e.Section != q.Section })
 	}
 	return v1.Diff{HostID: d.Host.ID.String(), Host: d.Host.Name, Changes: changes(d.Items)}, nil
 }
@@ -203,7 +189,7 @@ func (b inventoryBackend) Packages(_ context.Context, q v1.PackageQuery) (out v1
 	if err != nil {
 		return out, err
 	}
-	query := inventory.PackageQuery{Name: q.Name, Below: q.Below, Above: q.Above, Offset: start, Limit: q.Limit}
+	query := inventory.PackageQuery{Name: q.Name, Below: q.Below, Above: q.Above, At: q.AsOf, Offset: start, Limit: q.Limit}
 	if q.Version != "" { // the view has no such filter: take all, then cut
 		query.Offset, query.Limit = 0, 0
 	}

@@ -27,11 +27,12 @@ func (b operationsBackend) RemoveHost(ctx context.Context, host, reason string) 
 	if err := b.Authority.RetireHost(ctx, ref.ID); err != nil && !errors.Is(err, enroll.ErrNoHost) {
 		return out, classify(err)
 	}
+	at := b.Now()
 	err = b.Store.Update(func(tx *store.Tx) error {
-		if err := tx.RemoveHost(ref.ID, b.Now(), reason); err != nil {
+		if err := tx.RemoveHost(ref.ID, at, reason); err != nil {
 			return err
 		}
-		note := identity.Event{At: b.Now(), Kind: identity.Removed, By: principal(ctx).Name, Text: "an administrator took it out of the fleet: " + cmp.Or(reason, "no reason given")}
+		note := identity.Event{At: at, Kind: identity.Removed, By: principal(ctx).Name, Text: "an administrator took it out of the fleet: " + cmp.Or(reason, "no reason given")}
 		if err := ledger.Note(tx, ref.ID, note); err != nil {
 			return err
 		}

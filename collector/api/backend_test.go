@@ -377,7 +377,7 @@ func TestHostsLeaveAndComeBackThroughTheAPI(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 	changed := must[v1.FleetChanges](t)(w.Changed(ctx, v1.FleetChangeQuery{Tag: "web", From: w.fleet.Now.Add(-30 * time.Second)}))
-	if changed.Total != 1 || changed.Changes[0].Kind != "cleared" || changed.Changes[0].Hosts[0].Host != "web1" {
+	if changed.Total != 1 || changed.Changes[0].Kind != "removed" || changed.Changes[0].Hosts[0].Host != "web1" {
 		t.Errorf("the removal as a change: %+v", changed)
 	}
 	if list := must[v1.RemovedHosts](t)(w.RemovedHosts(ctx)); len(list.Hosts) != 1 || list.Hosts[0].Host != "web1" || !slices.Equal(list.Hosts[0].Tags, []string{"web"}) {

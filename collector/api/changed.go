@@ -19,7 +19,7 @@ func (a *API) changed(ctx context.Context, in *struct {
 		return nil, fmt.Errorf("%w: want either hosts or a tag", ErrInvalid)
 	}
 	now := a.now()
-	if err := lastDay(&in.From, &in.To, now); err != nil {
+	if err := a.lastDay(&in.From, &in.To); err != nil {
 		return nil, err
 	}
 	out, err := a.Inventory.Changed(ctx, v1.FleetChangeQuery{Hosts: in.Hosts, Tag: in.Tag, From: in.From, To: in.To, Limit: in.Limit})

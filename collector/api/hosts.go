@@ -84,8 +84,9 @@ func (a *API) section(ctx context.Context, in *struct {
 func (a *API) history(ctx context.Context, in *struct {
 	HostParam
 	SectionParam
-	From time.Time `query:"from" doc:"not before"`
-	To   time.Time `query:"to" doc:"before"`
+	From    time.Time `query:"from" doc:"not before"`
+	To      time.Time `query:"to" doc:"before"`
+	Details bool      `query:"details" doc:"every change: also each of a first reading, a removal or a merge, which are one otherwise"`
 	PageParams
 }) (*body[v1.History], error) {
 	page, err := in.page()
@@ -95,10 +96,10 @@ func (a *API) history(ctx context.Context, in *struct {
 	if err := optionalSection(in.Section); err != nil {
 		return nil, err
 	}
-	if err := checkOrder(in.From, in.To); err != nil {
+	if err := a.checkRange(in.From, in.To); err != nil {
 		return nil, err
 	}
-	out, err := a.Inventory.History(ctx, in.Host, v1.HistoryQuery{Section: in.Section, From: in.From, To: in.To, Page: page})
+	out, err := a.Inventory.History(ctx, in.Host, v1.HistoryQuery{Section: in.Section, From: in.From, To: in.To, Details: in.Details, Page: page})
 	out.Now, out.Changes, out.Next = a.now(), nonNil(out.Changes), opaque(out.Next)
 	return answer(out, err)
 }
@@ -106,36 +107,41 @@ func (a *API) history(ctx context.Context, in *struct {
 func (a *API) diff(ctx context.Context, in *struct {
 	HostParam
 	SectionParam
-	From time.Time `query:"from" doc:"a day ago when absent"`
-	To   time.Time `query:"to" doc:"now when absent"`
+	From    time.Time `query:"from" doc:"a day ago when absent"`
+	To      time.Time `query:"to" doc:"now when absent"`
+	Details bool      `query:"details" doc:"every row: also of a host or a section that was not known at from, which are one otherwise"`
 }) (*body[v1.Diff], error) {
 	if err := optionalSection(in.Section); err != nil {
 		return nil, err
 	}
 	now := a.now()
-	if err := lastDay(&in.From, &in.To, now); err != nil {
+	if err := a.lastDay(&in.From, &in.To); err != nil {
 		return nil, err
 	}
-	out, err := a.Inventory.Diff(ctx, in.Host, v1.DiffQuery{Section: in.Section, From: in.From, To: in.To})
+	out, err := a.Inventory.Diff(ctx, in.Host, v1.DiffQuery{Section: in.Section, From: in.From, To: in.To, Details: in.Details})
 	out.Now, out.From, out.To, out.Changes = now, in.From, in.To, nonNil(out.Changes)
 	return answer(out, err)
 }
 
 func (a *API) packages(ctx context.Context, in *struct {
-	Name    string `query:"name" required:"true" minLength:"1" maxLength:"255" doc:"exact; a pattern where it holds * or ?"`
-	Below   string `query:"below" maxLength:"255" doc:"only versions older than this"`
-	Above   string `query:"above" maxLength:"255" doc:"only versions newer than this"`
-	Version string `query:"version" maxLength:"255" doc:"only this version"`
+	Name    string    `query:"name" required:"true" minLength:"1" maxLength:"255" doc:"exact; a pattern where it holds * or ?"`
+	Below   string    `query:"below" maxLength:"255" doc:"only versions older than this"`
+	Above   string    `query:"above" maxLength:"255" doc:"only versions newer than this"`
+	Version string    `query:"version" maxLength:"255" doc:"only this version"`
+	AsOf    time.Time `query:"as_of" doc:"as it was then; now when absent"`
 	PageParams
 }) (*body[v1.PackagePage], error) {
 	page, err := in.page()
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkPast("as_of", in.AsOf); err != nil {
+		return nil, err
+	}
 	out, err := a.Inventory.Packages(ctx, v1.PackageQuery{
-		Name: in.Name, Below: in.Below, Above: in.Above, Version: in.Version, Page: page,
+		Name: in.Name, Below: in.Below, Above: in.Above, Version: in.Version, AsOf: in.AsOf, Page: page,
 	})
-	out.Now, out.Packages, out.Next = a.now(), nonNil(out.Packages), opaque(out.Next)
+	out.Now, out.AsOf, out.Packages, out.Next = a.now(), in.AsOf.UTC(), nonNil(out.Packages), opaque(out.Next)
 	return answer(out, err)
 }
 

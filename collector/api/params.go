@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"math"
@@ -64,14 +65,30 @@ func checkOrder(from, to time.Time) error {
 }
 
 // lastDay fills in what a range of time lacks: it ends now, and is a day long.
-func lastDay(from, to *time.Time, now time.Time) error {
+func (a *API) lastDay(from, to *time.Time) error {
 	if to.IsZero() {
-		*to = now
+		*to = a.now()
 	}
 	if from.IsZero() {
 		*from = to.Add(-24 * time.Hour)
 	}
-	return checkOrder(*from, *to)
+	return a.checkRange(*from, *to)
+}
+
+// clockSlack is how far a caller's clock may be ahead of ours.
+const clockSlack = time.Minute
+
+// checkPast refuses a moment that has not come: nothing is known of it.
+func (a *API) checkPast(name string, at time.Time) error {
+	if now := a.now(); at.After(now.Add(clockSlack)) {
+		return fmt.Errorf("%w: %s is %s, which is in the future: it is %s now", ErrInvalid, name, at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkRange refuses ranges that end before they begin, or in the future.
+func (a *API) checkRange(from, to time.Time) error {
+	return cmp.Or(a.checkPast("from", from), a.checkPast("to", to), checkOrder(from, to))
 }
 
 // nonNil makes lists [] in JSON, never null.

@@ -37,6 +37,9 @@ func (a *API) sql(ctx context.Context, in *struct{ Body v1.SQLRequest }) (*body[
 	if (in.Body.SQL == "") == (in.Body.Saved == "") {
 		return nil, fmt.Errorf("%w: want either sql or saved", ErrInvalid)
 	}
+	if err := a.checkPast("as_of", in.Body.AsOf); err != nil {
+		return nil, err
+	}
 	out, err := a.Queries.SQL(ctx, in.Body)
 	out.Now, out.AsOf, out.Columns, out.Rows = a.now(), in.Body.AsOf, nonNil(out.Columns), nonNil(out.Rows)
 	return answer(out, err)

@@ -16,7 +16,13 @@ const maxDiff = 100
 // anybody reads; left is what to say of the rest.
 func diffView(doc v1.Diff, all bool) (v view, left string) {
 	if n := len(doc.Changes); !all && n > maxDiff {
-		return list(diffSummary(doc.Changes), ""), fmt.Sprintf("%d differences in all: --section NAME lists those of one section, --all lists all", n)
+		v = list(diffSummary(doc.Changes), "")
+		host := doc
+		host.Changes = slices.DeleteFunc(slices.Clone(doc.Changes), func(ch v1.Change) bool { return ch.Section != v1.HostEvents })
+		if len(host.Changes) > 0 { // what happened to it is the reason of the rest
+			v.blocks = append([]block{{table: diffTable(host)}}, v.blocks...)
+		}
+		return v, fmt.Sprintf("%d differences in all: --section NAME lists those of one section, --all lists all", n)
 	}
 	return list(diffTable(doc), "no difference"), ""
 }
@@ -26,6 +32,9 @@ func diffSummary(changes []v1.Change) table {
 	kinds := []string{"added", "removed", "changed", "status"}
 	counts := make(map[string][]int)
 	for _, ch := range changes {
+		if ch.Section == v1.HostEvents {
+			continue
+		}
 		if counts[ch.Section] == nil {
 			counts[ch.Section] = make([]int, len(kinds))
 		}

@@ -186,6 +186,16 @@ func parseMoment(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, usagef("time %q: want e.g. 2026-03-14T09:30:00Z, 2026-03-14 or an age such as 24h or 7d", s)
 }
 
+// parsePast is parseMoment for the value of a flag that asks for what was: nothing is known
+// of the future.
+func parsePast(flag, s string, now time.Time) (time.Time, error) {
+	at, err := parseMoment(s, now)
+	if err == nil && at.After(now) {
+		err = usagef("--%s %s is in the future: it is %s now (UTC)", flag, s, now.UTC().Format(time.DateTime))
+	}
+	return at, err
+}
+
 // sparks are the eight heights of a trend line.
 var sparks = []rune("▁▂▃▄▅▆▇█")
 

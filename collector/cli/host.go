@@ -290,10 +290,10 @@ func (r *rangeFlags) add(cmd *cobra.Command, from string) {
 }
 
 func (r *rangeFlags) parse(now time.Time) (from, to time.Time, err error) {
-	if from, err = parseMoment(r.from, now); err != nil {
+	if from, err = parsePast("from", r.from, now); err != nil {
 		return from, to, err
 	}
-	if to, err = parseMoment(r.to, now); err != nil {
+	if to, err = parsePast("to", r.to, now); err != nil {
 		return from, to, err
 	}
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
@@ -307,9 +307,12 @@ func (c *client) hostHistory() *cobra.Command {
 	var when rangeFlags
 	var limit int
 	cmd := &cobra.Command{
-		Use:     "history HOST",
-		Short:   "List what changed on a host, newest first",
-		Example: "  atalaya host history web1\n  atalaya host history web1 --section packages --from 7d\n  atalaya host history web1 --from 2026-03-01 --to 2026-03-02 --limit 0",
+		Use:   "history HOST",
+		Short: "List what changed on a host and what happened to it, newest first",
+		Long: "List what changed on a host, newest first, and what happened to it: renames, merges, removals,\n" +
+			"reinstallations. A first reading, a removal and a merge are a line each; --details lists\n" +
+			"every change that came with them. A host that was removed is named by its number.",
+		Example: "  atalaya host history web1\n  atalaya host history web1 --details\n  atalaya host history web1 --section packages --from 7d\n  atalaya host history web1 --from 2026-03-01 --to 2026-03-02 --limit 0",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if q.From, q.To, err = when.parse(c.env.Now()); err != nil {
@@ -330,8 +333,8 @@ func (c *client) hostHistory() *cobra.Command {
 				if err := c.show(doc, func() view { return list(changeTable(changes), "no changes") }); err != nil {
 					return err
 				}
-				if more && c.output == formatTable {
-					c.say("there are older changes: --limit 0 lists them all")
+				if c.output == formatTable {
+					c.say(olderNote(doc, more))
 				}
 				return nil
 			})
@@ -340,7 +343,19 @@ func (c *client) hostHistory() *cobra.Command {
 	when.add(cmd, "")
 	cmd.Flags().StringVar(&q.Section, "section", "", "`name` of a section")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most `n` changes; 0 means all")
+	cmd.Flags().BoolVar(&q.Details, "details", false, "list every change, also those of a first reading, a removal or a merge")
 	return cmd
+}
+
+// olderNote says what a history leaves out.
+func olderNote(doc v1.History, more bool) string {
+	switch {
+	case more:
+		return "there are older changes: --limit 0 lists them all"
+	case !doc.KeptFrom.IsZero():
+		return fmt.Sprintf("history begins at %s UTC: what changed before is no longer kept", moment(doc.KeptFrom).text)
+	}
+	return ""
 }
 
 func (c *client) hostDiff() *cobra.Command {
@@ -348,14 +363,18 @@ func (c *client) hostDiff() *cobra.Command {
 	var when rangeFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use:     "diff HOST",
-		Short:   "Show the net difference of a host between two moments",
+		Use:   "diff HOST",
+		Short: "Show the net difference of a host between two moments",
+		Long: "Show what is different on a host between two moments, and what happened to it: what came and\n" +
+			"went between them is left out. A host or a section that was not known at the first moment\n" +
+			"is one line with its counts; --all lists its rows.",
 		Example: "  atalaya host diff web1\n  atalaya host diff web1 --from 2026-03-01 --to 2026-03-08 --section packages",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if q.From, q.To, err = when.parse(c.env.Now()); err != nil {
 				return err
 			}
+			q.Details = all
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				doc, err := api.Diff(ctx, args[0], q)
 				if err != nil {
@@ -375,7 +394,7 @@ func (c *client) hostDiff() *cobra.Command {
 	}
 	when.add(cmd, "24h")
 	cmd.Flags().StringVar(&q.Section, "section", "", "`name` of a section")
-	cmd.Flags().BoolVar(&all, "all", false, fmt.Sprintf("list every difference, also when there are more than %d", maxDiff))
+	cmd.Flags().BoolVar(&all, "all", false, fmt.Sprintf("list every difference, also when there are more than %d, and every row of what was not known before", maxDiff))
 	return cmd
 }
 

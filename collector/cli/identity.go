@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,7 +86,11 @@ func identityView(doc v1.Identity) view {
 		p.add("address", text(fmt.Sprintf("%s since %s", a.Address, moment(a.First).text)))
 	}
 	for _, m := range doc.Merges {
-		p.add("merge", text(mergeLine(m)))
+		line := mergeLine(m)
+		if m.Keep == doc.HostID && m.Undone.IsZero() {
+			line += "; to take it back: atalaya host unmerge " + m.Keep
+		}
+		p.add("merge", text(line))
 	}
 	for _, k := range doc.Copies {
 		p.add("refused copy", cell{text: fmt.Sprintf("%s at %s: %s, %d times, last %s", k.Hostname, k.Address, k.Kind, k.Times, ago(doc.Now, k.Last).text), value: k.Hostname, tone: bad})
@@ -140,7 +145,7 @@ func (c *client) hostMerge() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				doc, err := api.MergeHosts(ctx, args[0], v1.MergeRequest{Other: args[1], Apply: yes})
-				return c.answerMerge(err, doc)
+				return c.answerMerge(err, doc, "merge", "into", args)
 			})
 		},
 	}
@@ -160,7 +165,7 @@ func (c *client) hostUnmerge() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				doc, err := api.UnmergeHost(ctx, args[0], v1.UnmergeRequest{Apply: yes})
-				return c.answerMerge(err, doc)
+				return c.answerMerge(err, doc, "unmerge", "from", args)
 			})
 		},
 	}
@@ -168,22 +173,26 @@ func (c *client) hostUnmerge() *cobra.Command {
 	return cmd
 }
 
-func (c *client) answerMerge(err error, doc v1.MergeResult) error {
+// answerMerge says what a merge or its undo did, or would do and how to have it done.
+func (c *client) answerMerge(err error, doc v1.MergeResult, verb, where string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !doc.Done {
-		c.say("a preview, nothing was changed; to do it add --yes")
-	}
-	return c.show(doc, func() view {
-		p := &pairs{}
-		p.add("merge", text(mergeLine(doc.Merge)))
+	err = c.show(doc, func() view {
+		p, effect := &pairs{}, "would do"
+		if doc.Done {
+			effect = "effect"
+			p.add("merge", text(mergeLine(doc.Merge)))
+		} else {
+			p.add("preview", cell{text: "nothing was done yet", value: "true", tone: warn})
+			p.add("would "+verb, text(fmt.Sprintf("%s (%s) %s %s", doc.Merge.Name, doc.Merge.Other, where, doc.Merge.Keep)))
+		}
 		if doc.Comparison.HostID != "" {
 			p.add("one machine", yesNo(&doc.Comparison.Same))
 			p.add("because", text(doc.Comparison.Text))
 		}
 		for _, e := range doc.Effects {
-			p.add("effect", text(e))
+			p.add(effect, text(e))
 		}
 		v := view{pairs: p}
 		if doc.Comparison.HostID != "" {
@@ -191,6 +200,10 @@ func (c *client) answerMerge(err error, doc v1.MergeResult) error {
 		}
 		return v
 	})
+	if err == nil && !doc.Done {
+		c.say("nothing was done yet; to do it: atalaya host " + verb + " " + strings.Join(args, " ") + " --yes")
+	}
+	return err
 }
 
 func (c *client) hostAccept() *cobra.Command {

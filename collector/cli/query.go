@@ -87,7 +87,7 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 		c.say("saved; run it with: atalaya query --saved " + q.save)
 		return nil
 	}
-	at, err := parseMoment(q.asOf, c.env.Now())
+	at, err := parsePast("as-of", q.asOf, c.env.Now())
 	if err != nil {
 		return err
 	}

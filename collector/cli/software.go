@@ -18,14 +18,15 @@ func (c *client) packageCommands() *cobra.Command {
 
 func (c *client) packageFind() *cobra.Command {
 	var q v1.PackageQuery
+	var asOf string
 	cmd := &cobra.Command{
 		Use:   "find NAME",
 		Short: "Find the hosts that have a package, by name and version",
 		Long: "Find the hosts that have a package. NAME is exact, or a pattern with * and ?. Versions\n" +
 			"are compared in the order of each package's own system (dpkg, rpm, apk ...).",
-		Example: "  atalaya package find openssl\n  atalaya package find openssl --below 3.0.15-1~deb12u1\n  atalaya package find 'linux-image-*' --output csv",
+		Example: "  atalaya package find openssl\n  atalaya package find openssl --below 3.0.15-1~deb12u1\n  atalaya package find 'linux-image-*' --output csv\n  atalaya package find openssl --as-of 7d",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			q.Name = args[0]
 			if strings.TrimSpace(q.Name) == "" {
 				return usagef("want the name of a package, as in: atalaya package find openssl")
@@ -34,6 +35,9 @@ func (c *client) packageFind() *cobra.Command {
 				if f := cmd.Flags().Lookup(name); f.Changed && strings.TrimSpace(f.Value.String()) == "" {
 					return usagef("--%s: no version is given, as in: atalaya package find openssl --%s 3.0.15", name, name)
 				}
+			}
+			if q.AsOf, err = parsePast("as-of", asOf, c.env.Now()); err != nil {
+				return err
 			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				var doc v1.PackagePage
@@ -55,6 +59,7 @@ func (c *client) packageFind() *cobra.Command {
 	f.StringVar(&q.Below, "below", "", "only versions older than `version`")
 	f.StringVar(&q.Above, "above", "", "only versions newer than `version`")
 	f.StringVar(&q.Version, "version", "", "only this `version`")
+	f.StringVar(&asOf, "as-of", "", "`time` of the answer, e.g. 2026-11-20 or 7d (default now)")
 	return cmd
 }
 

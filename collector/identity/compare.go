@@ -7,7 +7,6 @@
 package identity
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -233,9 +232,18 @@ func (c *Comparison) Reasons() string {
 	case len(yes)+len(no) == 0:
 		return "no fact of the hardware can be compared"
 	case len(no) == 0:
-		return fmt.Sprintf("%s agree", strings.Join(yes, ", "))
+		return clause(yes, "agree")
 	case len(yes) == 0:
-		return fmt.Sprintf("%s differ, nothing agrees", strings.Join(no, ", "))
+		return clause(no, "differ") + ", nothing agrees"
 	}
-	return fmt.Sprintf("%s agree; %s differ", strings.Join(yes, ", "), strings.Join(no, ", "))
+	return clause(yes, "agree") + "; " + clause(no, "differ")
+}
+
+// clause makes a list of facts the subject of a verb.
+func clause(facts []string, verb string) string {
+	last := len(facts) - 1
+	if last == 0 {
+		return facts[0] + " " + verb + "s"
+	}
+	return strings.Join(facts[:last], ", ") + " and " + facts[last] + " " + verb
 }

@@ -103,6 +103,8 @@ func SameMachine(known, now []hostid.Fact, judge Judge) Verdict {
 	switch {
 	case v.uuidDiffers:
 		v.Refuse, v.Text = true, "another machine: the system UUID differs; "+v.Reasons()
+	case v.For == 0 && v.Against == 0 && v.machineID == "":
+		v.Refuse, v.Text = true, v.Reasons()
 	case !v.anchored:
 		v.Refuse, v.Text = true, "no UUID, network card or disk agrees; "+v.Reasons()
 	case sum < joinBar:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	who "atalaya/collector/identity"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
@@ -21,7 +22,7 @@ type ChangedQuery struct {
 	Limit    int       // 0: all
 }
 
-// Changed is what changed in the same way on some of the hosts that were asked about.
+// Changed is what changed, or happened, in the same way on some of the hosts that were asked about.
 type Changed struct {
 	Event           // of the first host; Columns and Text without what differs from host to host
 	Hosts []HostRef `json:"hosts"` // the first ones
@@ -29,6 +30,8 @@ type Changed struct {
 	Fleet int       `json:"fleet"` // hosts of the whole fleet that have now what it became, 0: not known
 	Times int       `json:"times"` // changes of the row on one host in that time, at most
 	Score float64   `json:"score"`
+
+	arrivals arrivals // of FirstSeen
 }
 
 // maxChangedHosts is how many hosts a Changed names.
@@ -46,7 +49,8 @@ var weights = map[facts.ID]float64{
 const (
 	otherWeight  = 0.5
 	statusWeight = 0.2
-	firstWeight  = 0.05 // of a first reading, and of all that went with a host that was removed
+	hostWeight   = 2    // of what happened to a host as a whole
+	firstWeight  = 0.05 // of a first reading, and of what comes and goes by itself, as addresses do
 )
 
 // WhatChanged returns the net changes between two moments, those that likely matter
@@ -61,11 +65,14 @@ func (v *View) WhatChanged(q ChangedQuery) ([]Changed, error) {
 		if _, err := tx.AsOf(q.From); err != nil {
 			return err
 		}
+		if err := tx.Reaches(q.To); err != nil {
+			return err
+		}
 		hosts, names, err := q.hosts(tx)
 		if err != nil {
 			return err
 		}
-		r := ranking{tx: tx, from: q.From, to: q.To, names: names, room: v.changedRows, same: map[string]*Changed{}}
+		r := ranking{tx: tx, from: q.From, to: q.To, names: names, room: v.changedRows, same: map[string]*Changed{}, fleetwide: len(q.Hosts) == 0}
 		if err := r.gather(hosts); err != nil {
 			return err
 		}
@@ -139,9 +146,13 @@ type ranking struct {
 	from, to time.Time
 	names    map[[8]byte]string
 	room     int // rows to hold at a time
+	// fleetwide: no host was asked for by name.
+	fleetwide bool
 
 	order []hostPlace // of net
 	net   map[hostPlace]*netChange
+	begun map[identity.HostID]*beginning
+	moved map[identity.HostID]map[time.Time]*decision
 	keys  []string // of same
 	same  map[string]*Changed
 }
@@ -150,6 +161,7 @@ type ranking struct {
 // takes half of the hosts after the other, each with a reading of the log.
 func (r *ranking) gather(hosts []uint32) error {
 	r.order, r.net = nil, map[hostPlace]*netChange{}
+	r.begun, r.moved = map[identity.HostID]*beginning{}, map[identity.HostID]map[time.Time]*decision{}
 	set := store.HostSetOf(hosts...)
 	err := r.tx.ChangesBetween(store.FleetQuery{ChangeQuery: store.ChangeQuery{From: r.from}, Hosts: &set}, func(c store.Change) error {
 		if !c.At.After(r.from) || c.At.After(r.to) {
@@ -170,10 +182,16 @@ func (r *ranking) gather(hosts []uint32) error {
 	if err != nil {
 		return err
 	}
-	return r.group()
+	if err := r.group(); err != nil {
+		return err
+	}
+	return r.happened(hosts)
 }
 
 func (r *ranking) add(c store.Change) {
+	if r.decided(c) || r.begins(c) {
+		return
+	}
 	p := hostPlace{c.Host, place{c.Section, c.Key, c.Key == "" && c.Kind > store.Removed}}
 	n := r.net[p]
 	if n == nil {
@@ -211,27 +229,37 @@ func (r *ranking) group() error {
 		if e, err = withoutOwn(e, c); err != nil || e.Text == "" {
 			continue // only what is each host's own differs
 		}
-		key := fmt.Sprint(e.Section, "\x00", c.Key, "\x00", e.Kind, "\x00", e.Text)
-		g := r.same[key]
-		if g == nil {
-			if len(r.same) >= maxChangedKinds {
-				return fmt.Errorf("%w: more than %d different changes; ask for a shorter time, a tag, or hosts by name", ErrTooMany, maxChangedKinds)
-			}
-			g = &Changed{Event: e}
+		g, fresh, err := r.join(fmt.Sprint(e.Section, "\x00", c.Key, "\x00", e.Kind, "\x00", e.Text), e, c.Host, n.times)
+		if err != nil {
+			return err
+		}
+		if fresh {
 			if g.Fleet, err = r.fleet(c); err != nil {
 				return err
 			}
-			r.same[key] = g
-			r.keys = append(r.keys, key)
-		}
-		g.Count++
-		g.Times = max(g.Times, n.times)
-		if len(g.Hosts) < maxChangedHosts {
-			g.Hosts = append(g.Hosts, HostRef{c.Host, r.names[c.Host]})
 		}
 	}
 	r.order, r.net = nil, nil
 	return nil
+}
+
+// join counts an event of a host among those of the same key; fresh: it is the first.
+func (r *ranking) join(key string, e Event, host identity.HostID, times int) (g *Changed, fresh bool, err error) {
+	g = r.same[key]
+	if fresh = g == nil; fresh {
+		if len(r.same) >= maxChangedKinds {
+			return nil, false, fmt.Errorf("%w: more than %d different changes; ask for a shorter time, a tag, or hosts by name", ErrTooMany, maxChangedKinds)
+		}
+		g = &Changed{Event: e}
+		r.same[key] = g
+		r.keys = append(r.keys, key)
+	}
+	g.Count++
+	g.Times = max(g.Times, times)
+	if len(g.Hosts) < maxChangedHosts {
+		g.Hosts = append(g.Hosts, HostRef{host, r.names[host]})
+	}
+	return g, fresh, nil
 }
 
 // ranked sorts what there is.
@@ -282,11 +310,13 @@ func (c Changed) score() float64 {
 			weight = otherWeight
 		}
 	}
-	switch c.Kind {
-	case store.StatusChanged:
+	switch {
+	case c.Kind == store.StatusChanged.String():
 		weight = statusWeight
-	case store.Baseline, store.Cleared:
+	case c.Kind == FirstReading, c.Kind == string(who.AddressChanged), c.Kind == string(who.Enrolled):
 		weight = firstWeight
+	case c.Section == HostEvents:
+		weight = hostWeight
 	}
 	common := float64(max(c.Fleet, c.Count, 1))
 	return weight / (1 + math.Log2(common)/8) / (1 + math.Log2(float64(max(c.Times, 1))))

@@ -1,13 +1,13 @@
 package inventory
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
@@ -24,50 +24,89 @@ type Column struct {
 
 // Event is a change for people.
 type Event struct {
-	Seq      uint64           `json:"seq,omitempty"`
-	Section  string           `json:"section"`
-	Kind     store.ChangeKind `json:"kind"`
-	Item     string           `json:"item,omitempty"` // the row's key, its parts separated by blanks
-	Text     string           `json:"text"`           // what changed, in one line
-	Columns  []Column         `json:"columns,omitempty"`
-	Observed time.Time        `json:"observed_at,omitzero"` // by the host's clock
-	Received time.Time        `json:"received_at,omitzero"`
+	Seq      uint64    `json:"seq,omitempty"`
+	Section  string    `json:"section"`        // or HostEvents
+	Kind     string    `json:"kind"`           // of the change, or what happened to the host
+	Item     string    `json:"item,omitempty"` // the row's key, its parts separated by blanks
+	Text     string    `json:"text"`           // what changed, in one line
+	Columns  []Column  `json:"columns,omitempty"`
+	Observed time.Time `json:"observed_at,omitzero"` // by the host's clock
+	Received time.Time `json:"received_at,omitzero"`
 }
 
 // HistoryQuery selects changes of a host; empty fields select all.
 type HistoryQuery struct {
 	Section  string
 	From, To time.Time // received after From and not after To
-	Before   uint64    // events with smaller numbers: where the last page ended
+	Cursor   string    // where the last page ended
 	Limit    int       // 0: all
+	Details  bool      // every change, also those of a first reading and of a merge
 }
 
-// History returns what changed on a host, newest first: also on those that were merged
-// into it.
-func (v *View) History(ref string, q HistoryQuery) (events []Event, err error) {
-	cq := store.ChangeQuery{From: q.From, To: q.To, Before: q.Before, Limit: q.Limit, NewestFirst: true}
+// HistoryPage is a part of a host's history.
+type HistoryPage struct {
+	Events []Event
+	Next   string    // Cursor of the next page; empty: this is the last
+	Kept   time.Time // what was before is no longer kept, where the page is the last and there was more; else zero
+}
+
+// History returns what changed on a host and what happened to it, newest first: also on those
+// that were merged into it.
+func (v *View) History(ref string, q HistoryQuery) (p HistoryPage, err error) {
+	t := telling{q: q, cq: store.ChangeQuery{From: q.From, To: q.To, NewestFirst: true}}
 	if q.Section != "" {
 		sec, ok := facts.ByName(q.Section)
 		if !ok {
-			return nil, fmt.Errorf("section %q: %w", q.Section, ErrNotFound)
+			return p, fmt.Errorf("section %q: %w", q.Section, ErrNotFound)
 		}
-		cq.Section = sec.ID
+		t.cq.Section = sec.ID
 	}
-	events = []Event{}
+	if q.Cursor != "" {
+		if t.from, err = parseCursor(q.Cursor); err != nil {
+			return p, err
+		}
+		t.cq.Before = t.from.before
+	}
 	err = v.store.View(func(tx *store.Tx) error {
 		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}
-		changes, err := changesOf(tx, h.ID, cq)
-		for i := 0; i < len(changes) && err == nil; i++ {
-			var e Event
-			e, err = event(changes[i])
-			events = append(events, e)
+		t.tx = tx
+		if t.parts, err = ledger.Parts(tx, h.ID); err != nil {
+			return err
 		}
-		return err
+		first, err := firstSeen(tx, t.parts)
+		if err != nil {
+			return err
+		}
+		lines, err := t.tell()
+		if err != nil {
+			return err
+		}
+		if len(lines) == 0 && !q.To.IsZero() && q.To.Before(first) {
+			return errUnseen(h.Name, q.To, first)
+		}
+		if q.Limit > 0 && len(lines) > q.Limit {
+			p.Next = lines[q.Limit].cursor.String()
+			lines = lines[:q.Limit]
+		} else if p.Kept, err = historyFrom(tx, q.From); err != nil {
+			return err
+		}
+		p.Events = make([]Event, len(lines))
+		for i, l := range lines {
+			p.Events[i] = l.Event
+		}
+		return nil
 	})
-	return events, err
+	return p, err
+}
+
+// DiffQuery selects two moments of a host.
+type DiffQuery struct {
+	From, To time.Time
+	Section  string // empty: all
+	Details  bool   // every row, also of a host or a section that was not known
 }
 
 // HostDiff is the net difference between two moments of a host.
@@ -75,23 +114,23 @@ type HostDiff struct {
 	Host  HostRef   `json:"host"`
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
-	Items []Event   `json:"items"` // by section and key
+	Items []Event   `json:"items"` // what happened to the host, newest first; then rows by section and key
 }
 
 // Diff returns what differs between the state of a host at two moments, as we knew it
 // then: what came and went between them does not appear. Moments before the log was
-// pruned are refused with ErrHistory.
-func (v *View) Diff(ref string, from, to time.Time) (d HostDiff, err error) {
-	if to.Before(from) {
-		return d, fmt.Errorf("difference from %s to %s: the second moment is before the first", stamp(from), stamp(to))
+// pruned, and an end before the host was known, are refused with ErrHistory.
+func (v *View) Diff(ref string, q DiffQuery) (d HostDiff, err error) {
+	if q.To.Before(q.From) {
+		return d, fmt.Errorf("difference from %s to %s: the second moment is before the first", stamp(q.From), stamp(q.To))
 	}
 	err = v.store.View(func(tx *store.Tx) error {
 		h, err := FindHost(tx, ref)
 		if err != nil {
 			return err
 		}
-		d = HostDiff{Host: HostRef{h.ID, h.Name}, From: from, To: to}
-		d.Items, err = diff(tx, h, from, to)
+		d = HostDiff{Host: HostRef{h.ID, h.Name}, From: q.From, To: q.To}
+		d.Items, err = diff(tx, h, q)
 		return err
 	})
 	return d, err
@@ -101,52 +140,27 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // diff compares the two states, and takes number and times from the last change of
 // each row between them.
-func diff(tx *store.Tx, h store.Host, from, to time.Time) ([]Event, error) {
-	then, err := tx.AsOf(from)
+func diff(tx *store.Tx, h store.Host, q DiffQuery) ([]Event, error) {
+	c, err := newComparison(tx, h, q)
 	if err != nil {
 		return nil, err
 	}
-	later, err := tx.AsOf(to)
-	if err != nil {
+	items, whole, err := c.ofHost()
+	if err != nil || whole {
+		return items, err
+	}
+	if c.last, err = lastChanges(tx, h.ID, q.From, q.To); err != nil {
 		return nil, err
 	}
-	last, err := lastChanges(tx, h.ID, from, to)
-	if err != nil {
-		return nil, err
-	}
-	wasHost, err1 := partAt(tx, h, from)
-	isHost, err2 := partAt(tx, h, to)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	was, err := then.Sections(wasHost)
-	if err != nil {
-		return nil, err
-	}
-	is, err := later.Sections(isHost)
-	if err != nil {
-		return nil, err
-	}
-	items := []Event{}
 	for _, section := range facts.Sections() {
-		changes, err := difference(then, later, wasHost, isHost, section.ID)
-		changes = append(statusChange(section.ID, was, is), changes...)
+		if q.Section != "" && q.Section != section.Name {
+			continue
+		}
+		more, err := c.ofSection(section.ID)
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range changes {
-			p := place{c.Section, c.Key, c.Kind == store.StatusChanged}
-			was, ok := last[p]
-			if !ok {
-				was = last[place{section: c.Section, status: true}] // a first reading
-			}
-			c.Host, c.Seq, c.Observed, c.Received = h.ID, was.Seq, was.Observed, was.Received
-			e, err := event(c)
-			if err != nil {
-				return nil, err
-			}
-			items = append(items, e)
-		}
+		items = append(items, more...)
 	}
 	return items, nil
 }
@@ -237,19 +251,19 @@ func stateOf(section facts.ID, states []store.SectionState) store.SectionState {
 // event decodes a change.
 func event(c store.Change) (Event, error) {
 	e := Event{
-		Seq: c.Seq, Section: c.Section.String(), Kind: c.Kind, Item: itemName(c.Key),
+		Seq: c.Seq, Section: c.Section.String(), Kind: c.Kind.String(), Item: itemName(c.Key),
 		Observed: c.Observed, Received: c.Received,
 	}
 	switch c.Kind {
 	case store.Baseline:
 		is, _ := store.DecodeStatus(c.New)
-		e.Text = fmt.Sprintf("first reading: %d rows, status %s", c.Rows, is)
+		e.Text = fmt.Sprintf("first reading: %s, status %s", count(c.Rows, "row"), is)
 		if c.Lost {
 			e.Text = "what was known before is lost to damage, the section is read again"
 		}
 		return e, nil
 	case store.Cleared:
-		e.Text = fmt.Sprintf("host removed: %d rows", c.Rows)
+		e.Text = "left with the host: " + count(c.Rows, "row")
 		return e, nil
 	case store.StatusChanged:
 		was, _ := store.DecodeStatus(c.Old)
@@ -335,9 +349,9 @@ func text(e Event) string {
 			break
 		}
 		switch e.Kind {
-		case store.Changed:
+		case store.Changed.String():
 			parts = append(parts, fmt.Sprintf("%s %s -> %s", c.Name, show(c.Old), show(c.New)))
-		case store.Added:
+		case store.Added.String():
 			parts = append(parts, fmt.Sprintf("%s %s", c.Name, show(c.New)))
 		default:
 			parts = append(parts, fmt.Sprintf("%s %s", c.Name, show(c.Old)))

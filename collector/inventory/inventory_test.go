@@ -190,19 +190,19 @@ func TestHistoryReadsLikeASentence(t *testing.T) {
 	f.Report(a, facts.Packages, deb("zsh", "5.8"), deb("bash", "5.1"), deb("dash", "1"))
 	f.Report(a, facts.Packages, deb("zsh", "5.9"), deb("dash", "1"))
 	f.Send(a, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusDenied, Reason: "no rights"})
-	events, err := f.view.History("web1", HistoryQuery{Section: "packages", Limit: 4})
+	page, err := f.view.History("web1", HistoryQuery{Section: "packages", Limit: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, e := range events {
+	for _, e := range page.Events {
 		got = append(got, fmt.Sprintf("%s %s: %s", e.Kind, e.Item, e.Text))
 	}
 	want := []string{
 		"status : status ok -> denied: no rights",
 		"changed dpkg zsh amd64: version 5.8 -> 5.9",
 		"removed dpkg bash amd64: name bash, version 5.1, arch amd64, source dpkg",
-		"baseline : first reading: 3 rows, status ok",
+		"first-reading : first reading: 3 rows",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -275,14 +275,14 @@ func TestDiffIsTheNetDifferenceOfTwoMoments(t *testing.T) {
 		times := slices.SortedFunc(maps.Keys(moments), time.Time.Compare)
 		i := rapid.IntRange(0, len(times)-1).Draw(r, "from")
 		j := rapid.IntRange(i, len(times)-1).Draw(r, "to")
-		d, err := f.view.Diff("a", times[i], times[j])
+		d, err := f.view.Diff("a", DiffQuery{From: times[i], To: times[j], Details: true})
 		if err != nil {
 			r.Fatal(err)
 		}
 		got := map[string]string{}
 		for _, e := range d.Items {
-			if e.Section == "packages" && e.Kind != store.StatusChanged {
-				got[strings.Fields(e.Item)[1]] = e.Kind.String()
+			if e.Section == "packages" && e.Kind != store.StatusChanged.String() {
+				got[strings.Fields(e.Item)[1]] = e.Kind
 			}
 		}
 		from, to := moments[times[i]], moments[times[j]]
@@ -313,10 +313,10 @@ func TestDiffBeforeTheHorizonIsRefused(t *testing.T) {
 	if n, err := f.Store.Prune(f.Now); n != 3 || err != nil {
 		t.Fatalf("pruned %d, %v; want the status and both changes", n, err)
 	}
-	if _, err := f.view.Diff("a", t0, f.Now); !errors.Is(err, ErrHistory) {
+	if _, err := f.view.Diff("a", DiffQuery{From: t0, To: f.Now}); !errors.Is(err, ErrHistory) {
 		t.Errorf("got %v, want ErrHistory", err)
 	}
-	if _, err := f.view.Diff("a", f.Now, t0); err == nil {
+	if _, err := f.view.Diff("a", DiffQuery{From: f.Now, To: t0}); err == nil {
 		t.Error("moments in the wrong order were taken")
 	}
 }

@@ -81,6 +81,9 @@ func stateAt(tx *store.Tx, at time.Time) (*store.State, error) {
 	if at.IsZero() {
 		return tx.Now(), nil
 	}
+	if err := tx.Reaches(at); err != nil {
+		return nil, err
+	}
 	return tx.AsOf(at)
 }
 
@@ -189,7 +192,11 @@ func (q PackageQuery) collect(tx *store.Tx, pv packageVersion, res *PackageResul
 			return err
 		}
 		if ok {
-			res.Matches = append(res.Matches, PackageMatch{HostRef{h.ID, h.Name}, pv.name, pv.version, pv.arch, pv.source, ours(st.KnownAt, h.ClockOffset)})
+			m := PackageMatch{Host: HostRef{h.ID, h.Name}, Name: pv.name, Version: pv.version, Arch: pv.arch, Source: pv.source}
+			if q.At.IsZero() { // the past knows no times of readings
+				m.KnownAt = ours(st.KnownAt, h.ClockOffset)
+			}
+			res.Matches = append(res.Matches, m)
 		}
 	}
 	return nil

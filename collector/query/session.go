@@ -15,6 +15,9 @@ import (
 	"atalaya/shared/identity"
 )
 
+// clockSlack is how far the clock of who asks may be ahead of ours.
+const clockSlack = time.Minute
+
 // session is the data that one query sees.
 type session struct {
 	ctx     context.Context
@@ -58,8 +61,14 @@ func (s *session) state(at time.Time) (*store.State, error) {
 	}
 	st := s.tx.Now()
 	if !at.IsZero() {
-		var err error
-		if st, err = s.tx.AsOf(at); err != nil {
+		if at.After(s.now.Add(clockSlack)) {
+			return nil, fmt.Errorf("%w: %s is in the future, it is %s now", ErrQuery, Time(at), Time(s.now))
+		}
+		err := s.tx.Reaches(at)
+		if err == nil {
+			st, err = s.tx.AsOf(at)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -210,6 +211,48 @@ func (tx *Tx) LastChange() (uint64, error) { return tx.meta(metaLastChange) }
 func (tx *Tx) HistoryFrom() (time.Time, error) {
 	ms, err := tx.meta(metaHistory)
 	return facts.Time(ms).Time(), err
+}
+
+// Reaches refuses a moment before the history begins with ErrHistory: before what was
+// taken out of the log, or before the first change of all.
+func (tx *Tx) Reaches(at time.Time) error {
+	from, err := tx.HistoryFrom()
+	if err != nil {
+		return err
+	}
+	if from.IsZero() {
+		if from, err = tx.firstMoment(at); err != nil {
+			return err
+		}
+	}
+	if at.Before(from) {
+		return fmt.Errorf("%w: it begins at %s", ErrHistory, from.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// firstMoment returns when the first of all changes came about, as the first block of the
+// log tells it; zero where that is not after at.
+func (tx *Tx) firstMoment(at time.Time) (first time.Time, err error) {
+	err = tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
+		head, err := readBlockHead(k, v)
+		if err != nil || head.low <= facts.TimeOf(at) {
+			return cmp.Or(err, ErrStop)
+		}
+		groups, err := head.groups(tx.store.codec)
+		if err != nil {
+			return err
+		}
+		begin := head.low
+		for _, g := range groups {
+			for _, e := range g.entries {
+				begin = min(begin, e.at) // what was told late came about before
+			}
+		}
+		first = begin.Time()
+		return ErrStop
+	})
+	return first, err
 }
 
 // change gives an entry as others see it.

@@ -32,19 +32,19 @@ func (c *Client) Section(ctx context.Context, host, section string) (SectionDocu
 
 // History lists changes of a host, newest first.
 func (c *Client) History(ctx context.Context, host string, q HistoryQuery) (History, error) {
-	v := values{}.set("section", q.Section).time("from", q.From).time("to", q.To)
+	v := values{}.set("section", q.Section).time("from", q.From).time("to", q.To).flag("details", q.Details)
 	return fetch[History](ctx, c, "hosts/"+segment(host)+"/history", v.page(q.Page))
 }
 
 // Diff compares a host at two moments.
 func (c *Client) Diff(ctx context.Context, host string, q DiffQuery) (Diff, error) {
-	v := values{}.set("section", q.Section).time("from", q.From).time("to", q.To)
+	v := values{}.set("section", q.Section).time("from", q.From).time("to", q.To).flag("details", q.Details)
 	return fetch[Diff](ctx, c, "hosts/"+segment(host)+"/diff", url.Values(v))
 }
 
 // Packages finds packages on the fleet.
 func (c *Client) Packages(ctx context.Context, q PackageQuery) (PackagePage, error) {
-	v := values{}.set("name", q.Name).set("below", q.Below).set("above", q.Above).set("version", q.Version)
+	v := values{}.set("name", q.Name).set("below", q.Below).set("above", q.Above).set("version", q.Version).time("as_of", q.AsOf)
 	return fetch[PackagePage](ctx, c, "packages", v.page(q.Page))
 }
 

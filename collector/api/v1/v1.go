@@ -136,13 +136,16 @@ const (
 	ChangeStatus  = "status" // the status of the section changed, not its rows
 )
 
+// HostEvents stands for a section in what happened to a host as a whole.
+const HostEvents = "host"
+
 // Change is one thing that became different on a host.
 type Change struct {
 	Seq        uint64         `json:"seq,omitempty" doc:"number in the change log"`
 	ObservedAt time.Time      `json:"observed_at,omitzero" doc:"by the host's clock"`
 	ReceivedAt time.Time      `json:"received_at,omitzero" doc:"by the collector's clock"`
-	Section    string         `json:"section"`
-	Kind       string         `json:"kind" doc:"added, removed, changed or status"`
+	Section    string         `json:"section" doc:"or host, for what happened to it as a whole"`
+	Kind       string         `json:"kind" doc:"added, removed, changed, status, first-reading; of a host: first-seen, replaced, or what happened to its identity, as merged or renamed"`
 	Item       string         `json:"item,omitempty" doc:"which row, for people"`
 	Text       string         `json:"text,omitempty" doc:"what changed, in one line"`
 	Columns    []ColumnChange `json:"columns,omitempty"`
@@ -163,12 +166,15 @@ type History struct {
 	Host    string    `json:"host" doc:"host name"`
 	Changes []Change  `json:"changes"`
 	Next    string    `json:"next,omitempty"`
+	// KeptFrom is given with the last page where there was more.
+	KeptFrom time.Time `json:"kept_from,omitzero" doc:"changes before it are no longer kept"`
 }
 
 // HistoryQuery selects changes of one host.
 type HistoryQuery struct {
 	Section  string // empty means all
 	From, To time.Time
+	Details  bool // every change, where otherwise a first reading, a removal or a merge is one
 	Page
 }
 
@@ -186,6 +192,7 @@ type Diff struct {
 type DiffQuery struct {
 	Section  string // empty means all
 	From, To time.Time
+	Details  bool // every row, where otherwise a host or section that was not known is one
 }
 
 // HostPackage is a package as one host has it.
@@ -203,6 +210,7 @@ type HostPackage struct {
 // PackagePage is a page of packages found on the fleet, by name and version.
 type PackagePage struct {
 	Now      time.Time     `json:"now"`
+	AsOf     time.Time     `json:"as_of,omitzero"`
 	Packages []HostPackage `json:"packages"`
 	Total    int           `json:"total" doc:"on the whole fleet"`
 	// Uncomparable are versions that have no order against the bounds: the packages
@@ -214,10 +222,11 @@ type PackagePage struct {
 // PackageQuery finds hosts by what they have installed. Versions are compared in
 // the order of each package's own system.
 type PackageQuery struct {
-	Name    string // exact; a pattern where it holds * or ?
-	Below   string // older than this
-	Above   string // newer than this
-	Version string // exactly this
+	Name    string    // exact; a pattern where it holds * or ?
+	Below   string    // older than this
+	Above   string    // newer than this
+	Version string    // exactly this
+	AsOf    time.Time // as it was then; zero: now
 	Page
 }
 

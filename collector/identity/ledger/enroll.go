@@ -121,7 +121,7 @@ func Join(tx *store.Tx, n Newcomer, k Known) error {
 	if removed {
 		text = fmt.Sprintf("the host was removed at %s (%s) and enrolled again: %s", k.Host.RemovedAt.UTC().Format(time.DateTime), orNone(k.Host.RemovedWhy), text)
 	}
-	text += fmt.Sprintf(". Its history goes on; to take that back: `atalaya host unmerge %s`", k.Host.ID)
+	text += ". Its history goes on"
 	return change(tx, k.Host.ID, func(r *identity.Record) {
 		r.Join(n.Facts, identity.Event{At: n.At, Kind: kind, Text: text, Lines: k.Verdict.Lines, Merge: m.Number})
 	})

@@ -120,7 +120,7 @@ func Parts(tx *store.Tx, id hostid.HostID) ([]Part, error) {
 		for _, m := range merges {
 			known := slices.ContainsFunc(parts, func(p Part) bool { return p.Host == m.Other })
 			if m.Keep == parts[i].Host && m.Undone.IsZero() && m.Key == nil && !known {
-				parts = append(parts, Part{m.Other, m.At})
+				parts = append(parts, Part{m.Other, m.At.Truncate(time.Millisecond)}) // as moments in the log
 			}
 		}
 	}
@@ -179,7 +179,7 @@ func Apply(tx *store.Tx, p Proposal, by string, at time.Time) (m Merge, err erro
 			return m, err
 		}
 	}
-	text := fmt.Sprintf("%s (%s) was merged into it: %s. To take that back: `atalaya host unmerge %s`", p.Other.Name, m.Other, p.Verdict.Text, m.Keep)
+	text := fmt.Sprintf("%s (%s) was merged into it: %s", p.Other.Name, m.Other, p.Verdict.Text)
 	err = change(tx, m.Keep, func(r *identity.Record) {
 		r.Facts, r.Runs, r.Epochs, r.Boards = facts, nil, nil, nil
 		r.Add(identity.Event{At: at, Kind: identity.Merged, By: by, Text: text, Lines: p.Verdict.Lines, Merge: m.Number})
