@@ -86,15 +86,15 @@ type ProbeBudget struct {
 // Percent is a share, written as 1% or 0.5%.
 type Percent float64
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *Percent) UnmarshalText(b []byte) error {
-	text, ok := strings.CutSuffix(strings.TrimSpace(string(b)), "%")
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (p *Percent) UnmarshalYAML(n *yaml.Node) error {
+	text, ok := strings.CutSuffix(strings.TrimSpace(n.Value), "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if !ok && v == 0 && err == nil {
 		ok = true // plain 0: no bound
 	}
 	if err != nil || !ok || !(v >= 0 && v <= 100) {
-		return fmt.Errorf("%q: want a share of one processor from 0%% to 100%%, such as 1%%", b)
+		return badValue(n, "budget.cpu", "want a share of one processor from 0% to 100%, such as 1%")
 	}
 	*p = Percent(v / 100)
 	return nil
@@ -103,9 +103,9 @@ func (p *Percent) UnmarshalText(b []byte) error {
 // Bytes is a size, written as 64MiB, 512KiB or a number.
 type Bytes int64
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (n *Bytes) UnmarshalText(b []byte) error {
-	text, unit := strings.TrimSpace(string(b)), int64(1)
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	text, unit := strings.TrimSpace(n.Value), int64(1)
 	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
 		if t, ok := strings.CutSuffix(text, suffix); ok {
 			text, unit = strings.TrimSpace(t), 1<<(10*(i+1))
@@ -113,10 +113,15 @@ func (n *Bytes) UnmarshalText(b []byte) error {
 	}
 	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || v < 0 || v > 1<<40/unit {
-		return fmt.Errorf("%q: want a size such as 64MiB", b)
+		return badValue(n, "budget.memory", "want a size such as 64MiB")
 	}
-	*n = Bytes(v * unit)
+	*b = Bytes(v * unit)
 	return nil
+}
+
+// badValue is the error of a value in the form of the decoder's own, which names the line.
+func badValue(n *yaml.Node, key, want string) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %s %.60q: %s", n.Line, key, n.Value, want)}}
 }
 
 // DefaultConfig returns the defaults.

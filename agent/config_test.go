@@ -49,6 +49,8 @@ func TestBadConfigNamesFileAndLine(t *testing.T) {
 		"disabled_sections: [pakages]\n": `no section is called "pakages" (these are: os, `,
 		"log_level: loud\n":              `log_level "loud"`,
 		"interval: [\n":                  "line",
+		"budget:\n  cpu: 300%\n":         `line 2: budget.cpu "300%": want a share`,
+		"budget:\n  memory: lots\n":      `line 2: budget.memory "lots": want a size`,
 	} {
 		_, err := loadText(t, text)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "agent.yml") {

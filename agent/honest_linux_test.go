@@ -102,3 +102,36 @@ func TestAnEmptyRootHasNothingOfAnything(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedTreesSayWhatIsWrong: one small tree a line, of which one section is looked at.
+func TestDamagedTreesSayWhatIsWrong(t *testing.T) {
+	f := func(section facts.ID, status facts.Status, rows int, reason string, files map[string]string) {
+		t.Helper()
+		r := inventory(probetest.Tree(t, files))[section]
+		if r.Status != status || len(r.Rows) != rows || !strings.Contains(r.Reason, reason) || len(r.Reason) > 120 {
+			t.Errorf("%s is %v with %d rows (%s), want %v with %d (%s)", section, r.Status, len(r.Rows), r.Reason, status, rows, reason)
+		}
+	}
+	const noise = "\xbd7\xf9\r\x87\xe2<\n\xff\x01"
+	const mounts = "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n"
+	f(facts.BlockDevices, facts.StatusFailed, 0, "/sys/block/sda", map[string]string{"sys/block/sda/size": noise})
+	f(facts.EncryptedVolumes, facts.StatusFailed, 0, "/sys/block/sda", map[string]string{"sys/block/sda": noise})
+	f(facts.BlockDevices, facts.StatusPartial, 1, "/sys/block/sda", map[string]string{
+		"sys/block/sda/size": noise, "sys/block/sdb/size": "8", "sys/block/sdb/dev": "8:16"})
+	f(facts.PCIDevices, facts.StatusFailed, 0, "0000:00:1f.2", map[string]string{"sys/bus/pci/devices/0000:00:1f.2/modalias": noise})
+	f(facts.USBDevices, facts.StatusFailed, 0, "1-1", map[string]string{"sys/bus/usb/devices/1-1/idVendor": "zzzz", "sys/bus/usb/devices/1-1/idProduct": "zzzz"})
+	f(facts.Mounts, facts.StatusFailed, 0, "fstab: damaged", map[string]string{"etc/fstab": noise})
+	f(facts.Mounts, facts.StatusOK, 2, "", map[string]string{"proc/mounts": mounts})
+	f(facts.Filesystems, facts.StatusOK, 1, "", map[string]string{"proc/mounts": mounts})
+	f(facts.Mounts, facts.StatusFailed, 0, "NUL bytes", map[string]string{"proc/mounts": "\x00\x00"})
+	f(facts.Processes, facts.StatusUnsupported, 0, "no process", map[string]string{"proc/uptime": "1 1\n"})
+	f(facts.RestartNeeded, facts.StatusUnsupported, 0, "no process tells", map[string]string{"proc/1/comm": "init\n"})
+	f(facts.KernelModules, facts.StatusUnsupported, 0, "no /proc/modules", map[string]string{"proc/uptime": "1 1\n"})
+	f(facts.KernelModules, facts.StatusFailed, 0, "no text", map[string]string{"proc/modules": noise})
+	f(facts.Swaps, facts.StatusFailed, 0, "no text", map[string]string{"proc/swaps": noise})
+	f(facts.Connections, facts.StatusUnsupported, 0, "no tables of sockets in /proc/net", map[string]string{"etc/hostname": "a\n"})
+	f(facts.Batteries, facts.StatusFailed, 0, "cut off", map[string]string{"sys/firmware/dmi/tables/DMI": "\x00\x18\x00\x00\x01\x02"})
+	const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	f(facts.Certificates, facts.StatusFailed, 0, "1 of 1 certificates", map[string]string{"etc/ssl/certs/ca-certificates.crt": pem})
+	f(facts.Certificates, facts.StatusFailed, 0, "1 of 1 certificates", map[string]string{"usr/local/share/ca-certificates/own.crt": pem, "etc/hostname": "a\n"})
+}

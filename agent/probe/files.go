@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Source is a kept file and what understands it.
@@ -89,12 +91,19 @@ func BadLine(line []byte) error {
 // a failing disk leaves them.
 var ErrNUL = errors.New("damaged: it has NUL bytes")
 
-// NotUnderstood is the error of a parser that cannot make sense of text.
+// errNoText is the error of a parser that was given other bytes in place of text.
+var errNoText = errors.New("damaged: it is no text")
+
+// NotUnderstood is the error of a parser that cannot make sense of text. Only what people
+// can read is quoted.
 func NotUnderstood(text []byte) error {
 	if bytes.IndexByte(text, 0) >= 0 {
 		return ErrNUL
 	}
-	return fmt.Errorf("%.80q not understood", text)
+	if !utf8.Valid(text) || bytes.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) {
+		return errNoText
+	}
+	return fmt.Errorf("%.60q not understood", text)
 }
 
 // Intact returns ErrNUL for text that has NUL bytes, which no file of lines has.

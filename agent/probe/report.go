@@ -25,8 +25,9 @@ type Report struct {
 	problems map[facts.ID]error
 	remarks  map[facts.ID]string
 	// hides tell which rows the problems of a section may hide, nil in it: any.
-	hides   map[facts.ID][]func(facts.Row) bool
-	refused []*fs.PathError // what the run was refused
+	hides    map[facts.ID][]func(facts.Row) bool
+	glimpsed map[facts.ID]bool
+	refused  []*fs.PathError // what the run was refused
 	// revisions are of the sections whose rows came through Whole.
 	revisions map[facts.ID]uint64
 	maxItems  int
@@ -43,6 +44,7 @@ func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 		problems:  make(map[facts.ID]error),
 		remarks:   make(map[facts.ID]string),
 		hides:     make(map[facts.ID][]func(facts.Row) bool),
+		glimpsed:  make(map[facts.ID]bool),
 		revisions: make(map[facts.ID]uint64),
 		capped:    make(map[facts.ID]int),
 		maxItems:  maxItems,
@@ -74,6 +76,7 @@ func (r *Report) Reset() {
 	clear(r.problems)
 	clear(r.remarks)
 	clear(r.hides)
+	clear(r.glimpsed)
 	r.refused = nil
 	clear(r.capped)
 	clear(r.revisions)
@@ -174,6 +177,15 @@ func (r *Report) Hidden(section facts.ID, err error, hides func(facts.Row) bool)
 	r.hides[section] = append(r.hides[section], hides)
 }
 
+// Glimpsed is Hidden where no more than a few rows could not be looked at: without any
+// row the section is partial all the same, for all others were looked at.
+func (r *Report) Glimpsed(section facts.ID, err error, hides func(facts.Row) bool) {
+	r.Hidden(section, err, hides)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.glimpsed[section] = true
+}
+
 // goneLocked returns facts.Reading.Gone of a section with problems.
 func (r *Report) goneLocked(section facts.ID) func(facts.Row) bool {
 	hides := r.hides[section]
@@ -226,6 +238,9 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 				rd.Reason = reason(errors.Join(problem, errors.New(remark)))
 			}
 		}
+		if r.glimpsed[id] && (rd.Status == facts.StatusDenied || rd.Status == facts.StatusFailed) {
+			rd.Status = facts.StatusPartial
+		}
 		if rd.Status == facts.StatusPartial {
 			rd.Gone = r.goneLocked(id)
 		}
@@ -242,12 +257,20 @@ func status(err error, rows int) facts.Status {
 		return facts.StatusOK
 	case rows > 0:
 		return facts.StatusPartial
-	case errors.Is(err, errors.ErrUnsupported):
+	case wholly(err, errors.ErrUnsupported):
 		return facts.StatusUnsupported
 	case errors.Is(err, fs.ErrPermission):
 		return facts.StatusDenied
 	}
 	return facts.StatusFailed
+}
+
+// wholly reports whether each of the errors that are joined is target.
+func wholly(err, target error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !wholly(e, target) })
+	}
+	return errors.Is(err, target)
 }
 
 // maxReason bounds the reason of a status on the wire, in bytes.

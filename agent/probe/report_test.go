@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -129,4 +130,62 @@ func TestReasonsAreOneHarmlessLine(t *testing.T) {
 	if got := NotUnderstood([]byte("a\x00b")); !errors.Is(got, ErrNUL) {
 		t.Errorf("NUL bytes are %v", got)
 	}
+	for _, noise := range []string{"a\x1bb", "a\xff"} {
+		if got := NotUnderstood([]byte(noise)); !errors.Is(got, errNoText) {
+			t.Errorf("%q is %v", noise, got)
+		}
+	}
+	if got := NotUnderstood([]byte("a\tb")).Error(); got != `"a\tb" not understood` {
+		t.Errorf("text is %s", got)
+	}
+}
+
+func TestASectionIsUnsupportedOnlyIfAllOfItIs(t *testing.T) {
+	f := func(want facts.Status, problems ...error) {
+		t.Helper()
+		r := NewReport(nil, 0)
+		for _, p := range problems {
+			r.Problem(facts.Users, p)
+		}
+		if rd := r.readings([]facts.ID{facts.Users}, 1, nil)[0]; rd.Status != want {
+			t.Errorf("%v gives %v, want %v", problems, rd.Status, want)
+		}
+	}
+	absent := fmt.Errorf("none: %w", errors.ErrUnsupported)
+	f(facts.StatusUnsupported, absent, errors.Join(absent, absent))
+	f(facts.StatusFailed, absent, errors.New("cut"))
+	f(facts.StatusDenied, absent, fs.ErrPermission)
+}
+
+func TestWhatWasLookedAtButForAFewIsPartialWithoutRows(t *testing.T) {
+	r := NewReport(nil, 0)
+	r.Glimpsed(facts.Users, fs.ErrPermission, func(row facts.Row) bool { return row.Key() == "root" })
+	rd := r.readings([]facts.ID{facts.Users}, 1, nil)[0]
+	if rd.Status != facts.StatusPartial || rd.Gone == nil || rd.Gone(&facts.UserRow{Name: "root"}) || !rd.Gone(&facts.UserRow{Name: "bob"}) {
+		t.Errorf("%v, gone told: %v", rd.Status, rd.Gone != nil)
+	}
+	r.Reset()
+	if rd := r.readings([]facts.ID{facts.Users}, 1, nil)[0]; rd.Status != facts.StatusEmpty {
+		t.Errorf("after a reset %v", rd.Status)
+	}
+}
+
+func TestTracesIsTheCapabilityInEffect(t *testing.T) {
+	f := func(status string, want bool) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := os.MkdirAll(dir+"/proc/self", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/proc/self/status", []byte(status), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := RootHost(dir).Traces(); got != want {
+			t.Errorf("%q: %v", status, got)
+		}
+	}
+	f("Name:\ta\nCapPrm:\t0000000000000000\nCapEff:\t0000000000080000\nCapBnd:\t0\n", true)
+	f("Name:\ta\nCapPrm:\t0000000000080000\nCapEff:\t0000000000000000\n", false)
+	f("Name:\ta\nCapEff:\tx\n", false)
+	f("", false)
 }

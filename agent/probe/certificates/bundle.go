@@ -3,6 +3,7 @@ package certificates
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -34,6 +35,8 @@ type trusted struct {
 	path  string
 	stamp probe.Stamp
 	rows  []*facts.CertificateRow
+	// broken says which of its certificates cannot be read.
+	broken error
 }
 
 // bundle tells what the system trusts: one row for all, and one for each that neither
@@ -47,11 +50,15 @@ func (s *search) bundle() []*facts.CertificateRow {
 		}
 		delete(s.roles, name)
 		if t := s.probe.trusted; t.path == name && t.stamp == stamp {
+			s.problems = errors.Join(s.problems, t.broken)
 			return t.rows
 		}
-		if sums := s.sums(name); len(sums) > 0 {
+		sums := s.sums(name)
+		broken := s.probe.files[name].broken
+		s.problems = errors.Join(s.problems, broken)
+		if len(sums) > 0 {
 			rows := append([]*facts.CertificateRow{bundleRow(name, sums)}, s.added(name, sums)...)
-			s.probe.trusted = trusted{name, stamp, rows}
+			s.probe.trusted = trusted{name, stamp, rows, broken}
 			return rows
 		}
 	}
@@ -89,6 +96,7 @@ func (s *search) sums(name string) []string {
 			f.names = append(f.names, fingerprint(der))
 			return len(f.names) < maxCerts
 		})
+		f.broken = broken(name, b, len(f.names))
 	})
 	return f.names
 }

@@ -41,7 +41,8 @@ type file struct {
 	certs  []*facts.CertificateRow // rows without role and path
 	names  []string                // of a configuration: paths of certificates in it; of a bundle: fingerprints
 	failed error
-	seen   bool // in the present run
+	broken error // certificates that it names and does not hold
+	seen   bool  // in the present run
 }
 
 const (
@@ -72,8 +73,8 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	known := s.bundle()
 	for path, role := range s.roles {
 		f := p.read(h, path)
-		if denied(f.failed) {
-			s.problems = errors.Join(s.problems, f.failed)
+		if denied(f.failed) || f.broken != nil {
+			s.problems = errors.Join(s.problems, f.failed, f.broken)
 		}
 		if len(f.certs) > maxOfFile { // authorities of Java or of an application
 			r.Add(facts.Certificates, bundleRow(path, sumsOf(f.certs)))
@@ -117,7 +118,10 @@ const maxOfFile = 20
 
 // read returns what a file holds, from memory when the file has not changed.
 func (p *certProbe) read(h *probe.Host, path string) *file {
-	return p.keep(h, path, func(f *file, b []byte) { f.certs = Parse(b) })
+	return p.keep(h, path, func(f *file, b []byte) {
+		f.certs = Parse(b)
+		f.broken = broken(path, b, len(f.certs))
+	})
 }
 
 // keep reads a file through parse unless it is known.

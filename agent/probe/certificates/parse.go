@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -90,10 +91,24 @@ func eachPEM(b []byte, visit func(der []byte) bool) {
 	}
 }
 
-// firstElement is the first ASN.1 element of b.
+// broken says of a file that it names more certificates than it holds: they are cut off,
+// or something else stands in their place.
+func broken(path string, b []byte, found int) error {
+	named := 0
+	for _, l := range labels {
+		named += bytes.Count(b, l)
+	}
+	if found >= min(named, maxCerts) {
+		return nil
+	}
+	return fmt.Errorf("%s: %d of %d certificates cannot be read", path, named-found, named)
+}
+
+// firstElement is the first ASN.1 element of b, which must be a sequence as every
+// certificate is.
 func firstElement(b []byte) ([]byte, bool) {
 	var raw asn1.RawValue
-	if _, err := asn1.Unmarshal(b, &raw); err != nil {
+	if _, err := asn1.Unmarshal(b, &raw); err != nil || raw.Class != asn1.ClassUniversal || raw.Tag != asn1.TagSequence {
 		return nil, false
 	}
 	return raw.FullBytes, true

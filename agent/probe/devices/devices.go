@@ -71,6 +71,15 @@ type absentError string
 func (e absentError) Error() string        { return string(e) }
 func (e absentError) Is(target error) bool { return target == errors.ErrUnsupported }
 
+// silent says of a device whose numbers cannot be read that it is there, unless it was
+// pulled out meanwhile.
+func silent(h *probe.Host, r *probe.Report, section facts.ID, folder, name string) {
+	if _, err := h.Stat(folder + "/" + name); err != nil {
+		return
+	}
+	r.Hidden(section, fmt.Errorf("%s/%s: its numbers cannot be read", folder, name), func(row facts.Row) bool { return row.Key() == name })
+}
+
 // problem marks a section whose folder could not be listed.
 func problem(r *probe.Report, section facts.ID, folder string, err error) {
 	if probe.Absent(err) {

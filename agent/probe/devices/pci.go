@@ -34,7 +34,8 @@ func (p *devices) collectPCI(h *probe.Host, r *probe.Report) (cards []*facts.PCI
 		if k.row == nil || k.state != state {
 			k = keptPCI{state, p.pciRow(h, e.Name(), dir, modalias)}
 			if k.row == nil {
-				continue // it was pulled out meanwhile
+				silent(h, r, facts.PCIDevices, pciFolder, e.Name())
+				continue
 			}
 			k.row.Driver = path.Base("/" + driver)
 			if driver == "" {

@@ -39,8 +39,9 @@ func (p *devices) collectUSB(h *probe.Host, r *probe.Report) {
 		}
 		dir := usbFolder + "/" + e.Name() + "/"
 		ids := h.ReadString(dir+"idVendor") + h.ReadString(dir+"idProduct")
-		if len(ids) != 8 {
-			continue // it was pulled out meanwhile
+		if len(ids) != 8 || strings.Trim(ids, "0123456789abcdefABCDEF") != "" {
+			silent(h, r, facts.USBDevices, usbFolder, e.Name())
+			continue
 		}
 		state := ids + " " + h.ReadString(dir+"devnum") + " " + strings.Join(interfaces[e.Name()], " ")
 		k := p.usb[e.Name()]

@@ -32,7 +32,7 @@ type moduleDetail struct {
 func (c *moduleCache) collect(h *probe.Host, r *probe.Report) {
 	data, err := h.ReadFile(modulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("the kernel has no modules: %w", errors.ErrUnsupported)
+		err = fmt.Errorf("there is no "+modulesFile+": %w", errors.ErrUnsupported)
 	}
 	rows, parseErr := ParseModules(string(data))
 	if err == nil {

@@ -51,11 +51,12 @@ func collectParameters(h *probe.Host, r *probe.Report) {
 	}
 	if problem != nil {
 		r.Problem(facts.KernelParameters, problem)
-	} else if len(denied) > fewDenied {
-		r.Hidden(facts.KernelParameters, fmt.Errorf("%d parameters below %s: %w", len(denied), sysDir, fs.ErrPermission),
-			func(row facts.Row) bool { return denied[row.Key()] })
 	} else if len(denied) > 0 {
-		r.Remark(facts.KernelParameters, "not listed, as only root may read them: "+strings.Join(slices.Sorted(maps.Keys(denied)), ", "))
+		which := "only root may read " + strings.Join(slices.Sorted(maps.Keys(denied)), ", ")
+		if len(denied) > fewDenied {
+			which = fmt.Sprintf("%d parameters below %s", len(denied), sysDir)
+		}
+		r.Hidden(facts.KernelParameters, fmt.Errorf("%s: %w", which, fs.ErrPermission), func(row facts.Row) bool { return denied[row.Key()] })
 	}
 }
 

@@ -56,9 +56,10 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	var found []candidate
 	names := new(probe.Names)
 	newest, young := youngest(h)
-	sawInit := false
+	sawInit, shown := false, false
 	var damage error
 	denied, err := p.reader.each(ctx, h, func(pid int32, b []byte) {
+		shown = true
 		s, ok := parseStat(b)
 		sawInit = sawInit || pid == 1
 		if !ok && damage == nil {
@@ -69,8 +70,8 @@ func (p *inventory) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		}
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.ErrUnsupported
+	case errors.Is(err, fs.ErrNotExist), err == nil && !shown && denied == 0:
+		return fmt.Errorf("/proc shows no process: %w", errors.ErrUnsupported)
 	case err != nil:
 		return err
 	}
@@ -120,7 +121,7 @@ func (p *inventory) rows(ctx context.Context, h *probe.Host, r *probe.Report, fo
 		r.Add(facts.Processes, &out)
 	}
 	switch {
-	case blind*fewBlind > len(found):
+	case blind*fewBlind > len(found) && !h.Traces():
 		r.Remark(facts.Processes, "the executables of other users' processes are not known: permission denied (it takes CAP_SYS_PTRACE)")
 	case blind > 0:
 		r.Remark(facts.Processes, "the executables of some processes are not known: they are protected")

@@ -97,13 +97,19 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 		r.Add(facts.Connections, row)
 	}
 	for _, id := range []facts.ID{facts.ListeningSockets, facts.Connections} {
-		remarks := append(scan.shortcoming(), w.remarks...)
+		remarks := w.remarks
+		if id == facts.ListeningSockets || len(rows) > 0 {
+			remarks = append(scan.shortcoming(), remarks...)
+		}
 		if id == facts.Connections {
 			remarks = append(remarks, left...)
 		}
 		if len(remarks) > 0 {
 			r.Remark(id, strings.Join(remarks, "; "))
 		}
+	}
+	if err != nil && probe.Absent(scanErr) {
+		return err // neither sockets nor processes
 	}
 	return errors.Join(err, scanErr)
 }

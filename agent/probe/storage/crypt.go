@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -92,8 +91,9 @@ func (s *survey) encrypted() {
 	b, err := s.host.ReadFile("/etc/crypttab")
 	var entries []CrypttabEntry
 	if err == nil {
-		entries, err = ParseCrypttab(b)
-		err = errors.Join(err, probe.Intact(b))
+		if entries, err = ParseCrypttab(b); err == nil {
+			err = probe.Intact(b)
+		}
 	}
 	if err != nil && !gone(err) {
 		s.report.Problem(facts.EncryptedVolumes, fmt.Errorf("/etc/crypttab: %w", err))

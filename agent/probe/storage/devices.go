@@ -52,7 +52,7 @@ func (d device) text(file string) string { return d.host.ReadString(d.dir + "/" 
 
 func (d device) flag(file string) bool { return d.text(file) == "1" }
 
-// gone tells a device that vanished after its folder was listed.
+// gone tells a device that vanished after its folder was listed, or whose files are damaged.
 func (d device) gone() bool { return !d.known && d.number == "" }
 
 // hidden tells what lsblk leaves out: RAM disks, loop devices without a file.

@@ -116,8 +116,9 @@ func (s *survey) swaps() {
 func (s *survey) readFstab() {
 	b, err := s.host.ReadFile("/etc/fstab")
 	if err == nil {
-		s.fstab, err = ParseFstab(b)
-		err = errors.Join(err, probe.Intact(b))
+		if s.fstab, err = ParseFstab(b); err == nil {
+			err = probe.Intact(b)
+		}
 	}
 	if err != nil && !gone(err) {
 		s.report.Problem(facts.Mounts, fmt.Errorf("/etc/fstab: %w", err))

@@ -50,8 +50,11 @@ func readMounts(h *probe.Host) (mountTable, error) {
 		}
 		return t, t.whole(own)
 	}
-	if b, mountsErr := h.ReadFile("/proc/self/mounts"); mountsErr == nil {
-		return mountTable{mounts: parseMounts(string(b))}, nil
+	for _, name := range []string{"/proc/1/mounts", "/proc/self/mounts", "/proc/mounts"} {
+		if b, mountsErr := h.ReadFile(name); mountsErr == nil {
+			t := mountTable{mounts: parseMounts(string(b))}
+			return t, t.whole(b)
+		}
 	}
 	return mountTable{}, absent(err, "no table of mounts in /proc")
 }

@@ -3,8 +3,10 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,11 +49,31 @@ func (s *survey) list(ctx context.Context) bool {
 		switch {
 		case strings.HasPrefix(d.name, "nvme") && d.flag("hidden"):
 			s.hidden = append(s.hidden, d)
-		case !d.gone() && !d.hidden():
+		case d.gone():
+			s.unread(d)
+		case !d.hidden():
 			s.devices = append(s.devices, d)
 		}
 	}
 	return true
+}
+
+// unread says of a device that is still there that it tells neither number nor size.
+func (s *survey) unread(d device) {
+	if _, err := s.host.Stat(d.dir); err != nil {
+		return // it vanished after the folder was listed
+	}
+	problem := fmt.Errorf("%s: neither its number nor its size can be read", d.dir)
+	for _, id := range deviceSections {
+		if id == facts.BlockDevices {
+			s.report.Hidden(id, problem, func(row facts.Row) bool {
+				b := row.(*facts.BlockDeviceRow)
+				return b.Name == d.name || b.Parent == d.name
+			})
+			continue
+		}
+		s.report.Problem(id, problem)
+	}
 }
 
 // blockDevices adds a row for each disk and partition.
@@ -95,7 +117,11 @@ func (s *survey) askContent(ctx context.Context) {
 	}
 	s.host.Ask(ctx, &inquiry)
 	tables := make(map[string]map[string]string)
+	var refused []string
 	for i, row := range asked {
+		if errors.Is(inquiry.Answers[i].Err, fs.ErrPermission) {
+			refused = append(refused, row.Name)
+		}
 		v := probe.ParseUdev(string(inquiry.Answers[i].Data))
 		tables[row.Name] = v
 		fillProperties(row, v)
@@ -108,6 +134,16 @@ func (s *survey) askContent(ctx context.Context) {
 			set(&row.PartName, v[part+"_NAME"])
 		}
 	}
+	s.sealed(refused)
+}
+
+// sealed says which devices may hold an encrypted volume that the agent may not see.
+func (s *survey) sealed(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	s.report.Hidden(facts.EncryptedVolumes, fmt.Errorf("what is on %s is not known: %w", strings.Join(names, ", "), fs.ErrPermission),
+		func(row facts.Row) bool { return slices.Contains(names, row.(*facts.EncryptedVolumeRow).Device) })
 }
 
 // udev returns what udev's database has of a device.

@@ -19,6 +19,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"atalaya/agent/probe"
@@ -38,7 +39,9 @@ type restart struct {
 	seen   []int // processes looked at, sorted
 	stale  []int // those of them that run on deleted files
 	denied int   // those that could not be looked at
-	skips  int   // readings since the last complete one
+	// protected are the names of those; programs that have one stay as they were known.
+	protected map[string]bool
+	skips     int // readings since the last complete one
 }
 
 // maxSkips is how many readings in a row look at new processes only: four hours of
@@ -71,13 +74,18 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	found := make(map[string]*facts.RestartRow)
 	p.seen, p.stale = nil, nil // nothing, should this reading be cut short
 	var stale []int
+	told := h.Live()
 	for _, pid := range look {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		files, err := p.scan.stale(h, pid)
-		if errors.Is(err, fs.ErrPermission) {
+		switch {
+		case err == nil:
+			told = true
+		case errors.Is(err, fs.ErrPermission):
 			p.denied++
+			p.protect(h, pid)
 		}
 		if len(files) > 0 { // any other error: it has ended meanwhile
 			stale = append(stale, pid)
@@ -86,10 +94,14 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	}
 	p.seen, p.stale = pids, stale
 	switch {
-	case p.denied*fewDenied > len(pids):
+	case !told && p.denied == 0:
+		return fmt.Errorf("no process tells what it has mapped: %w", errors.ErrUnsupported)
+	case p.denied*fewDenied > len(pids) && !h.Traces():
 		problem = errors.Join(problem, fmt.Errorf("processes of other users: %w", fs.ErrPermission))
 	case p.denied > 0:
-		r.Remark(facts.RestartNeeded, "some processes cannot be looked at: they are protected")
+		names := slices.Sorted(maps.Keys(p.protected))
+		r.Glimpsed(facts.RestartNeeded, fmt.Errorf("%s cannot be looked at: protected from everybody", strings.Join(names, ", ")),
+			func(row facts.Row) bool { return p.protected[row.(*facts.RestartRow).Process] })
 	}
 	p.owners.resolve(ctx, h, found)
 	for _, name := range slices.Sorted(maps.Keys(found)) {
@@ -98,10 +110,17 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	return problem
 }
 
+// protect notes a process that cannot be looked at.
+func (p *restart) protect(h *probe.Host, pid int) {
+	if name := h.ReadString("/proc/" + strconv.Itoa(pid) + "/comm"); name != "" {
+		p.protected[strings.ToValidUTF8(name, "\uFFFD")] = true
+	}
+}
+
 // due returns the processes whose mappings must be read.
 func (p *restart) due(h *probe.Host, pids []int) []int {
 	if p.skips++; p.seen == nil || p.skips > maxSkips || p.scan.changed(h) {
-		p.skips, p.denied = 0, 0
+		p.skips, p.denied, p.protected = 0, 0, make(map[string]bool)
 		p.scan.files = make(map[string]probe.Stamp)
 		return pids
 	}
