@@ -494,6 +494,7 @@ func TestApplyAgreesWithAModel(t *testing.T) {
 			r.Fatal(err)
 		}
 		defer s.Close()
+		s.block = rapid.SampledFrom([]int{1, 300, blockBytes}).Draw(r, "block")
 		hosts := []*host{}
 		for i := range 2 {
 			h := &host{id: identity.HostID{byte(i + 1)}, told: map[facts.ID][]facts.Item{}, now: map[facts.ID]map[string]int64{}}

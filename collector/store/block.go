@@ -20,8 +20,9 @@ const (
 
 // How a record is stored.
 const (
-	formPlain = 0
-	formZstd  = 1
+	formPlain   = 0
+	formZstd    = 1
+	formColumns = 2 // of a block of the log: see packGroups
 )
 
 // codec compresses records; it is safe for use by several goroutines.
@@ -54,14 +55,17 @@ func (c *codec) pack(p []byte) []byte {
 }
 
 // unpack is the inverse of pack. What it returns is a copy.
-func (c *codec) unpack(v []byte) ([]byte, error) {
+func (c *codec) unpack(v []byte) ([]byte, error) { return c.unpackInto(nil, v) }
+
+// unpackInto appends to p what was packed.
+func (c *codec) unpackInto(p, v []byte) ([]byte, error) {
 	switch {
 	case len(v) == 0:
 		return nil, errors.New("empty record")
 	case v[0] == formPlain:
-		return append([]byte(nil), v[1:]...), nil
+		return append(p, v[1:]...), nil
 	case v[0] == formZstd:
-		return c.unzip.DecodeAll(v[1:], nil)
+		return c.unzip.DecodeAll(v[1:], p)
 	}
 	return nil, fmt.Errorf("unknown form %d", v[0])
 }
@@ -109,14 +113,23 @@ func appendGroup(p []byte, g group) []byte {
 			p = appendRef(p, e.old, true)
 			p = appendRef(p, e.new, e.old.item != 0)
 		default:
-			p = appendBytes(p, e.was)
-			p = appendBytes(p, e.is)
-			p = binary.AppendUvarint(p, uint64(e.rows))
-			p = append(p, boolByte(e.lost))
-			p = appendBytes(p, e.content)
+			p = appendStatus(p, &e)
 		}
 	}
 	return p
+}
+
+// appendStatus puts what an entry holds that is not about a row.
+func appendStatus(p []byte, e *entry) []byte {
+	p = appendBytes(appendBytes(p, e.was), e.is)
+	p = append(binary.AppendUvarint(p, uint64(e.rows)), boolByte(e.lost))
+	return appendBytes(p, e.content)
+}
+
+// status reads what appendStatus wrote.
+func (d *decoder) status(e *entry) {
+	e.was, e.is = d.optional(), d.optional()
+	e.rows, e.lost, e.content = int(d.uvarint()), d.byte() != 0, d.optional()
 }
 
 func boolByte(b bool) byte {
@@ -161,8 +174,7 @@ func (d *decoder) group(first uint64) group {
 			e.old = d.ref(true, "")
 			e.new = d.ref(e.old.item != 0, e.old.key)
 		case StatusChanged, Baseline, Cleared:
-			e.was, e.is = d.optional(), d.optional()
-			e.rows, e.lost, e.content = int(d.uvarint()), d.byte() != 0, d.optional()
+			d.status(&e)
 		default:
 			d.bad = true
 		}
@@ -204,15 +216,31 @@ func readBlockHead(key, v []byte) (blockHead, error) {
 
 // groups inflates and decodes a block. The entries are copies.
 func (h blockHead) groups(c *codec) ([]group, error) {
-	broken := func(detail string) ([]group, error) {
-		return nil, &CorruptError{Table: tableChanges, Key: blockKey(h.first), Detail: detail}
+	r := blockReader{codec: c}
+	return r.read(h)
+}
+
+// read inflates and decodes a block.
+func (r *blockReader) read(h blockHead) ([]group, error) {
+	groups, err := []group(nil), error(nil)
+	if h.form == formColumns {
+		groups, err = r.sealed(h.first, h.count, h.body)
+	} else {
+		groups, err = r.plain(h)
 	}
-	p, err := c.unpack(append([]byte{h.form}, h.body...))
 	if err != nil {
-		return broken(err.Error())
+		return nil, &CorruptError{Table: tableChanges, Key: blockKey(h.first), Detail: err.Error()}
+	}
+	return groups, nil
+}
+
+// plain reads groups as appendGroup puts them, one behind the other.
+func (r *blockReader) plain(h blockHead) (out []group, err error) {
+	p, err := r.codec.unpack(append([]byte{h.form}, h.body...))
+	if err != nil {
+		return nil, err
 	}
 	d := decoder{b: p}
-	var out []group
 	next := h.first
 	for len(d.b) > 0 && !d.bad {
 		g := d.group(next)
@@ -220,7 +248,7 @@ func (h blockHead) groups(c *codec) ([]group, error) {
 		out = append(out, g)
 	}
 	if d.bad || next != h.first+h.count {
-		return broken("not decodable")
+		return nil, errBlock
 	}
 	return out, nil
 }

@@ -49,6 +49,7 @@ func write(path string) error {
 	if err != nil {
 		return err
 	}
+	s.block = 1 << 10 // so that many are sealed
 	var seq uint64
 	var digest facts.Digest
 	err = s.Update(func(tx *Tx) error {
@@ -159,6 +160,7 @@ type sample struct {
 func newSample(t *testing.T) sample {
 	t.Helper()
 	s := open(t)
+	s.block = 1 << 10 // so that some are sealed
 	last := map[identity.HostID][]facts.Item{}
 	for n := range byte(3) {
 		id := identity.HostID{n + 1}

@@ -133,14 +133,16 @@ func decodeHeld(c *codec, v []byte) (*held, bool) {
 	d := decoder{b: v}
 	set, err1 := c.unpack(d.bytes())
 	p, err2 := c.unpack(d.b)
-	h := &held{}
-	if err1 != nil || err2 != nil || d.bad || !eachOf(set, func(id uint32) { h.items = append(h.items, heldItem{id: id}) }) {
+	var ids []uint32
+	if err1 != nil || err2 != nil || d.bad || !eachOf(set, func(id uint32) { ids = append(ids, id) }) {
 		return nil, false
 	}
-	d = decoder{b: p}
-	for range d.count(1 << 16) {
-		h.readColumn(&d)
+	h := newHeld(len(ids))
+	for i, id := range ids {
+		h.items[i].id = id
 	}
+	d = decoder{b: p}
+	h.readColumns(&d)
 	last := ""
 	for range d.uvarint() {
 		n := d.uvarint()
@@ -151,6 +153,26 @@ func decodeHeld(c *codec, v []byte) (*held, bool) {
 		h.own = append(h.own, facts.Item{Key: last, Data: d.bytes()})
 	}
 	return h, !d.bad && len(d.b) == 0
+}
+
+// pairRoom is the room for the host's own columns of an item: most have one, a moment.
+const pairRoom = 12
+
+// newHeld makes a section of that many items, their columns still to be read, with room
+// for them in one piece.
+func newHeld(n int) *held {
+	h, room := &held{items: make([]heldItem, n)}, make([]byte, n*pairRoom)
+	for i := range h.items {
+		h.items[i].pairs = room[i*pairRoom : i*pairRoom : (i+1)*pairRoom]
+	}
+	return h
+}
+
+// readColumns reads what appendColumns wrote.
+func (h *held) readColumns(d *decoder) {
+	for n := d.count(1 << 16); n > 0 && !d.bad; n-- {
+		h.readColumn(d)
+	}
 }
 
 func (h *held) readColumn(d *decoder) {

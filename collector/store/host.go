@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"atalaya/shared/facts"
@@ -270,12 +272,7 @@ func (tx *Tx) HostSection(index uint32, section facts.ID) (h Host, st SectionSta
 	if err != nil || !ok {
 		return h, st, false, err
 	}
-	states, err := tx.sections(index)
-	for _, s := range states {
-		if s.Section == section {
-			st = s
-		}
-	}
+	st, err = tx.section(index, section)
 	return Host{ID: id, Name: rec.Name, ClockOffset: rec.ClockOffset, Index: index, RemovedAt: rec.RemovedAt.Time()}, st, err == nil, err
 }
 
@@ -379,6 +376,7 @@ func (s *Store) seenDue() bool {
 }
 
 func (tx *Tx) flushSeen(seen map[[8]byte]time.Time) error {
+	byIndex := make(map[uint32]time.Time, len(seen))
 	for id, at := range seen {
 		rec, ok, err := tx.hostRecord(id)
 		if !ok && (err == nil || errors.Is(err, ErrCorrupt)) {
@@ -387,7 +385,10 @@ func (tx *Tx) flushSeen(seen map[[8]byte]time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.putSeen(rec.Index, at); err != nil {
+		byIndex[rec.Index] = at
+	}
+	for _, index := range slices.Sorted(maps.Keys(byIndex)) { // in order they fill their pages
+		if err := tx.putSeen(index, byIndex[index]); err != nil {
 			return err
 		}
 	}

@@ -14,12 +14,12 @@ import (
 
 // The change log is stored in blocks of entries in the order of their numbers, which
 // have no gaps. The newest block is kept as it is and grows with each commit; once it
-// has blockBytes it is compressed and the next begins. Entries name items by number.
+// has blockBytes it is sealed (see packGroups) and the next begins. Entries name items by number.
 // An index tells for each host in which blocks it has entries.
 const (
 	// blockBytes bounds what is rewritten by a commit and inflated to see one change. It
-	// compresses to a third, which then fills most of a page.
-	blockBytes = 20 << 10
+	// compresses to a tenth, two of which fill most of a page.
+	blockBytes = 32 << 10
 	// pageBytes bounds a record of the index by host.
 	pageBytes = 1 << 10
 )
@@ -51,7 +51,7 @@ func (tx *Tx) flushLog() error {
 	}
 	placed := map[uint32]uint64{} // host -> block in which it was noted
 	for _, g := range groups {
-		if len(tail.body) >= blockBytes {
+		if len(tail.body) >= tx.store.block {
 			if err := tx.seal(tail); err != nil {
 				return err
 			}
@@ -84,7 +84,7 @@ func (tx *Tx) openBlock(first uint64) (blockHead, error) {
 		if err != nil {
 			return err
 		}
-		if last.form == formPlain && len(last.body) < blockBytes && last.last()+1 == first {
+		if last.form == formPlain && len(last.body) < tx.store.block && last.last()+1 == first {
 			head = last
 			head.body = slices.Clone(head.body)
 		}
@@ -96,10 +96,13 @@ func (tx *Tx) openBlock(first uint64) (blockHead, error) {
 	return head, err
 }
 
-// seal compresses a block that is full.
+// seal compresses a block that is full. One that is damaged stays as it is: those who
+// read it report it, and what comes is not held up.
 func (tx *Tx) seal(h blockHead) error {
-	if z := tx.store.codec.zip.EncodeAll(h.body, nil); len(z) < len(h.body) {
-		h.form, h.body = formZstd, z
+	if groups, err := h.groups(tx.store.codec); err == nil {
+		if z := packGroups(tx.store.codec, groups); len(z) < len(h.body) {
+			h.form, h.body = formColumns, z
+		}
 	}
 	return tx.Table(tableChanges).Put(blockKey(h.first), h.encode())
 }

@@ -67,7 +67,7 @@ func (s *State) At() time.Time { return s.at.Time() }
 func (s *State) now() bool { return s.at == 0 && !s.bySeq }
 
 // later reports whether an entry came after the moment.
-func (s *State) later(e entry, seq uint64) bool {
+func (s *State) later(e *entry, seq uint64) bool {
 	if s.bySeq {
 		return seq > s.after
 	}
@@ -113,14 +113,14 @@ func (s *State) walk(index uint32, section facts.ID) error {
 		for _, of := range s.hosts {
 			delete(of, section) // read again with the others
 		}
-		return s.fleet(section, s.note)
+		return s.fleet(section, false, s.note)
 	}
 	s.walked[index] = true
 	done := map[facts.ID]bool{}
 	return s.tx.hostGroups(index, true, func(blockHead) bool { return true }, func(g group) error {
 		s.undone(g, done, func(u undo) {
 			if !s.sections[u.section] {
-				s.note(g.host, u)
+				_ = s.note(g.host, &u.entry, u.seq) // never fails
 			}
 		})
 		if s.reached(g.received, g.first) {
@@ -130,11 +130,12 @@ func (s *State) walk(index uint32, section facts.ID) error {
 	})
 }
 
-func (s *State) note(index uint32, u undo) {
+func (s *State) note(index uint32, e *entry, seq uint64) error {
 	if s.hosts[index] == nil {
 		s.hosts[index] = map[facts.ID][]undo{}
 	}
-	s.hosts[index][u.section] = append(s.hosts[index][u.section], u)
+	s.hosts[index][e.section] = append(s.hosts[index][e.section], undo{*e, seq})
+	return nil
 }
 
 // reached reports whether nothing received at or before is after the moment.
@@ -151,7 +152,7 @@ func (s *State) undone(g group, done map[facts.ID]bool, fn func(undo)) {
 	for i, e := range slices.Backward(g.entries) {
 		if seq := g.first + uint64(i); done[e.section] {
 			continue
-		} else if s.later(e, seq) {
+		} else if s.later(&e, seq) {
 			fn(undo{e, seq})
 		} else {
 			done[e.section] = true
@@ -160,8 +161,10 @@ func (s *State) undone(g group, done map[facts.ID]bool, fn func(undo)) {
 }
 
 // fleet calls fn for all entries of a section that came after the moment, newest first.
-func (s *State) fleet(section facts.ID, fn func(index uint32, u undo)) error {
+// Bare ones lack the hosts' own columns and hold until fn returns.
+func (s *State) fleet(section facts.ID, bare bool, fn func(index uint32, e *entry, seq uint64) error) error {
 	done := map[uint32]bool{}
+	blocks := blockReader{codec: s.tx.store.codec, bare: bare}
 	return s.tx.Table(tableChanges).ScanReverse(nil, nil, func(k, v []byte) error {
 		head, err := readBlockHead(k, v)
 		if err != nil {
@@ -173,7 +176,7 @@ func (s *State) fleet(section facts.ID, fn func(index uint32, u undo)) error {
 		if head.sections&sectionBit(section) == 0 {
 			return nil
 		}
-		groups, err := head.groups(s.tx.store.codec)
+		groups, err := blocks.read(head)
 		if err != nil {
 			return err
 		}
@@ -181,19 +184,30 @@ func (s *State) fleet(section facts.ID, fn func(index uint32, u undo)) error {
 			if done[g.host] {
 				continue
 			}
-			for i, e := range slices.Backward(g.entries) {
-				if e.section != section {
-					continue
-				}
-				if !s.later(e, g.first+uint64(i)) {
-					done[g.host] = true
-					break
-				}
-				fn(g.host, undo{e, g.first + uint64(i)})
+			if done[g.host], err = s.undoneOf(g, section, fn); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// undoneOf calls fn for the entries of a section in a group that came after the moment,
+// newest first; done: there are none before them.
+func (s *State) undoneOf(g group, section facts.ID, fn func(index uint32, e *entry, seq uint64) error) (done bool, err error) {
+	for i := len(g.entries) - 1; i >= 0; i-- {
+		e, seq := &g.entries[i], g.first+uint64(i)
+		if e.section != section {
+			continue
+		}
+		if !s.later(e, seq) {
+			return true, nil
+		}
+		if err := fn(g.host, e, seq); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // errLost: what the section was at the moment is lost to damage.
@@ -374,13 +388,7 @@ func (s *State) HostsWith(it Item) (HostSet, error) {
 	if err != nil {
 		return HostSet{}, err
 	}
-	b.AndNot(t.blank)
-	if m := t.minus[it.ID]; m != nil {
-		b.AndNot(m)
-	}
-	if p := t.plus[it.ID]; p != nil {
-		b.Or(p)
-	}
+	t.apply(it.ID, b)
 	return HostSet{b}, nil
 }
 

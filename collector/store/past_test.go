@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,7 +203,29 @@ func TestAMomentAskedForAgainIsTheSame(t *testing.T) {
 			}
 		}
 	}
-	if n := len(s.past.list); n != maxTurned {
-		t.Errorf("%d pasts are kept, want %d", n, maxTurned)
+	if n := len(s.past.list); n != maxPasts {
+		t.Errorf("%d pasts are kept, want %d", n, maxPasts)
 	}
+}
+
+// TestLargePastsPushOthersOut: the newest is kept whatever it takes.
+func TestLargePastsPushOthersOut(t *testing.T) {
+	var p turnedPasts
+	f := func(steps int, want ...uint64) {
+		t.Helper()
+		p.add(turnedName{last: uint64(len(want))}, &turned{hosts: make([]uint32, steps)})
+		var got []uint64
+		for _, t := range p.list {
+			got = append(got, t.last)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("kept are %d, want %d", got, want)
+		}
+	}
+	f(1, 1)
+	f(maxTurned/2, 1, 2)
+	f(maxTurned/2-1, 1, 2, 3)
+	f(maxTurned, 1)
+	f(1, 1)
+	f(2*maxTurned, 1)
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -99,18 +98,45 @@ func decodeSections(v []byte) (states []SectionState, ok bool) {
 	d := decoder{b: v}
 	last := facts.Time(0)
 	for len(d.b) > 0 && !d.bad {
-		s := SectionState{Section: facts.ID(d.uvarint()), Status: facts.Status(d.byte())}
-		s.Doubtful = d.byte() != 0
-		last += facts.Time(d.varint())
-		s.ObservedAt = last.Time()
-		s.KnownAt = (last + facts.Time(d.varint())).Time()
-		s.At = (last + facts.Time(d.varint())).Time()
-		s.Digest = facts.Digest(d.uint64())
-		s.Rows = int(d.uvarint())
-		s.Since = d.uvarint()
-		s.Reason = string(bytes.Clone(d.bytes()))
+		s := d.section(&last)
 		d.bad = d.bad || len(states) > 0 && bySection(states[len(states)-1], s) >= 0
 		states = append(states, s)
 	}
 	return states, !d.bad
+}
+
+// section reads the next state; last is the moment that its times are relative to.
+func (d *decoder) section(last *facts.Time) SectionState {
+	s := SectionState{Section: facts.ID(d.uvarint()), Status: facts.Status(d.byte())}
+	s.Doubtful = d.byte() != 0
+	*last += facts.Time(d.varint())
+	s.ObservedAt = last.Time()
+	s.KnownAt = (*last + facts.Time(d.varint())).Time()
+	s.At = (*last + facts.Time(d.varint())).Time()
+	s.Digest = facts.Digest(d.uint64())
+	s.Rows = int(d.uvarint())
+	s.Since = d.uvarint()
+	s.Reason = string(d.bytes())
+	return s
+}
+
+// section returns the state of one section of a host, the zero one when it was never
+// reported. Lists ask it of many hosts: it allocates next to nothing.
+func (tx *Tx) section(index uint32, id facts.ID) (SectionState, error) {
+	key := indexKey(index)
+	v, err := tx.Table(tableSections).Get(key)
+	if err != nil || v == nil {
+		return SectionState{}, err
+	}
+	d := decoder{b: v}
+	last := facts.Time(0)
+	for len(d.b) > 0 && !d.bad {
+		if s := d.section(&last); s.Section == id && !d.bad {
+			return s, nil
+		}
+	}
+	if d.bad {
+		return SectionState{}, &CorruptError{Table: tableSections, Key: key, Detail: "not decodable"}
+	}
+	return SectionState{}, nil
 }

@@ -39,7 +39,7 @@ const FileName = "state.db"
 
 // formatVersion is the layout of the tables of this package. A file with a higher
 // one was written by a newer collector and is refused.
-const formatVersion = 2
+const formatVersion = 3
 
 // Config says where the state is and how to treat it.
 type Config struct {
@@ -63,6 +63,7 @@ type Store struct {
 	found Report // damage to mend when the file is opened
 	known knownItems
 	past  turnedPasts
+	block int // see blockBytes
 
 	verify func(Snapshot) (Report, error)
 
@@ -86,7 +87,7 @@ func Open(c Config) (_ *Store, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{path: c.Path, now: c.Now, log: c.Log, verify: c.Verify, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}}
+	s := &Store{path: c.Path, now: c.Now, log: c.Log, verify: c.Verify, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}, block: blockBytes}
 	s.flushed = c.Now()
 	if s.codec, err = newCodec(); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
@@ -108,13 +109,13 @@ func Open(c Config) (_ *Store, err error) {
 	if s.db, err = openBolt(c.Path, c.NoSync); err != nil {
 		return nil, fmt.Errorf("open state file %q: %w", c.Path, err)
 	}
-	if err := s.upgrade(); err != nil {
-		return nil, err
-	}
 	if s.found.Count > 0 {
 		if err := s.Repair(s.found); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.upgrade(); err != nil {
+		return nil, err
 	}
 	if err := s.compareHighMark(); err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (s *Store) prepareFile() error {
 		if err != nil {
 			return err
 		}
-		if report.Count > 0 && report.Version == formatVersion && report.Repairable() {
+		if report.Count > 0 && report.Version > formatRows && report.Version <= formatVersion && report.Repairable() {
 			s.found = report // mended once the file is open
 			return nil
 		}

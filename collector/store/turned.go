@@ -9,12 +9,30 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 )
 
-// turned is the inverted index of a section as far as the past differs.
+// turned is the inverted index of a section as far as the past differs: for each item
+// what to do, in this order, to the hosts that have it now.
 type turned struct {
-	blank *roaring.Bitmap            // hosts of which the present index says nothing
-	plus  map[uint32]*roaring.Bitmap // item -> hosts that had it
-	minus map[uint32]*roaring.Bitmap // item -> hosts that have it but had it not
-	extra map[uint32][]uint32        // host -> items it was put to in plus
+	blank *roaring.Bitmap // hosts of which the present index says nothing
+	least uint32          // the least item that there is something to do about
+	from  []uint32        // item less least -> where its steps begin; one more at the end
+	hosts []uint32        // of the steps, by item
+	had   []bool          // of the steps: the host had the item, or had it not
+}
+
+// turning gathers the steps in the order of undoing.
+type turning struct {
+	codec *codec
+	blank *roaring.Bitmap
+	void  map[uint32]int // host -> how many steps there were when it was last blank
+	n     int
+	steps [][]turnStep // in pieces, which need not be copied to grow
+}
+
+const turnPiece = 1 << 16
+
+type turnStep struct {
+	item, host uint32
+	had        bool
 }
 
 // turn makes the difference between the present inverted index of a section and that
@@ -31,19 +49,11 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 		s.turned[section] = t
 		return t, nil
 	}
-	t := &turned{roaring.New(), map[uint32]*roaring.Bitmap{}, map[uint32]*roaring.Bitmap{}, map[uint32][]uint32{}}
-	var broken error
-	err = s.fleet(section, func(index uint32, u undo) {
-		if broken == nil {
-			broken = t.undo(s.tx.store.codec, index, u)
-		}
-	})
-	if err == nil {
-		err = broken
-	}
-	if err != nil {
+	g := turning{codec: s.tx.store.codec, blank: roaring.New(), void: map[uint32]int{}}
+	if err := s.fleet(section, true, g.undo); err != nil {
 		return nil, err
 	}
+	t := g.sorted()
 	s.turned[section] = t
 	if shared {
 		s.tx.store.past.add(name, t)
@@ -51,9 +61,104 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 	return t, nil
 }
 
-// maxTurned is how many moments of a section are kept for the next who ask: some tens
-// of megabytes each, of ten thousand hosts and a month.
-const maxTurned = 4
+// undo takes one entry back.
+func (g *turning) undo(index uint32, e *entry, seq uint64) error {
+	switch e.kind {
+	case Added:
+		g.step(e.new.item, index, false)
+	case Removed:
+		g.step(e.old.item, index, true)
+	case Changed:
+		if e.old.item != e.new.item {
+			g.step(e.new.item, index, false)
+			g.step(e.old.item, index, true)
+		}
+	case Baseline, Cleared:
+		g.blank.Add(index)
+		g.void[index] = g.n
+		if e.kind == Baseline {
+			return nil
+		}
+		was, ok := decodeHeld(g.codec, e.content)
+		if !ok {
+			return &CorruptError{Table: tableChanges, Key: blockKey(seq), Detail: "content is not decodable"}
+		}
+		for _, it := range was.items {
+			g.step(it.id, index, true)
+		}
+	}
+	return nil
+}
+
+// step notes whether a host had an item. Item 0 stands for a row of the host's own.
+func (g *turning) step(item, host uint32, had bool) {
+	if item == 0 {
+		return
+	}
+	if g.n%turnPiece == 0 {
+		g.steps = append(g.steps, make([]turnStep, 0, turnPiece))
+	}
+	last := &g.steps[len(g.steps)-1]
+	*last = append(*last, turnStep{item, host, had})
+	g.n++
+}
+
+// each calls fn for the steps that count, in their order.
+func (g *turning) each(fn func(turnStep)) {
+	n := 0
+	for _, piece := range g.steps {
+		for _, st := range piece {
+			if at, blank := g.void[st.host]; !blank || n >= at {
+				fn(st)
+			}
+			n++
+		}
+	}
+}
+
+// sorted puts the steps that count by item, those of an item in their order.
+func (g *turning) sorted() *turned {
+	t := &turned{blank: g.blank}
+	least, most, n := ^uint32(0), uint32(0), 0
+	g.each(func(st turnStep) {
+		least, most = min(least, st.item), max(most, st.item)
+		n++
+	})
+	if n == 0 {
+		return t
+	}
+	t.least, t.from, t.hosts, t.had = least, make([]uint32, most-least+2), make([]uint32, n), make([]bool, n)
+	g.each(func(st turnStep) { t.from[st.item-least+1]++ })
+	for i := 1; i < len(t.from); i++ {
+		t.from[i] += t.from[i-1]
+	}
+	next := slices.Clone(t.from)
+	g.each(func(st turnStep) {
+		at := next[st.item-least]
+		t.hosts[at], t.had[at] = st.host, st.had
+		next[st.item-least]++
+	})
+	return t
+}
+
+// apply makes the hosts that have an item now those that had it.
+func (t *turned) apply(item uint32, hosts *roaring.Bitmap) {
+	hosts.AndNot(t.blank)
+	if item < t.least || int(item-t.least)+1 >= len(t.from) {
+		return
+	}
+	for i := t.from[item-t.least]; i < t.from[item-t.least+1]; i++ {
+		if t.had[i] {
+			hosts.Add(t.hosts[i])
+		} else {
+			hosts.Remove(t.hosts[i])
+		}
+	}
+}
+
+// maxTurned is how many steps of moments are kept for the next who ask, five bytes each:
+// four moments of ten thousand hosts and a month.
+const maxTurned = 8 << 20
 
 // turnedPasts are the pasts that were asked for last. They hold until the log grows, as
 // they are differences from the present, and are read by several transactions at once.
@@ -91,82 +196,27 @@ func (p *turnedPasts) find(name turnedName) *turned {
 	return nil
 }
 
+// add keeps a past, and of those before it the newest that fit. One that is larger than
+// all that may be kept is kept alone: it took long to make.
 func (p *turnedPasts) add(name turnedName, t *turned) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.list = append(p.list, turnedPast{name, t})
-	if n := len(p.list) - maxTurned; n > 0 {
-		p.list = slices.Delete(p.list, 0, n)
+	kept, room := len(p.list)-1, maxTurned-len(t.hosts)
+	for kept > 0 && len(p.list)-kept < maxPasts {
+		if room -= len(p.list[kept-1].hosts); room < 0 {
+			break
+		}
+		kept--
 	}
+	p.list = slices.Delete(p.list, 0, kept)
 }
+
+// maxPasts bounds their number, since each also takes some bytes for each item.
+const maxPasts = 8
 
 func (p *turnedPasts) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.list = nil
-}
-
-// undo takes one entry back.
-func (t *turned) undo(c *codec, index uint32, u undo) error {
-	switch u.kind {
-	case Added:
-		t.take(index, u.new.item)
-	case Removed:
-		t.put(index, u.old.item)
-	case Changed:
-		if u.old.item != u.new.item {
-			t.take(index, u.new.item)
-			t.put(index, u.old.item)
-		}
-	case Baseline, Cleared:
-		for _, item := range t.extra[index] {
-			t.plus[item].Remove(index)
-		}
-		delete(t.extra, index)
-		t.blank.Add(index)
-		if u.kind == Baseline {
-			return nil
-		}
-		was, ok := decodeHeld(c, u.content)
-		if !ok {
-			return &CorruptError{Table: tableChanges, Key: blockKey(u.seq), Detail: "content is not decodable"}
-		}
-		for _, it := range was.items {
-			setOf(t.plus, it.id).Add(index)
-			t.extra[index] = append(t.extra[index], it.id)
-		}
-	}
-	return nil
-}
-
-// put: the host had the item. Item 0 stands for a row of the host's own.
-func (t *turned) put(index, item uint32) {
-	if item == 0 {
-		return
-	}
-	if m := t.minus[item]; m != nil && !t.blank.Contains(index) && m.CheckedRemove(index) {
-		return
-	}
-	setOf(t.plus, item).Add(index)
-	t.extra[index] = append(t.extra[index], item)
-}
-
-// take: the host had the item not.
-func (t *turned) take(index, item uint32) {
-	if item == 0 {
-		return
-	}
-	if p := t.plus[item]; p != nil && p.CheckedRemove(index) || t.blank.Contains(index) {
-		return
-	}
-	setOf(t.minus, item).Add(index)
-}
-
-func setOf(m map[uint32]*roaring.Bitmap, item uint32) *roaring.Bitmap {
-	b := m[item]
-	if b == nil {
-		b = roaring.New()
-		m[item] = b
-	}
-	return b
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,11 @@ const (
 	tableByHostV1  = "store.changes_by" // host index, number of the first change -> what is in the block
 )
 
-// upgrade brings a file of format 1 to this one, in one transaction.
+// formatRows is the format of these tables. The tables of the one after it are those of
+// today, but for full blocks of the log, which were compressed as they had grown.
+const formatRows = 1
+
+// upgrade brings a file of an older format to this one, in one transaction.
 func (s *Store) upgrade() error {
 	version := uint64(0)
 	err := s.View(func(tx *Tx) (err error) {
@@ -28,20 +33,48 @@ func (s *Store) upgrade() error {
 	}
 	s.log.Info("bringing the state file to the format of this version", "file", s.path, "from", version, "to", formatVersion)
 	err = s.Update(func(tx *Tx) error {
-		for _, step := range []func() error{tx.upgradeStates, tx.upgradeRows, tx.upgradeLog} {
-			if err := step(); err != nil {
-				return err
-			}
+		step := tx.upgradeBlocks
+		if version == formatRows {
+			step = tx.upgradeTables
 		}
-		for _, name := range []string{tableRowsV1, tableChangesV1, tableByHostV1} {
-			if err := tx.Table(name).Clear(); err != nil {
-				return err
-			}
-		}
-		return tx.putMeta(metaVersion, formatVersion)
+		return errors.Join(step(), tx.putMeta(metaVersion, formatVersion))
 	})
 	if err != nil {
 		return fmt.Errorf("bring state file %q from format %d to %d: %w (it is as it was: the version before still opens it)", s.path, version, formatVersion, err)
+	}
+	return nil
+}
+
+// upgradeBlocks seals the full blocks of the log anew.
+func (tx *Tx) upgradeBlocks() error {
+	var keys [][]byte
+	err := tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
+		head, err := readBlockHead(k, v)
+		if head.form == formZstd {
+			keys = append(keys, bytes.Clone(k))
+		}
+		return err
+	})
+	for _, k := range keys {
+		v, err1 := tx.Table(tableChanges).Get(k)
+		head, err2 := readBlockHead(k, v)
+		if err := errors.Join(err1, err2, tx.seal(head)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (tx *Tx) upgradeTables() error {
+	for _, step := range []func() error{tx.upgradeStates, tx.upgradeRows, tx.upgradeLog} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{tableRowsV1, tableChangesV1, tableByHostV1} {
+		if err := tx.Table(name).Clear(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
