@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ type running struct {
 	f       *fleet
 	dir     string // of programs and configuration
 	data    string
+	agents  string // where agents reach it
 	cmd     *exec.Cmd
 	client  *v1.Client
 	figures *[]figure
@@ -34,13 +36,13 @@ type running struct {
 // asUsersDo starts the collector over the state and asks through its API.
 func (f *fleet) asUsersDo(data string, figures *[]figure) {
 	f.t.Helper()
-	r := &running{f: f, dir: f.t.TempDir(), data: data, figures: figures}
+	r := &running{f: f, dir: f.t.TempDir(), data: data, agents: freePort(f.t), figures: figures}
 	build := exec.Command("go", "build", "-o", r.dir+"/", "./cmd/atalaya", "../agent/cmd/atalaya-sim")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		f.t.Fatalf("build: %v\n%s", err, out)
 	}
-	config := fmt.Sprintf("data_dir: %s\nlisten: %s\nadvertise: %[2]s\napi:\n  listen: 127.0.0.1:0\nlog_level: error\n", data, fleetAgents)
+	config := fmt.Sprintf("data_dir: %s\nlisten: %s\nadvertise: %[2]s\napi:\n  listen: 127.0.0.1:0\nlog_level: error\n", data, r.agents)
 	if err := os.WriteFile(filepath.Join(r.dir, "collector.yml"), []byte(config), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
@@ -56,8 +58,16 @@ func (f *fleet) asUsersDo(data string, figures *[]figure) {
 	r.note("ledger of 50 agents meanwhile", stop(), "0 differences")
 }
 
-// fleetAgents is where agents reach the collector of the figures.
-const fleetAgents = "127.0.0.1:17443"
+// freePort is an address where agents can reach the collector of the figures.
+func freePort(t *testing.T) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // nothing was sent
+	return c.LocalAddr().String()
+}
 
 func (r *running) note(what, got, bar string) {
 	*r.figures = append(*r.figures, figure{what, got, bar})
@@ -136,6 +146,8 @@ func (r *running) questions() {
 	const below = "select count(distinct host) from packages where name = 'openssl' and vercmp('deb', version, '3.0.11') < 0"
 	r.ask("SQL, hosts with openssl below", "", 50, r.sql(time.Time{}, below))
 	r.ask("SQL, hosts without openssl", "", 10, r.sql(time.Time{}, "select count(*) from hosts h where not exists (select 1 from packages p where p.host_id = h.host_id and p.name = 'openssl')"))
+	r.ask("SQL, relations of one host", "", 20, r.sql(time.Time{}, "select ci, first_seen from relations where host = 'host00042'"))
+	r.ask("SQL, hosts by a relation of theirs", "", 20, r.sql(time.Time{}, "select host from relations where ci = 'software/dpkg/chrony'"))
 	if *fleetDays > 0 {
 		day := func(n int) time.Time { return r.f.start.Add(time.Duration(n) * 24 * time.Hour) }
 		r.ask("the same SQL as of 15 days ago", "1 s", 20, r.sql(day(*fleetDays-15), below))
@@ -160,7 +172,7 @@ func (r *running) load() (stop func() string) {
 	if err := os.WriteFile(name, tokens, 0o600); err != nil {
 		r.f.t.Fatal(err)
 	}
-	sim := exec.Command(filepath.Join(r.dir, "atalaya-sim"), "run", "--agents", "50", "--address", fleetAgents, "--tokens", name,
+	sim := exec.Command(filepath.Join(r.dir, "atalaya-sim"), "run", "--agents", "50", "--address", r.agents, "--tokens", name,
 		"--state", filepath.Join(r.dir, "sim"), "--interval", "10s", "--change-every", "1s")
 	if err := sim.Start(); err != nil {
 		r.f.t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"atalaya/collector/cmdb"
 	"atalaya/collector/query"
 	"atalaya/collector/series"
+	"atalaya/collector/store"
 )
 
 // SQL reads the store by itself; the tables of this file are what the views, the
@@ -19,23 +20,27 @@ func (c *collector) tables() []query.Table {
 }
 
 func cisTable() query.Table {
-	const class = 1
+	const ci, class, host = 0, 1, 3
 	return query.Table{
-		Name: "cis", Doc: "configuration items, those that are gone too", Rows: 100_000,
+		Name: "cis", Doc: "configuration items, those that are gone too", Rows: 1_000_000,
 		Columns: []query.TableColumn{
-			{Name: "ci", Type: "TEXT", Doc: "id"}, {Name: "class", Type: "TEXT", Key: true}, {Name: "name", Type: "TEXT"},
-			{Name: "host_id", Type: "TEXT", Doc: "host it belongs to"}, {Name: "host", Type: "TEXT"},
+			{Name: "ci", Type: "TEXT", Doc: "id", Key: true}, {Name: "class", Type: "TEXT", Key: true}, {Name: "name", Type: "TEXT"},
+			{Name: "host_id", Type: "TEXT", Doc: "host it belongs to", Key: true}, {Name: "host", Type: "TEXT", Key: true},
 			{Name: "present", Type: "INTEGER", Doc: "0: it is gone"}, {Name: "first_seen", Type: "TEXT"}, {Name: "last_seen", Type: "TEXT"},
 			{Name: "attributes", Type: "TEXT", Doc: "JSON object"},
 		},
 		Scan: query.Rows(9, func(s query.Scan, row []any, yield func() error) error {
-			only := cmdb.Class(0)
+			q := cmdb.ItemQuery{ID: s.Filter[ci]}
 			if name, ok := s.Filter[class]; ok {
-				if only, ok = cmdb.ClassByName(name); !ok {
+				if q.Class, ok = cmdb.ClassByName(name); !ok {
 					return nil
 				}
 			}
-			return cmdb.Items(s.Tx(), only, func(it cmdb.Item) error {
+			var err error
+			if q.Hosts, err = hostSet(&s, host); err != nil {
+				return err
+			}
+			return cmdb.Items(s.Tx(), q, func(it cmdb.Item) error {
 				attributes, err := json.Marshal(it.Attributes)
 				if err != nil {
 					return err
@@ -51,18 +56,43 @@ func cisTable() query.Table {
 }
 
 func relationsTable() query.Table {
+	const ci, relation, target, first, host = 0, 1, 2, 3, 4
 	return query.Table{
-		Name: "relations", Doc: "relations between configuration items that hold now", Rows: 1_000_000,
+		Name: "relations", Doc: "relations between configuration items", Past: true, Rows: 10_000_000,
 		Columns: []query.TableColumn{
-			{Name: "ci", Type: "TEXT", Doc: "source"}, {Name: "relation", Type: "TEXT"}, {Name: "target", Type: "TEXT"}, {Name: "first_seen", Type: "TEXT"},
+			{Name: "ci", Type: "TEXT", Doc: "source", Key: true}, {Name: "relation", Type: "TEXT", Key: true}, {Name: "target", Type: "TEXT", Key: true},
+			{Name: "first_seen", Type: "TEXT", Doc: "since when it holds; read from the log, which takes longer"},
+			{Name: "host_id", Type: "TEXT", Doc: "host that says it", Key: true}, {Name: "host", Type: "TEXT", Doc: "its name", Key: true},
 		},
-		Scan: query.Rows(4, func(s query.Scan, row []any, yield func() error) error {
-			return cmdb.Edges(s.Tx(), func(e cmdb.Edge) error {
-				copy(row, []any{e.From, e.Relation, e.To, query.Time(e.FirstSeen)})
+		Scan: query.Rows(6, func(s query.Scan, row []any, yield func() error) error {
+			state, err := s.State()
+			if err != nil {
+				return err
+			}
+			q := cmdb.EdgeQuery{From: s.Filter[ci], To: s.Filter[target], Relation: s.Filter[relation], FirstSeen: s.Wants(first)}
+			if q.Hosts, err = hostSet(&s, host); err != nil {
+				return err
+			}
+			of, id := uint32(0), any(nil)
+			return cmdb.Edges(s.Tx(), state, q, func(e cmdb.Edge) error {
+				if s.Wants(host) && of != e.Host.Index {
+					of, id = e.Host.Index, e.Host.ID.String()
+				}
+				copy(row, []any{e.From, e.Relation, e.To, query.Time(e.FirstSeen), id, e.Host.Name})
 				return yield()
 			})
 		}),
 	}
+}
+
+// hostSet is the set of the hosts that a query names, nil when it names none.
+func hostSet(s *query.Scan, column int) (*store.HostSet, error) {
+	indexes, only, err := s.Hosts(column)
+	if err != nil || !only {
+		return nil, err
+	}
+	set := store.HostSetOf(indexes...)
+	return &set, nil
 }
 
 func (c *collector) alertsTable() query.Table {

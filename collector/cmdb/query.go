@@ -199,13 +199,18 @@ func (r *reader) describeLocal(out *Item, it item) error {
 		out.Attributes = s.attributes
 		break
 	}
-	if out.Class == OperatingSystem {
-		out.Name = out.Attributes["name"]
-	}
-	if out.Name == "" {
-		out.Name = out.Host.Name
-	}
+	out.named()
 	return err
+}
+
+// named gives an item of one host, whose id may tell no name, one for people.
+func (it *Item) named() {
+	if it.Class == OperatingSystem {
+		it.Name = it.Attributes["name"]
+	}
+	if it.Name == "" {
+		it.Name = it.Host.Name
+	}
 }
 
 // related returns what an item is related to: as source from what rows say of it, as

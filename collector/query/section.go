@@ -175,8 +175,12 @@ func (w *walk) run() error {
 }
 
 // hosts returns the hosts that the query names, if it names some.
-func (q *Scan) hosts() (indexes []uint32, only bool, err error) {
-	if text, ok := q.Filter[columnHostID]; ok {
+func (q *Scan) hosts() (indexes []uint32, only bool, err error) { return q.Hosts(columnHostID) }
+
+// Hosts returns the numbers of the hosts that the query names in the key column of their
+// ids or in the next one, of their names; false: it names none.
+func (q *Scan) Hosts(column int) (indexes []uint32, only bool, err error) {
+	if text, ok := q.Filter[column]; ok {
 		id, err := identity.ParseHostID(text)
 		if err != nil {
 			return nil, true, nil // no host has such a number
@@ -187,7 +191,7 @@ func (q *Scan) hosts() (indexes []uint32, only bool, err error) {
 		}
 		return []uint32{index}, true, nil
 	}
-	text, ok := q.Filter[columnHost]
+	text, ok := q.Filter[column+1]
 	if !ok {
 		return nil, false, nil
 	}

@@ -64,6 +64,9 @@ func (s *Scan) Wants(column int) bool { return s.wants&(1<<min(column, 63)) != 0
 // Tx is the transaction of the query: the one state that all its tables show.
 func (s *Scan) Tx() *store.Tx { return s.session.tx }
 
+// State returns the fleet at the moment of the scan.
+func (s *Scan) State() (*store.State, error) { return s.session.state(s.AsOf) }
+
 // Context ends with the query.
 func (s *Scan) Context() context.Context { return s.session.ctx }
 

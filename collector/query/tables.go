@@ -205,15 +205,7 @@ func changesTable() Table {
 				q.From = at.Add(-time.Second)
 			}
 		}
-		// The columns of the host stand behind the number here.
-		shifted := s
-		shifted.Filter = map[int]string{}
-		for c := range hostColumns {
-			if v, ok := s.Filter[c+1]; ok {
-				shifted.Filter[c] = v
-			}
-		}
-		return shifted.eachChange(q, func(c store.Change) error {
+		return s.eachChange(q, func(c store.Change) error {
 			if err := fillChange(&s, row, c); err != nil {
 				return err
 			}
@@ -228,7 +220,8 @@ const fewHosts = 8
 
 // eachChange calls fn for the changes of the hosts that the query names, or of all.
 func (q *Scan) eachChange(of store.FleetQuery, fn func(store.Change) error) error {
-	indexes, only, err := q.hosts()
+	const host = 1
+	indexes, only, err := q.Hosts(host)
 	if err != nil {
 		return err
 	}
