@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -139,6 +141,7 @@ func New(config Config) (*API, error) { return build(config, permissions) }
 func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a := &API{Config: config, guard: newGuard(config, table)}
 	routes := humago.New(a.guard, humaConfig(config.Version, a.guard.marshal))
+	routes.UseMiddleware(noEmpty(routes))
 	a.hostRoutes(routes)
 	a.cmdbRoutes(routes)
 	a.alertRoutes(routes)
@@ -173,6 +176,24 @@ func humaConfig(version string, marshal func(io.Writer, any) error) huma.Config 
 	format := huma.Format{Marshal: marshal, Unmarshal: huma.DefaultJSONFormat.Unmarshal}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	return config
+}
+
+// noEmpty refuses parameters without a value: a filter that a script left empty must not
+// mean "all".
+func noEmpty(routes huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		u := ctx.URL()
+		for _, name := range slices.Sorted(maps.Keys(u.Query())) {
+			if slices.Contains(u.Query()[name], "") {
+				detail := fmt.Sprintf("parameter %q has no value: give one, or leave it out", name)
+				if err := huma.WriteErr(routes, ctx, http.StatusUnprocessableEntity, detail); err != nil {
+					panic(http.ErrAbortHandler) // the client went away
+				}
+				return
+			}
+		}
+		next(ctx)
+	}
 }
 
 // get registers a route that reads. The summary is shown in the OpenAPI document.

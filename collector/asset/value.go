@@ -72,6 +72,9 @@ func (f Field) checkText(text string) error {
 		if f.Type == Long && lineEnd {
 			continue
 		}
+		if lineEnd {
+			return invalidf("%s: %q has a line break or a tab, which only notes and fields of type long may have: write it in one line", f.Name, short(text))
+		}
 		if unsafe(r) {
 			return invalidf("%s: %q holds the control or invisible character %U: leave it out", f.Name, short(text), r)
 		}

@@ -105,6 +105,8 @@ func SameMachine(known, now []hostid.Fact, judge Judge) Verdict {
 		v.Refuse, v.Text = true, "another machine: the system UUID differs; "+v.Reasons()
 	case v.For == 0 && v.Against == 0 && v.machineID == "":
 		v.Refuse, v.Text = true, v.Reasons()
+	case !v.anchored && v.machineID == Agrees:
+		v.Refuse, v.Text = true, "the machine-id agrees, and no UUID, network card or disk that would prove more: the same installation whose agent lost its state, or a copy of its disk; "+v.Reasons()
 	case !v.anchored:
 		v.Refuse, v.Text = true, "no UUID, network card or disk agrees; "+v.Reasons()
 	case sum < joinBar:

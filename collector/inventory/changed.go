@@ -226,7 +226,7 @@ func (r *ranking) group() error {
 		if err != nil {
 			return err
 		}
-		if e, err = withoutOwn(e, c); err != nil || e.Text == "" {
+		if e, err = withoutOwn(e, c); err != nil || e.Text == "" || elsewhere(e, c) {
 			continue // only what is each host's own differs
 		}
 		g, fresh, err := r.join(fmt.Sprint(e.Section, "\x00", c.Key, "\x00", e.Kind, "\x00", e.Text), e, c.Host, n.times)

@@ -172,7 +172,7 @@ func sameChapter(a, b store.Change) bool {
 }
 
 // linesOf tells changes, newest first: a line each, but one for all sections that were read
-// for the first time.
+// for the first time, and none for programs that were met elsewhere.
 func linesOf(changes []store.Change, details bool) ([]Event, error) {
 	first := map[facts.ID]bool{}
 	for _, c := range changes {
@@ -193,7 +193,9 @@ func linesOf(changes []store.Change, details bool) ([]Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, e)
+		if details || !elsewhere(e, c) {
+			lines = append(lines, e)
+		}
 	}
 	if len(begun.sections) > 0 {
 		lines = append(lines, firstReading(begun, last))

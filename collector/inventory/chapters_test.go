@@ -261,6 +261,35 @@ func TestDiffSaysThatAHostIsNewOrGone(t *testing.T) {
 	}
 }
 
+func TestWhereAProgramRunsIsNoChangeOfTheSoftware(t *testing.T) {
+	f := newFleet(t)
+	a := f.Host(1, "web1")
+	module := func(version string, at ...string) facts.Row {
+		return &facts.PackageRow{Name: "stdlib", Version: version, Source: "go", Locations: at}
+	}
+	venv := func(at ...string) facts.Row {
+		return &facts.PackageRow{Name: "flask", Version: "1", Source: "pip", Locations: at}
+	}
+	f.Report(a, facts.Packages, module("go1.21", "/opt/a"), venv("/srv/x"), deb("zsh", "1"))
+	from := f.Now.Add(-time.Millisecond)
+	f.Report(a, facts.Packages, module("go1.21", "/opt/a", "/opt/b"), venv("/srv/x", "/srv/y"), deb("zsh", "1"))
+	f.Report(a, facts.Packages, module("go1.22", "/opt/b"), module("go1.21", "/opt/a"), venv("/srv/x", "/srv/y"), deb("zsh", "1"))
+	want := []string{
+		"packages added go stdlib go1.22: name stdlib, version go1.22, source go, locations /opt/b",
+		"packages changed pip flask 1: locations /srv/x -> /srv/x,/srv/y",
+	}
+	if d := cmp.Diff(want, f.history(a, HistoryQuery{From: from})); d != "" {
+		t.Errorf("history (-want +got):\n%s", d)
+	}
+	if got := f.history(a, HistoryQuery{From: from, Details: true}); len(got) != 4 {
+		t.Errorf("with details: %q", got)
+	}
+	d, err := f.view.Diff("web1", DiffQuery{From: from, To: from.Add(time.Second)})
+	if err != nil || len(d.Items) != 1 || !strings.Contains(d.Items[0].Item, "flask") {
+		t.Errorf("difference: %+v, %v", d.Items, err)
+	}
+}
+
 func TestMomentsBeforeTheHistoryAreRefused(t *testing.T) {
 	f := newFleet(t)
 	before := f.Now

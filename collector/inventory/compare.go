@@ -115,7 +115,9 @@ func (c *comparison) ofSection(section facts.ID) (items []Event, err error) {
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, e)
+		if c.q.Details || !elsewhere(e, ch) {
+			items = append(items, e)
+		}
 	}
 	return items, nil
 }

@@ -248,6 +248,17 @@ func stateOf(section facts.ID, states []store.SectionState) store.SectionState {
 	return store.SectionState{Section: section}
 }
 
+// elsewhere reports whether a package of a running program was only met in another place:
+// which programs run is no change of the software.
+func elsewhere(e Event, c store.Change) bool {
+	if c.Section != facts.Packages || c.Kind != store.Changed || len(e.Columns) != 1 || e.Columns[0].Name != "locations" {
+		return false
+	}
+	row, err := wire.DecodeRow(c.Section, c.New)
+	p, ok := row.(*facts.PackageRow)
+	return err == nil && ok && (p.Source == "go" || p.Source == "maven")
+}
+
 // event decodes a change.
 func event(c store.Change) (Event, error) {
 	e := Event{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,9 @@ var errHeld = errors.New("lock is held")
 
 func lockPath(path string) (*lockFile, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open state: the data folder %q does not exist: name the collector's by --data, or make it", filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}

@@ -100,10 +100,14 @@ func Restore(backup, path string) (kept string, err error) {
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
 	report, err := Check(backup)
-	if err == nil {
-		err = report.Err()
-	}
 	if err != nil {
+		return "", fmt.Errorf("backup %q: %w", backup, err)
+	}
+	if report.Count > 0 {
+		return "", &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings, the first: %s; nothing was restored, the state is as it was: "+
+			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Damage[0])}
+	}
+	if err := report.Err(); err != nil {
 		return "", fmt.Errorf("backup %q: %w", backup, err)
 	}
 	aside := path + ".new"

@@ -39,7 +39,11 @@ func runs(row facts.Row) bool {
 type program struct {
 	stamp probe.Stamp
 	rows  []*facts.PackageRow
+	read  reader
 }
+
+// reader reads what a program or archive is built of.
+type reader func(*probe.Random) ([]*facts.PackageRow, error)
 
 const (
 	// maxPrograms bounds the files that are kept.
@@ -62,10 +66,11 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 	if p.files == nil {
 		p.files = make(map[string]program)
 	}
-	for name, was := range p.files {
-		if h.Stamp(name) != was.stamp {
+	for _, name := range sortedKeys(p.files) {
+		if was := p.files[name]; h.Stamp(name) != was.stamp {
 			delete(p.files, name)
-			changed = true
+			_, err := p.take(h, name, was.read) // its new version, whether it runs now or not
+			changed, p.problem = true, errors.Join(p.problem, err)
 		}
 	}
 	seen, processes, denied := make(map[string]bool), 0, 0
@@ -152,7 +157,7 @@ func passing(name string) bool {
 }
 
 // take reads a file that is not known yet.
-func (p *programs) take(h *probe.Host, name string, read func(*probe.Random) ([]*facts.PackageRow, error)) (changed bool, err error) {
+func (p *programs) take(h *probe.Host, name string, read reader) (changed bool, err error) {
 	for _, dir := range systemFolders {
 		if strings.HasPrefix(name, dir) {
 			return false, nil
@@ -177,7 +182,7 @@ func (p *programs) take(h *probe.Host, name string, read func(*probe.Random) ([]
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
 	}
-	p.files[name] = program{stamp, rows}
+	p.files[name] = program{stamp, rows, read}
 	return len(rows) > 0, err
 }
 

@@ -78,6 +78,43 @@ func TestArchivesOfRunningJava(t *testing.T) {
 	}
 }
 
+func TestAProgramThatEndedIsReadAnewWhenItsFileChanges(t *testing.T) {
+	jar := func(version string) string {
+		return archive(t, "META-INF/MANIFEST.MF", "Implementation-Title: shop\nImplementation-Version: "+version+"\n")
+	}
+	root := probetest.Tree(t, map[string]string{"opt/shop/shop.jar": jar("4.2"), "proc/42/fd/keep": "", "lib/apk/db/installed": "P:musl\nV:1\n\n"})
+	for link, target := range map[string]string{"/proc/42/exe": "/opt/jdk/bin/java", "/proc/42/fd/3": "/opt/shop/shop.jar"} {
+		if err := os.Symlink(target, root+link); err != nil {
+			t.Skip(err)
+		}
+	}
+	p, h := &programs{}, probe.RootHost(root)
+	look := func(want string) {
+		t.Helper()
+		p.search(t.Context(), h)
+		var got []string
+		for _, row := range p.list() {
+			got = append(got, row.(*facts.PackageRow).Version)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("versions %q, want %q", got, want)
+		}
+	}
+	look("4.2")
+	if err := os.RemoveAll(root + "/proc/42"); err != nil {
+		t.Fatal(err)
+	}
+	look("4.2") // a program that ended is no news
+	if err := os.WriteFile(root+"/opt/shop/shop.jar", []byte(jar("4.10.1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look("4.10.1")
+	if err := os.Remove(root + "/opt/shop/shop.jar"); err != nil {
+		t.Fatal(err)
+	}
+	look("")
+}
+
 func TestModulesOfAGoProgram(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {

@@ -63,7 +63,12 @@ func TestRestorePutsTheBackupInPlace(t *testing.T) {
 	if err := os.WriteFile(broken, content[:10_000], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(1, broken, "--data", dir)
+	if got := run(1, broken, "--data", dir); !strings.Contains(got, "nothing was restored, the state is as it was: restore an older backup") {
+		t.Errorf("of a broken backup: %q", got)
+	}
+	if got := run(1, backup, "--data", filepath.Join(dir, "none")); !strings.Contains(got, "does not exist: name the collector's by --data") {
+		t.Errorf("without a data folder: %q", got)
+	}
 	if got := names(t, state, nil); len(got) != 2 {
 		t.Errorf("after a broken backup: %q, want what was there", got)
 	}

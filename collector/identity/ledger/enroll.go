@@ -44,12 +44,13 @@ func Find(tx *store.Tx, n Newcomer) (best Known, found bool, err error) {
 	return best, found, err
 }
 
-// eachAlike calls fn for the hosts with which a newcomer shares a fact of its hardware.
+// eachAlike calls fn for the hosts with which a newcomer shares a fact of its hardware or
+// its installation: a machine whose firmware tells nothing has no other.
 func eachAlike(tx *store.Tx, n Newcomer, fn func(Known)) error {
 	junk := judge(tx)
 	var seen []hostid.HostID
 	for _, f := range n.Facts {
-		if f.Kind == hostid.FactMachineID || f.Kind == hostid.FactInstance || junk(f) != "" {
+		if junk(f) != "" {
 			continue
 		}
 		ids, err := sharers(tx, f)
@@ -92,7 +93,7 @@ func Enrolled(tx *store.Tx, n Newcomer) error {
 	if err != nil {
 		return err
 	}
-	e := identity.Event{At: n.At, Kind: identity.Enrolled, Text: "a host of its own: new key, and no known host has a fact of its hardware", Lines: identity.Compare(nil, n.Facts, judge(tx)).Lines}
+	e := identity.Event{At: n.At, Kind: identity.Enrolled, Text: "a host of its own: new key, and no known host has a fact of its hardware or its installation", Lines: identity.Compare(nil, n.Facts, judge(tx)).Lines}
 	if len(alike) > 0 {
 		e.Kind, e.Lines = identity.LookAlike, lines
 		e.Text = "a host of its own, although it looks like " + strings.Join(alike[:min(len(alike), 3)], "; like ") + ". If they are one: `atalaya host merge`"

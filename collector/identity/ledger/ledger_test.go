@@ -265,6 +265,33 @@ func TestWhatThreeHostsHaveIsLearnedToBeJunk(t *testing.T) {
 	}
 }
 
+func TestMachineThatTellsNoHardwareIsALookAlike(t *testing.T) {
+	f := newFleet(t)
+	bare := func(id string) []hostid.Fact { // a VM without SMBIOS, with a local MAC and a disk without a serial number
+		return []hostid.Fact{{Kind: hostid.FactMachineID, Value: id}, {Kind: hostid.FactMAC, Value: "02:00:00:00:00:01"}}
+	}
+	first := f.enrol(1, bare("93b885adfe0da089"))
+	f.enrol(2, bare("aaaa85adfe0da089"))
+	again := f.newcomer(3, bare("93b885adfe0da089"))
+	f.do(func(tx *store.Tx) error {
+		if _, found, err := Find(tx, again); found || err != nil {
+			t.Errorf("taken for the first by its machine-id alone: a copy of the disk has it too (%v)", err)
+		}
+		return Enrolled(tx, again)
+	})
+	f.do(func(tx *store.Tx) error {
+		r, err := Record(tx, again.ID)
+		if err != nil {
+			return err
+		}
+		if e := r.Events[0]; e.Kind != identity.LookAlike || !strings.Contains(e.Text, first.String()) || !strings.Contains(e.Text, "the machine-id agrees") ||
+			!strings.Contains(e.Text, "lost its state, or a copy of its disk") || !strings.Contains(e.Text, "`atalaya host merge`") || strings.Contains(e.Text, "host2") {
+			t.Errorf("%s: %s", e.Kind, e.Text)
+		}
+		return nil
+	})
+}
+
 func TestMachineInUseWasNotInstalledAnew(t *testing.T) {
 	f := newFleet(t)
 	f.enrol(1, machine(1))
