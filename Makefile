@@ -17,7 +17,8 @@ AGENT_MAX_BYTES := 12582912
 HOT := runtime internal/runtime/... internal/bytealg sync/atomic bytes strconv math/bits encoding/binary syscall \
 	atalaya/shared/metric atalaya/agent/probe $(addprefix atalaya/agent/probe/,cpu memory disk network system filesystem process)
 # Functions are laid at 8 bytes, not at 32: 0.2 MB (docs/adr/0030-agent-cost.md).
-AGENT_FLAGS := -gcflags=all=-l $(addprefix -gcflags=,$(addsuffix =,$(HOT)))
+BUILD       := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+BUILD_AGENT := $(GO) build -trimpath -gcflags=all=-l $(addprefix -gcflags=,$(addsuffix =,$(HOT))) -ldflags '$(LDFLAGS) -funcalign=8'
 
 .PHONY: help
 help: ## list the targets
@@ -25,8 +26,8 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/atalaya-agent and bin/atalaya, and bin/atalaya-sim, which is not installed
-	$(GO) build -trimpath $(AGENT_FLAGS) -ldflags '$(LDFLAGS) -funcalign=8' -o bin/ ./agent/cmd/atalaya-agent
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent/cmd/atalaya-sim ./collector/cmd/atalaya
+	$(BUILD_AGENT) -o bin/ ./agent/cmd/atalaya-agent
+	$(BUILD) -o bin/ ./agent/cmd/atalaya-sim ./collector/cmd/atalaya
 
 .PHONY: run
 run: build ## run a collector and an agent here, in ./var; ONCE=1 ends after the first complete report
@@ -69,8 +70,8 @@ race: ## run the tests under the race detector (needs a C compiler)
 cross: ## build both programs for every platform
 	@for p in $(PLATFORMS); do \
 		echo "build $$p"; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$p/ \
-			./agent/cmd/atalaya-agent ./collector/cmd/atalaya || exit 1; \
+		export GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		$(BUILD_AGENT) -o dist/$$p/ ./agent/cmd/atalaya-agent && $(BUILD) -o dist/$$p/ ./collector/cmd/atalaya || exit 1; \
 	done
 
 .PHONY: size
