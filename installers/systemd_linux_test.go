@@ -316,12 +316,13 @@ func lesser(name string, got, root section) section {
 	switch {
 	case name == "kernel_parameters" && strings.Contains(got.Reason, "only root may read"):
 		without(func(row map[string]any) bool { return rootsParameters[row["name"].(string)] })
-		root.Reason = got.Reason
+		root.Status, root.Reason = got.Status, got.Reason
 	case name == "firewall" && strings.Contains(got.Reason, "CAP_NET_ADMIN") && (got.Status == "denied" || got.Status == "partial"):
 		without(func(row map[string]any) bool { return row["name"] == "nftables" })
 		root.Status, root.Reason = got.Status, got.Reason
-	case name == "listening_sockets": // its one client's socket, which cannot be told from a server's
+	case name == "listening_sockets": // its one client's socket, which cannot be told from a server's; no pid is sent (ADR 31)
 		without(func(row map[string]any) bool {
+			delete(row, "pid")
 			return row["process"] == "atalaya-agent" && strings.HasPrefix(fmt.Sprint(row["protocol"]), "udp")
 		})
 	}

@@ -16,14 +16,16 @@ import (
 // writeTables prints the sections as tables. In a summary, long sections are cut.
 func writeTables(w io.Writer, doc agent.Document, now time.Time, summary bool) error {
 	tw := newAligned(w)
-	for i, s := range facts.Sections() {
+	first := true
+	for _, s := range facts.Sections() {
 		sec, ok := doc.Sections[s.Name]
 		if !ok {
 			continue
 		}
-		if i > 0 {
+		if !first {
 			fmt.Fprintln(tw)
 		}
+		first = false
 		writeHeading(tw, s, sec, now)
 		limit := len(sec.Rows)
 		if summary {
@@ -42,15 +44,13 @@ const summaryRows = 8
 
 func writeHeading(w io.Writer, s facts.Section, sec agent.DocumentSection, now time.Time) {
 	fmt.Fprintf(w, "%s: %s, %s", s.Name, s.Doc, sec.Status)
-	if n := len(sec.Rows); n != 1 {
-		fmt.Fprintf(w, ", %d rows", n)
-	}
+	fmt.Fprintf(w, ", %s", count(len(sec.Rows), "row", "rows"))
 	if sec.Reason != "" {
 		fmt.Fprintf(w, " (%s)", plain(sec.Reason))
 	}
 	if v := sec.PatchVerdict; v != nil {
 		fmt.Fprintf(w, "; verdict %s", v.Verdict)
-		if v.VerdictReason != "" {
+		if v.VerdictReason != "" && v.VerdictReason != sec.Reason {
 			fmt.Fprintf(w, " (%s)", plain(v.VerdictReason))
 		}
 		if v.IndexTime != 0 {
@@ -103,7 +103,7 @@ func cell(name string, v reflect.Value) string {
 		s = strings.Join(x, ",")
 	case facts.Time:
 		if x != 0 {
-			s = x.Time().Format("2006-01-02 15:04")
+			s = x.Time().Format("2006-01-02 15:04Z")
 		}
 	case *bool:
 		if x != nil {

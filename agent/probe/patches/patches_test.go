@@ -239,7 +239,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		"current":       {status: have("a 1"), want: facts.VerdictCurrent},
 		"pending":       {status: have("a 0"), want: facts.VerdictPending},
-		"held":          {status: have("a 0 Status: hold ok installed"), want: facts.VerdictPending, reason: "1 updates are held back or pinned"},
+		"held":          {status: have("a 0 Status: hold ok installed"), want: facts.VerdictPending, reason: "1 update is held back or pinned"},
 		"stale":         {status: have("a 1"), age: 5 * day, want: facts.VerdictUnknown, reason: `index of "http://deb.example.org/d x" is 5 days old, limit 2 days`},
 		"stale_pending": {status: have("a 0"), age: 5 * day, want: facts.VerdictUnknown, reason: "5 days old"},
 		"future":        {status: have("a 1"), age: -3 * day, want: facts.VerdictUnknown, reason: "the clock is wrong"},

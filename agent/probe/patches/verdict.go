@@ -74,7 +74,7 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 	case row.Pending > 0:
 		row.Verdict, row.Reason = facts.VerdictPending, joined(end, row.Reason)
 	case waiting > 0:
-		row.Verdict, row.Reason = facts.VerdictPending, joined(fmt.Sprintf("%d updates are held back or pinned", waiting), end, row.Reason)
+		row.Verdict, row.Reason = facts.VerdictPending, joined(held(waiting), end, row.Reason)
 	case end != "":
 		row.Verdict, row.Reason = facts.VerdictUnknown, joined(end, row.Reason)
 	default:
@@ -152,4 +152,11 @@ func days(d time.Duration) string {
 		return fmt.Sprintf("%d hours", int(d.Round(time.Hour)/time.Hour))
 	}
 	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+}
+
+func held(updates int) string {
+	if updates == 1 {
+		return "1 update is held back or pinned"
+	}
+	return fmt.Sprintf("%d updates are held back or pinned", updates)
 }
