@@ -114,9 +114,9 @@ func TestDamagedTreesSayWhatIsWrong(t *testing.T) {
 	}
 	const noise = "\xbd7\xf9\r\x87\xe2<\n\xff\x01"
 	const mounts = "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n"
-	f(facts.BlockDevices, facts.StatusFailed, 0, "/sys/block/sda", map[string]string{"sys/block/sda/size": noise})
-	f(facts.EncryptedVolumes, facts.StatusFailed, 0, "/sys/block/sda", map[string]string{"sys/block/sda": noise})
-	f(facts.BlockDevices, facts.StatusPartial, 1, "/sys/block/sda", map[string]string{
+	f(facts.BlockDevices, facts.StatusFailed, 0, "size of sda", map[string]string{"sys/block/sda/size": noise})
+	f(facts.EncryptedVolumes, facts.StatusFailed, 0, "size of sda", map[string]string{"sys/block/sda": noise})
+	f(facts.BlockDevices, facts.StatusPartial, 1, "size of sda", map[string]string{
 		"sys/block/sda/size": noise, "sys/block/sdb/size": "8", "sys/block/sdb/dev": "8:16"})
 	f(facts.PCIDevices, facts.StatusFailed, 0, "0000:00:1f.2", map[string]string{"sys/bus/pci/devices/0000:00:1f.2/modalias": noise})
 	f(facts.USBDevices, facts.StatusFailed, 0, "1-1", map[string]string{"sys/bus/usb/devices/1-1/idVendor": "zzzz", "sys/bus/usb/devices/1-1/idProduct": "zzzz"})
@@ -131,6 +131,8 @@ func TestDamagedTreesSayWhatIsWrong(t *testing.T) {
 	f(facts.Swaps, facts.StatusFailed, 0, "no text", map[string]string{"proc/swaps": noise})
 	f(facts.Connections, facts.StatusUnsupported, 0, "no tables of sockets in /proc/net", map[string]string{"etc/hostname": "a\n"})
 	f(facts.Batteries, facts.StatusFailed, 0, "cut off", map[string]string{"sys/firmware/dmi/tables/DMI": "\x00\x18\x00\x00\x01\x02"})
+	f(facts.Board, facts.StatusEmpty, 0, "", map[string]string{"sys/class/dmi/id/bios_vendor": "ACME\n"})
+	f(facts.BIOS, facts.StatusOK, 1, "", map[string]string{"sys/class/dmi/id/bios_vendor": "ACME\n"})
 	const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 	f(facts.Certificates, facts.StatusFailed, 0, "1 of 1 certificates", map[string]string{"etc/ssl/certs/ca-certificates.crt": pem})
 	f(facts.Certificates, facts.StatusFailed, 0, "1 of 1 certificates", map[string]string{"usr/local/share/ca-certificates/own.crt": pem, "etc/hostname": "a\n"})

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -178,9 +179,12 @@ func collectDMI(h *probe.Host, r *probe.Report) {
 	})
 }
 
-// addDMI adds a row; what could not be read of it makes the section partial.
+// addDMI adds a row that tells something; what could not be read of it makes the section
+// partial.
 func addDMI(r *probe.Report, id facts.ID, d *dmiReader, row facts.Row) {
-	r.Add(id, row)
+	if !reflect.ValueOf(row).Elem().IsZero() {
+		r.Add(id, row)
+	}
 	if d.denied != nil {
 		r.Problem(id, d.denied)
 		d.denied = nil

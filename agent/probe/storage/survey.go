@@ -41,6 +41,8 @@ func (s *survey) list(ctx context.Context) bool {
 		}
 		return false
 	}
+	var silent []string
+	defer func() { s.unread(silent) }()
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return true
@@ -50,7 +52,9 @@ func (s *survey) list(ctx context.Context) bool {
 		case strings.HasPrefix(d.name, "nvme") && d.flag("hidden"):
 			s.hidden = append(s.hidden, d)
 		case d.gone():
-			s.unread(d)
+			if _, err := s.host.Stat(d.dir); err == nil { // else it vanished after the folder was listed
+				silent = append(silent, d.name)
+			}
 		case !d.hidden():
 			s.devices = append(s.devices, d)
 		}
@@ -58,22 +62,21 @@ func (s *survey) list(ctx context.Context) bool {
 	return true
 }
 
-// unread says of a device that is still there that it tells neither number nor size.
-func (s *survey) unread(d device) {
-	if _, err := s.host.Stat(d.dir); err != nil {
-		return // it vanished after the folder was listed
+// unread says which devices tell neither their number nor their size.
+func (s *survey) unread(names []string) {
+	if len(names) == 0 {
+		return
 	}
-	problem := fmt.Errorf("%s: neither its number nor its size can be read", d.dir)
+	problem := fmt.Errorf("%s tells neither number nor size of %s", blockFolder, strings.Join(names, ", "))
 	for _, id := range deviceSections {
-		if id == facts.BlockDevices {
-			s.report.Hidden(id, problem, func(row facts.Row) bool {
-				b := row.(*facts.BlockDeviceRow)
-				return b.Name == d.name || b.Parent == d.name
-			})
-			continue
+		if id != facts.BlockDevices {
+			s.report.Problem(id, problem)
 		}
-		s.report.Problem(id, problem)
 	}
+	s.report.Hidden(facts.BlockDevices, problem, func(row facts.Row) bool {
+		b := row.(*facts.BlockDeviceRow)
+		return slices.Contains(names, b.Name) || slices.Contains(names, b.Parent)
+	})
 }
 
 // blockDevices adds a row for each disk and partition.
