@@ -84,13 +84,14 @@ func (c *container) powerOn() {
 		cmd.Wait() // how it ended says nothing about the test
 	}()
 	children := fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid)
-	c.wait(30*time.Second, "the container's first process", func() (string, bool) {
+	c.wait(90*time.Second, "systemd is up", func() (string, bool) {
 		b, _ := os.ReadFile(children) // gone with the process: the console says why
-		log, _ := os.ReadFile(console.Name())
-		c.leader = strings.TrimSpace(string(b))
-		return string(log), c.leader != ""
-	})
-	c.wait(60*time.Second, "systemd is up", func() (string, bool) {
+		pids := strings.Fields(string(b))
+		if len(pids) != 1 { // two while nspawn prepares
+			log, _ := os.ReadFile(console.Name())
+			return string(log), false
+		}
+		c.leader = pids[0]
 		out, _ := c.try("systemctl", "is-system-running")
 		return out, strings.HasPrefix(out, "running") || strings.HasPrefix(out, "degraded")
 	})
