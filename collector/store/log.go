@@ -311,30 +311,11 @@ func (tx *Tx) sides(c *Change, e entry) error {
 // Changes calls fn for the changes with numbers above after, in order; limit 0 is no
 // limit. ErrStop ends it early. fn may keep the change.
 func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
-	n := 0
-	return tx.groupsAfter(after, func(g group) error {
-		host, _, err := tx.HostByIndex(g.host)
-		if err != nil {
-			return err
-		}
-		for i := range g.entries {
-			if g.first+uint64(i) <= after {
-				continue
-			}
-			if limit > 0 && n == limit {
-				return ErrStop
-			}
-			n++
-			c, err := tx.change(host, g, i)
-			if err != nil {
-				return err
-			}
-			if err := fn(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	q := ChangeQuery{After: after, Limit: limit}
+	return tx.groupsAfter(after, q.collect(tx, func(index uint32) (identity.HostID, error) {
+		host, _, err := tx.HostByIndex(index)
+		return host, err
+	}, fn))
 }
 
 // groupsAfter calls fn for the groups that hold changes with numbers above after.
