@@ -97,44 +97,14 @@ type packageVersion struct {
 // by name, source and architecture, oldest first. Items that differ in other columns
 // are one.
 func (q PackageQuery) versions(state *store.State, res *PackageResult) ([]packageVersion, error) {
-	var out []packageVersion
-	at, fits := map[packageID]int{}, map[packageID]bool{}
-	take := func(it store.Item) error {
-		row, err := wire.DecodeRow(facts.Packages, it.Data)
-		if err != nil {
-			return err
-		}
-		r := row.(*facts.PackageRow)
-		if ok, _ := path.Match(q.Name, r.Name); !ok && r.Name != q.Name { // the pattern was checked before
-			return nil
-		}
-		hosts, err := state.HostsWith(it)
-		if err != nil || hosts.Len() == 0 {
-			return err
-		}
-		p := packageID{r.Name, r.Source, r.Arch, r.Version}
-		i, known := at[p]
-		if !known {
-			if _, judged := fits[p]; !judged {
-				fits[p] = q.fits(p, res)
-			}
-			if !fits[p] {
-				return nil
-			}
-			i = len(out)
-			at[p] = i
-			out = append(out, packageVersion{packageID: p})
-		}
-		out[i].hosts = out[i].hosts.Or(hosts)
-		return nil
-	}
+	c := candidates{query: q, state: state, res: res, at: map[packageID]int{}, fits: map[packageID]fitness{}}
 	var err error
 	if strings.ContainsAny(q.Name, `*?[\`) {
-		err = state.Items(facts.Packages, "", take)
+		err = state.Items(facts.Packages, "", c.take)
 	} else {
-		err = state.ItemsNamed(facts.Packages, q.Name, take)
+		err = state.ItemsNamed(facts.Packages, q.Name, c.take)
 	}
-	slices.SortStableFunc(out, func(a, b packageVersion) int {
+	slices.SortStableFunc(c.found, func(a, b packageVersion) int {
 		if c := cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.source, b.source), cmp.Compare(a.arch, b.arch)); c != 0 {
 			return c
 		}
@@ -144,13 +114,71 @@ func (q PackageQuery) versions(state *store.State, res *PackageResult) ([]packag
 		}
 		return c
 	})
-	return out, err
+	return c.found, err
 }
 
-// fits reports whether a version is within the bounds.
-func (q PackageQuery) fits(p packageID, res *PackageResult) bool {
+// candidates gathers the versions of packages that fit a query.
+type candidates struct {
+	query PackageQuery
+	state *store.State
+	res   *PackageResult
+	found []packageVersion
+	at    map[packageID]int // in found
+	fits  map[packageID]fitness
+}
+
+// take looks at one item.
+func (c *candidates) take(it store.Item) error {
+	row, err := wire.DecodeRow(facts.Packages, it.Data)
+	if err != nil {
+		return err
+	}
+	r := row.(*facts.PackageRow)
+	if ok, _ := path.Match(c.query.Name, r.Name); !ok && r.Name != c.query.Name { // the pattern was checked before
+		return nil
+	}
+	p := packageID{r.Name, r.Source, r.Arch, r.Version}
+	fit, judged := c.fits[p]
+	if !judged {
+		fit = c.query.fits(p)
+		c.fits[p] = fit
+	}
+	if fit == no {
+		return nil // whoever has it: sets of a hundred thousand hosts take time to read
+	}
+	hosts, err := c.state.HostsWith(it)
+	if err != nil || hosts.Len() == 0 {
+		return err
+	}
+	if fit == uncomparable {
+		c.fits[p] = no // it is told once
+		if len(c.res.Uncomparable) < maxUncomparable {
+			c.res.Uncomparable = append(c.res.Uncomparable, fmt.Sprintf("%s %s (%s)", p.name, p.version, p.source))
+		}
+		return nil
+	}
+	i, known := c.at[p]
+	if !known {
+		i = len(c.found)
+		c.at[p] = i
+		c.found = append(c.found, packageVersion{packageID: p})
+	}
+	c.found[i].hosts = c.found[i].hosts.Or(hosts)
+	return nil
+}
+
+// fitness says whether a version is within the bounds of a query.
+type fitness uint8
+
+const (
+	no fitness = iota
+	yes
+	uncomparable // with one of the bounds
+)
+
+func (q PackageQuery) fits(p packageID) fitness {
 	if q.Source != "" && p.source != q.Source {
-		return false
+		return no
 	}
 	for _, bound := range []struct {
 		version string
@@ -161,16 +189,13 @@ func (q PackageQuery) fits(p packageID, res *PackageResult) bool {
 		}
 		c, err := version.Compare(version.Scheme(p.source), p.version, bound.version)
 		if err != nil {
-			if len(res.Uncomparable) < maxUncomparable {
-				res.Uncomparable = append(res.Uncomparable, fmt.Sprintf("%s %s (%s)", p.name, p.version, p.source))
-			}
-			return false
+			return uncomparable
 		}
 		if c != bound.want {
-			return false
+			return no
 		}
 	}
-	return true
+	return yes
 }
 
 // collect adds the hosts of a version to the result.

@@ -104,17 +104,20 @@ func (tx *Tx) hostsWith(item uint32) (*roaring.Bitmap, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := roaring.New()
-	var list []uint32
-	for base := uint64(0); base <= hosts; base += pieceHosts {
-		list = list[:0]
-		err := tx.eachHaving(haveKey(uint32(base), item), func(low uint32) { list = append(list, uint32(base)+low) })
+	const words = pieceHosts / 64
+	pieces := int(hosts/pieceHosts) + 1
+	if len(tx.words) != pieces*words {
+		tx.words = make([]uint64, pieces*words)
+	}
+	clear(tx.words)
+	for piece := range pieces {
+		into := tx.words[piece*words : (piece+1)*words]
+		err := tx.eachHaving(haveKey(uint32(piece)<<pieceBits, item), func(low uint32) { into[low/64%words] |= 1 << (low % 64) })
 		if err != nil {
 			return nil, err
 		}
-		out.AddMany(list)
 	}
-	return out, nil
+	return roaring.FromDense(tx.words, true), nil
 }
 
 // indexed returns the items of a section that a host has by the inverted index, which

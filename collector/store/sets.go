@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"iter"
+	"math/bits"
 
 	"github.com/RoaringBitmap/roaring/v2"
 )
@@ -84,10 +85,8 @@ func eachOf(set []byte, fn func(id uint32)) bool {
 		}
 	case setBits:
 		for i, b := range d.b {
-			for bit := range uint32(8) {
-				if b&(1<<bit) != 0 {
-					fn(uint32(i)*8 + bit)
-				}
+			for ; b != 0; b &= b - 1 {
+				fn(uint32(i)*8 + uint32(bits.TrailingZeros8(b)))
 			}
 		}
 	default:

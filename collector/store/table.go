@@ -37,6 +37,7 @@ type Tx struct {
 	groups     []group              // logged, not yet written
 	edits      []haveEdit           // of the inverted index, not yet written
 	met        map[string]knownItem // items that this transaction told, see knownItems
+	words      []uint64             // of hostsWith, used again
 }
 
 // Table is a named, ordered map from keys to values within a transaction. The zero
