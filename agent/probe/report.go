@@ -285,6 +285,9 @@ func reason(err error) string {
 		if line == errors.ErrUnsupported.Error() {
 			line = "this system has no such thing"
 		}
+		if name, rest, _ := strings.Cut(line, ": "); strings.HasPrefix(name, "/") && strings.Contains(rest, " "+name+": ") {
+			line = rest // "/a: open /a: permission denied"
+		}
 		if line != "" && !slices.Contains(parts, line) {
 			parts = append(parts, line)
 		}

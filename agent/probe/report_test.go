@@ -127,6 +127,8 @@ func TestReasonsAreOneHarmlessLine(t *testing.T) {
 	f("a\x1b[31mb\nc", "a?[31mb; c")
 	f("line "+fmt.Sprintf("%q", strings.Repeat("\x00", 500)+"a\xff\x00"), `line "\x00a\xff\x00"`)
 	f("\xff", "?")
+	f("/a: open /a: permission denied", "open /a: permission denied")
+	f("/a: open /a/b: permission denied", "/a: open /a/b: permission denied")
 	if got := NotUnderstood([]byte("a\x00b")); !errors.Is(got, ErrNUL) {
 		t.Errorf("NUL bytes are %v", got)
 	}
