@@ -37,7 +37,9 @@ type Finding struct {
 
 // Check compares the collector with the ledger: rows of every section after the last
 // acknowledged change, the number of changes in the history, and the number of
-// samples. It reads the collector's API as any other program would.
+// samples. It reads the collector's API as any other program would. Of a host that an
+// administrator removed, or brought back since its last report, the rows are left out,
+// and one that was merged with another is left out whole: Talk names them.
 func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding, err error) {
 	sum, err := ReadLedger(cfg.StateDir)
 	if err != nil {
@@ -49,7 +51,7 @@ func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding,
 		r.Shuffle(len(numbers), func(i, j int) { numbers[i], numbers[j] = numbers[j], numbers[i] })
 		numbers = numbers[:cfg.Sample]
 	}
-	c := checker{api: newAPI(cfg.Server, cfg.Token), fleet: NewFleet(cfg.Shape)}
+	c := checker{api: newAPI(cfg.Server, cfg.Token), fleet: NewFleet(cfg.Shape), talk: cfg.Talk}
 	for i, n := range numbers {
 		if err := c.host(ctx, n, sum[n]); err != nil {
 			return i, c.findings, fmt.Errorf("host %s: %w", hostName(n), err)
@@ -64,6 +66,7 @@ func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding,
 type checker struct {
 	api      api
 	fleet    *Fleet
+	talk     io.Writer
 	findings []Finding
 }
 
@@ -75,17 +78,19 @@ func (c *checker) host(ctx context.Context, n int, t *Total) error {
 	differs := func(format string, args ...any) {
 		c.findings = append(c.findings, Finding{h.Name(), fmt.Sprintf(format, args...)})
 	}
-	for _, id := range Sections() {
-		got, err := c.api.rows(ctx, t.ID, id)
-		if err != nil {
+	fate, merged, err := c.api.fate(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	if fate != "" {
+		fmt.Fprintf(c.talk, "%s  %s\n", h.Name(), fate)
+	}
+	if merged {
+		return nil
+	}
+	if fate == "" {
+		if err := c.rows(ctx, h, t.ID, differs); err != nil {
 			return err
-		}
-		want, err := plain(facts.Sort(h.rows(id)))
-		if err != nil {
-			return err
-		}
-		if !reflect.DeepEqual(got, want) {
-			differs("%s: %d rows at the collector, %d acknowledged, or their content differs", id, len(got), len(want))
 		}
 	}
 	changes, err := c.api.changes(ctx, t.ID, time.UnixMilli(t.First))
@@ -101,6 +106,24 @@ func (c *checker) host(ctx context.Context, n int, t *Total) error {
 	}
 	if samples != t.Samples {
 		differs("metrics: %d samples at the collector, %d acknowledged", samples, t.Samples)
+	}
+	return nil
+}
+
+// rows compares the rows of all sections of a host.
+func (c *checker) rows(ctx context.Context, h *Host, host string, differs func(format string, args ...any)) error {
+	for _, id := range Sections() {
+		got, err := c.api.rows(ctx, host, id)
+		if err != nil {
+			return err
+		}
+		want, err := plain(facts.Sort(h.rows(id)))
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(got, want) {
+			differs("%s: %d rows at the collector, %d acknowledged, or their content differs", id, len(got), len(want))
+		}
 	}
 	return nil
 }
@@ -150,16 +173,49 @@ func (a api) get(ctx context.Context, path string, query url.Values, into any) e
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
+// fate says what an administrator did with a host, as far as its rows are no longer those
+// of the ledger; merged: it is one with another.
+func (a api) fate(ctx context.Context, host string) (text string, merged bool, err error) {
+	var who struct {
+		Merges []struct{ Keep, Other, Undone string }
+	}
+	if err := a.get(ctx, "hosts/"+host+"/identity", nil, &who); err != nil {
+		return "", false, err
+	}
+	for _, m := range who.Merges {
+		if m.Undone == "" {
+			return fmt.Sprintf("%s was merged into %s: not compared", m.Other, m.Keep), true, nil
+		}
+	}
+	var doc struct {
+		Removed  *struct{ Reason string }
+		Sections map[string]any
+		Identity []struct{ Kind string }
+	}
+	if err := a.get(ctx, "hosts/"+host, nil, &doc); err != nil {
+		return "", false, err
+	}
+	back := slices.ContainsFunc(doc.Identity, func(e struct{ Kind string }) bool { return e.Kind == "revived" })
+	switch {
+	case doc.Removed != nil:
+		return fmt.Sprintf("was removed (%s): its rows are not compared", doc.Removed.Reason), false, nil
+	case len(doc.Sections) == 0 && back:
+		return "was removed and brought back, and has not reported since: its rows are not compared", false, nil
+	}
+	return "", false, nil
+}
+
 func (a api) rows(ctx context.Context, host string, id facts.ID) ([]any, error) {
 	var doc struct{ Rows []any }
 	err := a.get(ctx, "hosts/"+host+"/sections/"+id.String(), nil, &doc)
 	return doc.Rows, err
 }
 
-// changes counts what became different on a host after its first inventory.
+// changes counts what became different on a host after its first inventory. A removal
+// and what is read anew after it are a line each there, which do not count.
 func (a api) changes(ctx context.Context, host string, since time.Time) (int, error) {
 	n := 0
-	query := url.Values{"limit": {"1000"}, "details": {"true"}}
+	query := url.Values{"limit": {"1000"}}
 	for {
 		var doc struct {
 			Changes []struct {

@@ -81,11 +81,22 @@ type move struct {
 	from, to int8
 }
 
+// maxTries bounds the search for something that can change.
+const maxTries = 100
+
 // Change makes the next change of the host and returns what an agent would report of
 // it: the one section that is different, as a delta, with the number of rows in it.
-func (h *Host) Change(at int64) (wire.SectionUpdate, int) {
+func (h *Host) Change(at int64) (u wire.SectionUpdate, rows int) {
 	h.step++
 	r := h.random(h.step)
+	for try := 0; rows == 0 && try < maxTries; try++ { // what is newest cannot be upgraded
+		u, rows = h.change(r, at)
+	}
+	return u, rows
+}
+
+// change makes a change, or none where what was picked cannot change.
+func (h *Host) change(r *rand.Rand, at int64) (wire.SectionUpdate, int) {
 	switch n := r.IntN(100); {
 	case n < 55:
 		return h.packages(at, h.upgrade(r))

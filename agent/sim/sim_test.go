@@ -59,6 +59,9 @@ func TestDeltasLeadToWhatTheHostHas(t *testing.T) {
 			if rows != len(u.Put)+len(u.Removed) {
 				t.Fatalf("host %d: %d rows counted, %d reported", n, rows, len(u.Put)+len(u.Removed))
 			}
+			if rows == 0 {
+				t.Fatalf("host %d: nothing changed in a change of %s", n, u.Section)
+			}
 			apply(t, known, u)
 			changed += rows
 		}

@@ -60,7 +60,7 @@ func comparisonView(doc v1.IdentityComparison) view {
 	p.add("one machine", yesNo(&doc.Same))
 	p.add("weight", text(fmt.Sprintf("%d for, %d against", doc.For, doc.Against)))
 	p.add("because", text(doc.Text))
-	return view{pairs: p, blocks: []block{{table: factTable(doc.Facts, doc.Host, doc.Other), none: "no facts are known of either"}}}
+	return view{pairs: p, blocks: []block{{table: factTable(doc.Facts, doc.Host, doc.Other), none: "no facts of the hardware are known of either"}}}
 }
 
 // factTable shows facts on two sides.
@@ -196,7 +196,7 @@ func (c *client) answerMerge(err error, doc v1.MergeResult, verb, where string, 
 		}
 		v := view{pairs: p}
 		if doc.Comparison.HostID != "" {
-			v.blocks = []block{{table: factTable(doc.Comparison.Facts, doc.Comparison.Host, doc.Comparison.Other), none: "no facts are known of either"}}
+			v.blocks = []block{{table: factTable(doc.Comparison.Facts, doc.Comparison.Host, doc.Comparison.Other), none: "no facts of the hardware are known of either"}}
 		}
 		return v
 	})

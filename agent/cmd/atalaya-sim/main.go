@@ -77,6 +77,9 @@ func newRun() *cobra.Command {
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
+			if cmd.Flags().Changed("changes-per-day") && c.Days == 0 {
+				return errors.New("--changes-per-day is of the past that a host has to tell: give its --days, or --change-every for changes from now on")
+			}
 			c.Talk = cmd.ErrOrStderr()
 			return sim.Run(ctx, c)
 		},
@@ -88,8 +91,8 @@ func newRun() *cobra.Command {
 	f.StringVar(&c.Tokens, "tokens", "", "`file` with a token a line, for hosts that are not yet enrolled")
 	f.StringVar(&c.StateDir, "state", "", "`folder` for keys, certificates and the ledger")
 	f.Float64Var(&c.Ramp, "ramp", 100, "hosts that start in a second")
-	f.IntVar(&c.Days, "days", 0, "of the past that each host has to tell")
-	f.IntVar(&c.ChangesPerDay, "changes-per-day", 5, "of each host in that past")
+	f.IntVar(&c.Days, "days", 0, "`number` of days of the past that each host has to tell")
+	f.IntVar(&c.ChangesPerDay, "changes-per-day", 5, "`number` of changes of each host on each of these days; each changes at least one row")
 	f.DurationVar(&c.Interval, "interval", time.Minute, "between readings of the metrics; 0: none")
 	f.DurationVar(&c.ChangeEvery, "change-every", time.Hour, "between changes of each host; 0: none")
 	f.DurationVar(&c.InventoryEvery, "inventory-every", 15*time.Minute, "between inventories that find nothing new; 0: none")
@@ -110,7 +113,8 @@ func newCheck() *cobra.Command {
 		Short: "Compare what the collector says with the ledger of a run that has ended",
 		Long: "For each host compare the rows of every section with those after its last acknowledged\n" +
 			"change, and count the changes in its history and its samples. Exit 0: nothing was lost\n" +
-			"and nothing is there twice. Give the seed, packages and series of the run.",
+			"and nothing is there twice. Hosts that an administrator removed, brought back or merged are\n" +
+			"named, and compared as far as they can be. Give the seed, packages and series of the run.",
 		Example: "  atalaya-sim check --state sim --server ./var/collector/atalaya.sock --sample 200",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
