@@ -16,7 +16,7 @@ import (
 // SQL reads the store by itself; the tables of this file are what the views, the
 // alerts and the metrics add.
 func (c *collector) tables() []query.Table {
-	return []query.Table{cisTable(), relationsTable(), c.alertsTable(), c.samplesTable(), assetsTable(), assetHistoryTable(), assetFieldsTable()}
+	return []query.Table{cisTable(), relationsTable(), identityEventsTable(), c.alertsTable(), c.samplesTable(), assetsTable(), assetHistoryTable(), assetFieldsTable()}
 }
 
 func cisTable() query.Table {

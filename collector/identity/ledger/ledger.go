@@ -201,3 +201,18 @@ func mergeNumber(key []byte) uint64 {
 	}
 	return binary.BigEndian.Uint64(key)
 }
+
+// Each calls fn for the hosts of whose identity something is known, removed ones too, in
+// the order of their numbers. store.ErrStop ends it.
+func Each(tx *store.Tx, fn func(hostid.HostID, identity.Record) error) error {
+	return tx.Table(tableHosts).Scan(nil, func(k, v []byte) error {
+		var r identity.Record
+		if len(k) != len(hostid.HostID{}) {
+			return &store.CorruptError{Table: tableHosts, Key: slices.Clone(k), Detail: "wrong length"}
+		}
+		if err := json.Unmarshal(v, &r); err != nil {
+			return &store.CorruptError{Table: tableHosts, Key: slices.Clone(k), Detail: err.Error()}
+		}
+		return fn(hostid.HostID(k), r)
+	})
+}
