@@ -137,6 +137,21 @@ func (a *agent) Next(epoch, after uint64) (*wire.Batch, error) {
 	return a.makeLocked(), nil
 }
 
+// NextInventory implements uplink.Spool.
+func (a *agent) NextInventory(epoch, after uint64) (*wire.Batch, uint64, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if epoch != a.epoch {
+		return nil, after, fmt.Errorf("epoch %d has ended", epoch)
+	}
+	for _, b := range a.pending {
+		if b.Seq > after && b.Kind == wire.KindInventory {
+			return b.Batch, b.Seq, nil
+		}
+	}
+	return nil, after, nil
+}
+
 // makeLocked makes the next batch that is owed, nil when there is none.
 func (a *agent) makeLocked() *wire.Batch {
 	b := batch{Batch: &wire.Batch{Kind: wire.KindInventory}}

@@ -365,32 +365,74 @@ func emptyTable(tx *bolt.Tx, t table) error {
 // there is none. It gives ErrEpoch when the epoch has ended. A batch that cannot be read any more is skipped
 // and becomes a loss.
 func (s *Spool) Next(epoch, after uint64) (*wire.Batch, error) {
+	b, _, err := s.next(epoch, after, false)
+	return b, err
+}
+
+// NextInventory is Next for batches of inventory, which may overtake metrics as long as
+// they do not get further ahead than the collector remembers. Without one, the next is
+// looked for behind the number that it returns.
+func (s *Spool) NextInventory(epoch, after uint64) (b *wire.Batch, behind uint64, err error) {
+	return s.next(epoch, after, true)
+}
+
+func (s *Spool) next(epoch, after uint64, inventory bool) (b *wire.Batch, behind uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
 		if epoch != s.state.epoch {
-			return nil, ErrEpoch
+			return nil, after, ErrEpoch
 		}
 		i, _ := slices.BinarySearchFunc(s.queue, s.state.first+after+1, func(e entry, k uint64) int { return cmp.Compare(e.key, k) })
-		for i < len(s.queue) && s.queue[i].dead {
+		for i < len(s.queue) && (s.queue[i].dead || inventory && s.queue[i].kind != wire.KindInventory) {
+			behind = s.queue[i].key - s.state.first
 			i++
 		}
 		if i == len(s.queue) {
-			return nil, nil
+			return nil, max(after, behind), nil
 		}
 		key := s.queue[i].key
+		if inventory && s.aheadLocked(key) >= maxAhead {
+			return nil, after, nil
+		}
 		b, err := s.readLocked(key)
 		if err == nil {
-			return b, nil
+			return b, b.Seq, nil
 		}
 		if !errors.Is(err, errDamaged) {
-			return nil, err
+			return nil, after, err
 		}
 		s.cfg.Log.Error("stored batch damaged", "seq", key-s.state.first, "err", err)
 		if err := s.dropLocked(key, "spool damaged"); err != nil {
-			return nil, err
+			return nil, after, err
 		}
 	}
+}
+
+// maxAhead is how many batches may be taken by the collector before the oldest batch of
+// metrics is. It remembers 1,024 behind a gap, and takes older gaps for given up.
+const maxAhead = 512
+
+// aheadLocked returns how many numbers between the oldest metrics and a batch are not
+// those of metrics that wait.
+func (s *Spool) aheadLocked(key uint64) uint64 {
+	oldest, metrics := uint64(0), uint64(0)
+	for _, e := range s.queue {
+		if e.key >= key {
+			break
+		}
+		if e.dead || e.kind != wire.KindMetrics {
+			continue
+		}
+		if metrics == 0 {
+			oldest = e.key
+		}
+		metrics++
+	}
+	if metrics == 0 {
+		return 0
+	}
+	return key - oldest - metrics
 }
 
 func (s *Spool) readLocked(key uint64) (*wire.Batch, error) {

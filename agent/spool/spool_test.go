@@ -481,6 +481,64 @@ func TestOldMetricsGo(t *testing.T) {
 	}
 }
 
+// TestInventoryOvertakesMetricsNotFurtherThanTheCollectorRemembers: behind that it comes in
+// its order, so that none is skipped.
+func TestInventoryOvertakesMetricsNotFurtherThanTheCollectorRemembers(t *testing.T) {
+	s := open(t, t.TempDir(), Config{})
+	epoch, _ := s.Position()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func(after uint64) (seq, behind uint64) {
+		t.Helper()
+		b, behind, err := s.NextInventory(epoch, after)
+		must(err)
+		if b == nil {
+			return 0, behind
+		}
+		if b.Kind != wire.KindInventory {
+			t.Fatalf("batch %d is none of inventory", b.Seq)
+		}
+		return b.Seq, behind
+	}
+	must(s.AppendInventory([]facts.Reading{users(facts.StatusOK, 1, "a")}))
+	now := time.Now().UnixMilli()
+	must(s.AppendMetrics([]metric.Frame{frame(s, now, 3)}))
+	must(s.AppendMetrics([]metric.Frame{frame(s, now+1, 3)}))
+	if seq, _ := next(0); seq != 1 {
+		t.Errorf("first inventory: batch %d, want 1", seq)
+	}
+	if seq, behind := next(1); seq != 0 || behind != 3 {
+		t.Errorf("behind it: batch %d, look behind %d; want none, 3", seq, behind)
+	}
+	must(s.Ack(epoch, []uint64{1}))
+	after := uint64(3)
+	for n := range maxAhead {
+		must(s.AppendInventory([]facts.Reading{users(facts.StatusOK, int64(n)+4, fmt.Sprint("u", n))}))
+		seq, behind := next(after)
+		if seq != after+1 || behind != seq {
+			t.Fatalf("inventory %d: batch %d, look behind %d; want %d", n, seq, behind, after+1)
+		}
+		must(s.Ack(epoch, []uint64{seq}))
+		after = seq
+	}
+	must(s.AppendInventory([]facts.Reading{users(facts.StatusOK, 1000, "last")}))
+	if seq, behind := next(after); seq != 0 || behind != after {
+		t.Errorf("one too far ahead: batch %d, look behind %d; want none, %d", seq, behind, after)
+	}
+	must(s.Ack(epoch, []uint64{2}))
+	if seq, _ := next(after); seq != 0 {
+		t.Errorf("still too far ahead of batch 3: batch %d", seq)
+	}
+	must(s.Ack(epoch, []uint64{3}))
+	if seq, _ := next(after); seq != after+1 {
+		t.Errorf("without metrics that wait: batch %d, want %d", seq, after+1)
+	}
+}
+
 func TestNewEpochRenumbersFromOneAndSendsSectionsWhole(t *testing.T) {
 	s := open(t, t.TempDir(), Config{})
 	now := time.Now().UnixMilli()

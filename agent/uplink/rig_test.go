@@ -155,6 +155,17 @@ func (m *memory) Next(_, after uint64) (*wire.Batch, error) {
 	return nil, nil
 }
 
+func (m *memory) NextInventory(_, after uint64) (*wire.Batch, uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := after; i < uint64(len(m.batches)); i++ {
+		if b := m.batches[i]; b.Kind == wire.KindInventory {
+			return &b, b.Seq, nil
+		}
+	}
+	return nil, uint64(len(m.batches)), nil
+}
+
 func (m *memory) remove(seqs ...uint64) {
 	for _, seq := range seqs {
 		m.batches[seq-1] = wire.Batch{}

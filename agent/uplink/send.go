@@ -27,17 +27,19 @@ const (
 
 // fill sends batches until there are none or the window is full.
 func (s *session) fill() error {
-	before := s.high
+	before := len(s.flight)
 	err := s.sendBatches()
-	if s.high != before {
+	if len(s.flight) != before {
 		s.u.update(func(st *Status) { st.InFlight = len(s.flight) })
 	}
 	return err
 }
 
+// sendBatches sends inventory first: a collector that cannot write metrics takes it all
+// the same, and never gets to what stands behind a window of metrics.
 func (s *session) sendBatches() error {
 	for len(s.flight) < maxInFlight && s.flightBytes < maxInFlightBytes {
-		b, err := s.u.cfg.Spool.Next(s.epoch, s.high)
+		b, err := s.next()
 		if err != nil {
 			return s.spoolError(err)
 		}
@@ -47,9 +49,29 @@ func (s *session) sendBatches() error {
 		if held, err := s.sendBatch(b); err != nil || held {
 			return err
 		}
-		s.high = b.Seq
+		if b.Kind == wire.KindInventory {
+			s.ahead = b.Seq
+		} else {
+			s.high = b.Seq
+		}
 	}
 	return nil
+}
+
+// next returns the batch to be sent next, nil when there is none.
+func (s *session) next() (*wire.Batch, error) {
+	b, behind, err := s.u.cfg.Spool.NextInventory(s.epoch, max(s.looked, s.ahead))
+	if b == nil {
+		s.looked = behind
+	}
+	for err == nil && b == nil {
+		b, err = s.u.cfg.Spool.Next(s.epoch, s.high)
+		if err != nil || b == nil || b.Kind != wire.KindInventory || b.Seq > s.ahead {
+			break
+		}
+		s.high, b = b.Seq, nil // it is on its way
+	}
+	return b, err
 }
 
 // spoolError ends the session: when the spool has begun a new epoch the next session

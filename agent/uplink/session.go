@@ -45,7 +45,9 @@ type session struct {
 
 	flight      []sent // not acknowledged, by number
 	flightBytes int
-	high        uint64 // number of the last batch sent
+	high        uint64 // number of the last batch sent in its order
+	ahead       uint64 // number of the last batch of inventory sent
+	looked      uint64 // up to which number there is no other
 
 	heartbeat time.Duration
 	count     uint64    // heartbeats sent
@@ -220,7 +222,7 @@ func (s *session) welcomed(w wire.Welcome, hello wire.Hello) error {
 		return &End{Result: Failed, Err: err}
 	}
 	s.encoder.SetVersion(w.Version)
-	s.high = w.HighSeq
+	s.high, s.ahead, s.looked = w.HighSeq, w.HighSeq, w.HighSeq
 	s.heartbeat = min(max(time.Duration(w.HeartbeatMillis)*time.Millisecond, minHeartbeat), maxHeartbeat)
 	now := s.u.cfg.Now()
 	rtt := s.conn.ConnectionStats().SmoothedRTT

@@ -31,6 +31,9 @@ type Spool interface {
 	// Next returns the oldest batch above a number, nil when there is none, and an
 	// error when the epoch has ended.
 	Next(epoch, after uint64) (*wire.Batch, error)
+	// NextInventory is Next for batches of inventory that may overtake metrics; the one
+	// after it is to be looked for behind the number that it returns.
+	NextInventory(epoch, after uint64) (b *wire.Batch, behind uint64, err error)
 	// Changed receives after batches were appended.
 	Changed() <-chan struct{}
 	// Series is the dictionary that batches of metrics refer to.

@@ -282,7 +282,7 @@ func TestStatusNamesWhyMetricsCannotBeWritten(t *testing.T) {
 		t.Fatal("a commit after the end of its appender gave no error")
 	}
 	status = must[v1.Status](t)(w.Status(context.Background()))
-	if all := strings.Join(status.Warnings, "\n"); !strings.Contains(all, want) || !strings.Contains(all, "agents keep what they have to tell") {
+	if all := strings.Join(status.Warnings, "\n"); !strings.Contains(all, want) || !strings.Contains(all, "agents keep their samples") {
 		t.Errorf("while metrics cannot be written: %s", all)
 	}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -67,8 +68,43 @@ func (s *Server) commit(ctx context.Context, group []*pending) {
 		}
 		return
 	}
+	var refused *metricsError
+	if errors.As(err, &refused) {
+		s.commitInventory(ctx, live, err)
+		return
+	}
 	s.conclude(live, outcomes, err)
 }
+
+// commitInventory commits those of a group that have no samples, which the store of
+// metrics does not take now. The others are not acknowledged, so that the agent keeps its
+// samples and nothing else; their sessions end when what is on its way beside them, such
+// as a large inventory, has come.
+func (s *Server) commitInventory(ctx context.Context, group []*pending, refused error) {
+	samples, rest := []*pending{}, []*pending{}
+	for _, p := range group {
+		if len(p.batch.Frames) > 0 {
+			samples = append(samples, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	if len(rest) > 0 {
+		outcomes, err := s.write(ctx, rest)
+		s.conclude(rest, outcomes, err)
+	}
+	s.cfg.Log.Debug("samples not committed, agents will send them again", "batches", len(samples), "err", refused) // the store has said it
+	r := &Refusal{Code: wire.CodeStorage, Reason: "the collector cannot write metrics (is its disk full?); inventory it takes", After: storageRetry}
+	for _, p := range samples {
+		p.session.goodbyeSoon(r)
+	}
+}
+
+// metricsError says that the store of metrics took nothing.
+type metricsError struct{ err error }
+
+func (e *metricsError) Error() string { return e.err.Error() }
+func (e *metricsError) Unwrap() error { return e.err }
 
 func (s *Server) commitOne(ctx context.Context, p *pending) {
 	one := []*pending{p}
@@ -138,10 +174,10 @@ func (s *Server) writeMetrics(ctx context.Context, group []*pending) error {
 	}
 	committed = true
 	if err := app.Commit(); err != nil {
-		return fmt.Errorf("commit samples: %w", err)
+		return &metricsError{fmt.Errorf("commit samples: %w", err)}
 	}
 	if err := s.cfg.Metrics.Sync(); err != nil {
-		return fmt.Errorf("sync samples: %w", err)
+		return &metricsError{fmt.Errorf("sync samples: %w", err)}
 	}
 	return nil
 }

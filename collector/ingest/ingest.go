@@ -170,6 +170,8 @@ const (
 	maxEnrolments    = 64               // at once
 	enrolTimeout     = 15 * time.Second
 	lingerTime       = time.Second // for the agent to read a Goodbye and leave
+	// samplesGrace is what a session has for its inventory when its samples were refused.
+	samplesGrace = 5 * time.Second
 
 	// streamWindow and connWindow are what an agent may send ahead of our reading:
 	// with them 10,000 agents cannot make us hold more than 10 GB, and no honest agent

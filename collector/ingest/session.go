@@ -55,6 +55,7 @@ type session struct {
 	failed  atomic.Bool // what it has delivered is not to be committed any more
 	hello   atomic.Bool // one came
 	streams sync.WaitGroup
+	refused sync.Once // its samples
 	leaving sync.Once
 	bye     chan struct{} // closed when a Goodbye was sent
 }
@@ -292,6 +293,17 @@ func (se *session) goodbye(r *Refusal) {
 			return
 		}
 		time.AfterFunc(lingerTime, func() { se.conn.CloseWithError(quic.ApplicationErrorCode(r.Code), r.Reason) })
+	})
+}
+
+// goodbyeSoon is goodbye after samplesGrace; the session goes on until then.
+func (se *session) goodbyeSoon(r *Refusal) {
+	se.refused.Do(func() {
+		time.AfterFunc(samplesGrace, func() {
+			if se.conn.Context().Err() == nil {
+				se.goodbye(r)
+			}
+		})
 	})
 }
 

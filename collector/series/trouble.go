@@ -49,7 +49,7 @@ func (d *DB) Trouble() string {
 	if errno := syscall.Errno(0); errors.As(t.err, &errno) {
 		reason = errno.Error()
 	}
-	return fmt.Sprintf("metrics cannot be written since %s: %s (folder %q); agents keep what they have to tell",
+	return fmt.Sprintf("metrics cannot be written since %s: %s (folder %q); agents keep their samples, inventory is taken",
 		t.since.UTC().Format(time.RFC3339), reason, d.cfg.Dir)
 }
 

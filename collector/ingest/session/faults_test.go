@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -160,4 +161,52 @@ func TestBatchTooLargeToSendIsLostAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestInventoryGoesOnWhileMetricsCannotBeWritten: more metrics wait than an agent may have
+// on its way, and the agent is started anew in between.
+func TestInventoryGoesOnWhileMetricsCannotBeWritten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 23, nil)
+		defer w.close()
+		w.agent.start()
+		var frames []int64
+		tick := func() {
+			frames = append(frames, time.Now().UnixMilli())
+			w.agent.append(frames[len(frames)-1], 10)
+			time.Sleep(10 * time.Second)
+		}
+		tick()
+		w.agent.waitDrained(time.Minute)
+		w.store.set(func() { w.store.full = errTold })
+		for round := range 20 {
+			for range 10 {
+				tick()
+			}
+			if round == 10 {
+				w.agent.stop()
+				w.agent.start()
+			}
+			w.agent.inventory(time.Now().UnixMilli(), 3, 10+round%2*20_000) // each second one goes by the bulk stream
+			waitFor(t, time.Minute, fmt.Sprintf("inventory %d taken", round), func() bool {
+				return w.agent.spool.Stats().Batches == len(frames)-1
+			})
+		}
+		w.store.set(func() {
+			if len(w.store.frames) != 1 || len(w.store.taken) != 1+20 {
+				t.Errorf("%d frames and %d batches taken of a store of metrics that is full, want 1 and 21", len(w.store.frames), len(w.store.taken))
+			}
+			w.store.full = nil
+		})
+		w.agent.waitDrained(3 * time.Minute)
+		checkLedger(t, w.store, w.agent)
+		for _, at := range frames {
+			if n := w.store.frames[at]; n != 1 {
+				t.Errorf("frame of %d was stored %d times", at, n)
+			}
+		}
+		if w.agent.spool.Stats().Lost != 0 {
+			t.Errorf("%d batches lost", w.agent.spool.Stats().Lost)
+		}
+	})
 }

@@ -180,6 +180,7 @@ type batchName struct {
 type ledger struct {
 	mu      sync.Mutex
 	err     error
+	full    error // of the store of metrics alone
 	panicOn wire.Kind
 	taken   map[batchName]uint32 // checksums
 	twice   int                  // deliveries of a batch that was there
@@ -305,6 +306,9 @@ func (a *ledgerAppender) Append(s ingest.MetricSession, at int64, samples []metr
 func (a *ledgerAppender) Commit() error {
 	a.l.mu.Lock()
 	defer a.l.mu.Unlock()
+	if a.l.full != nil {
+		return a.l.full
+	}
 	for _, fn := range a.todo {
 		fn()
 	}
