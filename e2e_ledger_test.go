@@ -253,7 +253,7 @@ func (s *site) ledgerRows() []int64 {
 			} `json:"columns"`
 		} `json:"changes"`
 	}
-	s.answer(&v, "host", "history", "ledger", "--section", "users", "--limit", "100000")
+	s.answer(&v, "host", "history", "ledger", "--section", "users", "--details", "--limit", "100000")
 	var out []int64
 	for _, c := range v.Changes {
 		for _, col := range c.Columns {
