@@ -89,6 +89,12 @@ DAYS  ?= 30
 bench-fleet: ## a fleet in the collector: bytes, questions, kills, a backup; HOSTS=10000 DAYS=30
 	$(GO) test ./collector -count=1 -run TestFleetFigures -v -timeout 6h -args -fleet $(HOSTS) -days $(DAYS)
 
+AGENTS ?= 1000
+
+.PHONY: bench-live
+bench-live: build ## connected agents at the collector: memory, CPU, kill -9 and coming back; AGENTS=10000
+	@AGENTS=$(AGENTS) installers/bench-live.sh
+
 .PHONY: benchmarks
 benchmarks: ## every benchmark, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./shared/... ./collector/...

@@ -75,7 +75,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.search.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub,
+		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.search.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub, c.releaseMemory,
 		func(ctx context.Context) error { return c.api.Serve(ctx, c.listeners...) },
 	} {
 		g.Go(func() error { return run(ctx) })

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"atalaya/collector/store"
@@ -56,6 +57,27 @@ func (c *collector) up(h store.Host, now time.Time) float64 {
 	}
 	return 0
 }
+
+// settleTime is how often it is looked whether sessions have come.
+const settleTime = time.Minute
+
+// releaseMemory gives back what handshakes have left, once a storm of them is over: of a
+// thousand it is a third of what their sessions keep, and an idle fleet causes no
+// collection that would give it back. It costs one collection.
+func (c *collector) releaseMemory(ctx context.Context) error {
+	var seen, released uint64 // sessions accepted, by the last look and by the last release
+	return every(ctx, settleTime, func(time.Time) {
+		now := c.ingest.Stats().Sessions
+		storm, over := now-released > releaseSessions, (now-seen)*10 <= now-released
+		if seen = now; storm && over {
+			debug.FreeOSMemory()
+			released = now
+		}
+	})
+}
+
+// releaseSessions leave some 5 MB at least.
+const releaseSessions = 100
 
 // prune takes changes out of the log that are older than the retention.
 func (c *collector) prune(ctx context.Context) error {

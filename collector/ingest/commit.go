@@ -17,6 +17,11 @@ import (
 // batch gains nothing more from company.
 const maxGroup = 512
 
+// gatherTime lies between the beginnings of two commits at least, unless a whole group
+// waits. A commit is two syncs and the writing of some pages, whatever is in it: a batch
+// of a quiet fleet is committed at once, those of a busy one 20 times a second.
+const gatherTime = 50 * time.Millisecond
+
 // pending is a batch that waits for its commit.
 type pending struct {
 	session  *session
@@ -27,10 +32,12 @@ type pending struct {
 	units    int // of the budget
 }
 
-// commitAll commits what is queued, in groups, until the queue is closed. It does not
-// wait for more: while one group is written the next gathers.
+// commitAll commits what is queued, in groups, until the queue is closed.
 func (s *Server) commitAll(ctx context.Context) {
+	var last time.Time // beginning of the last commit
 	for first := range s.queue {
+		s.gather(ctx, gatherTime-time.Since(last))
+		last = time.Now()
 		group := []*pending{first}
 		for len(group) < maxGroup {
 			select {
@@ -46,6 +53,14 @@ func (s *Server) commitAll(ctx context.Context) {
 			break
 		}
 		s.commit(ctx, group)
+	}
+}
+
+// gather waits while the queue fills.
+func (s *Server) gather(ctx context.Context, wait time.Duration) {
+	const step = gatherTime / 5
+	for ; wait > 0 && len(s.queue) < maxGroup-1 && ctx.Err() == nil; wait -= step {
+		_ = pause(ctx, min(wait, step)) // what was received is committed even so
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"atalaya/shared/identity"
 	"atalaya/shared/wire"
@@ -117,4 +119,30 @@ func TestDamagedHostIsToldSoAtItsHello(t *testing.T) {
 	if n := strings.Count(log.String(), "level="); n != 1 || !strings.Contains(log.String(), errDamage.Error()) || !strings.Contains(log.String(), p.host.String()) {
 		t.Errorf("log %q, want one line with host and damage", log)
 	}
+}
+
+func TestGroupsGatherUnlessTheyAreWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{})
+		took := func(wait time.Duration) time.Duration {
+			begin := time.Now()
+			s.gather(t.Context(), wait)
+			return time.Since(begin)
+		}
+		if got := took(-time.Second); got != 0 {
+			t.Errorf("after a pause a batch waited %v", got)
+		}
+		if got := took(33 * time.Millisecond); got != 33*time.Millisecond {
+			t.Errorf("33 ms after a commit the next waited %v", got)
+		}
+		go func() {
+			time.Sleep(15 * time.Millisecond)
+			for range maxGroup - 1 {
+				s.queue <- &pending{}
+			}
+		}()
+		if got := took(gatherTime); got != 20*time.Millisecond {
+			t.Errorf("a whole group waited %v", got)
+		}
+	})
 }
