@@ -108,7 +108,7 @@ func (s *session) meet(h store.Host) *hostName {
 	n := s.hosts[h.Index]
 	if n == nil {
 		n = &hostName{h.ID.String(), h.Name}
-		s.hosts[h.Index] = n
+		s.hosts[h.Index], s.indexes[h.ID] = n, h.Index
 	}
 	return n
 }

@@ -60,7 +60,7 @@ func hostsTable() Table {
 				}
 			}
 			copy(row, []any{
-				h.ID.String(), h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
+				s.session.meet(h).id, h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
 				h.ClockOffset.Seconds(), h.Interval.Seconds(), int64(h.LossBatches), string(tags), Time(h.RemovedAt),
 			})
 			return yield()
