@@ -255,6 +255,9 @@ func TestDiffSaysThatAHostIsNewOrGone(t *testing.T) {
 	if len(got) != 2 || got[1] != "host removed: not in the fleet any more; it had 2 sections, 4 rows" {
 		t.Errorf("a host that went: %q", got)
 	}
+	if _, err := f.view.Lookup("web1"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "it left the fleet at "+stamp(f.Now.Add(-time.Second))+" (sold); its past is told by its number, 0100000000000000") {
+		t.Errorf("a removed host by its name: %v", err)
+	}
 	f.revive(a)
 	if got := diff(DiffQuery{From: there, To: f.Now}); len(got) != 3 || !strings.HasPrefix(got[2], "host removed: it has not reported since") {
 		t.Errorf("a host that came back and is silent: %q", got)

@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,6 +129,20 @@ func (v *View) Lookup(ref string) (r HostRef, err error) {
 // maxMatches is how many hosts an ambiguous name lists.
 const maxMatches = 10
 
+// unfound is ErrNotFound, with the number under which a removed host of that name has its past.
+func unfound(tx *store.Tx, ref string) error {
+	err := fmt.Errorf("host %q: %w", ref, ErrNotFound)
+	failed := tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+		if h.Name == ref && !h.RemovedAt.IsZero() {
+			why := cmp.Or(h.RemovedWhy, "no reason given")
+			err = fmt.Errorf("%w: it left the fleet at %s (%s); its past is told by its number, %s", err, stamp(h.RemovedAt), why, h.ID)
+			return store.ErrStop
+		}
+		return nil
+	})
+	return errors.Join(failed, err)
+}
+
 // FindHost finds the host that a person means by an id, a name, or the beginning of
 // either where only one host fits. The errors are ErrNotFound and *AmbiguousError.
 func FindHost(tx *store.Tx, ref string) (store.Host, error) {
@@ -153,7 +169,7 @@ func FindHost(tx *store.Tx, ref string) (store.Host, error) {
 	}
 	switch len(exact) {
 	case 0:
-		return store.Host{}, fmt.Errorf("host %q: %w", ref, ErrNotFound)
+		return store.Host{}, unfound(tx, ref)
 	case 1:
 		return exact[0], nil
 	}
