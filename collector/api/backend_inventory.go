@@ -33,12 +33,16 @@ func (b inventoryBackend) Hosts(ctx context.Context, q v1.HostQuery) (out v1.Hos
 		return out, err
 	}
 	revoked := b.Authority.RevokedHosts()
+	atOnce := scan
+	if q.State == "" && q.Verdict == "" && q.Limit > 0 {
+		atOnce = q.Limit + 1 // none is left out but by patterns of names
+	}
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
 		var part []inventory.Host
-		part, more, err = b.Inventory.Hosts(inventory.HostQuery{Name: name.plain(), Tag: q.Tag, After: last, Limit: scan})
+		part, more, err = b.Inventory.Hosts(inventory.HostQuery{Name: name.plain(), Tag: q.Tag, After: last, Limit: atOnce})
 		if err != nil {
 			return out, classify(err)
 		}

@@ -44,7 +44,7 @@ func (r *PackageIndexRow) Key() string { return key(r.Manager, r.Repository) }
 type RestartRow struct {
 	Unit      string   `json:"unit,omitempty" cbor:"1,keyasint,omitempty"`      // service of the process, named as in services
 	Process   string   `json:"process" cbor:"2,keyasint"`                       // its name
-	Container string   `json:"container,omitempty" cbor:"3,keyasint,omitempty"` // id of the container it runs in
+	Container string   `json:"container,omitempty" cbor:"3,keyasint,omitempty"` // as in the section containers
 	PID       int      `json:"pid" cbor:"4,keyasint" store:"host"`              // the lowest, where there are several alike
 	Exe       string   `json:"exe,omitempty" cbor:"5,keyasint,omitempty"`
 	Files     []string `json:"files" cbor:"6,keyasint"`                        // replaced or removed, sorted

@@ -116,12 +116,13 @@ func parseCgroup(b string) (unit, container string, at paths) {
 // cutPath cuts a path behind its unit or container. A session is counted to the slice
 // of its user: sessions have new numbers each time.
 func cutPath(p string) (cut, unit, container string) {
-	parts := strings.Split(strings.TrimPrefix(p, "/"), "/")
+	parts, outer := strings.Split(strings.TrimPrefix(p, "/"), "/"), ""
 	for i, part := range parts {
 		cut = "/" + strings.Join(parts[:i+1], "/")
-		if id := containerID(part); id != "" {
-			return cut, "", id
+		if name := probe.ContainerOf(outer, part); name != "" {
+			return cut, "", short(name)
 		}
+		outer = part
 		switch {
 		case strings.HasPrefix(part, "user-") && strings.HasSuffix(part, ".slice"),
 			strings.HasSuffix(part, ".service"), strings.HasSuffix(part, ".scope"):
@@ -131,15 +132,12 @@ func cutPath(p string) (cut, unit, container string) {
 	return "", "", ""
 }
 
-// containerID returns the short number of the container that a part of a path names:
-// 64 hexadecimal digits, alone or as in docker-<id>.scope and cri-containerd-<id>.scope.
-func containerID(part string) string {
-	part = strings.TrimSuffix(part, ".scope")
-	id := part[strings.LastIndexByte(part, '-')+1:]
-	if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
-		return ""
+// short is a container's name as metrics have it: 12 digits of its number.
+func short(container string) string {
+	if len(container) == 64 {
+		return container[:12]
 	}
-	return id[:12]
+	return container
 }
 
 // rank decides which groups are reported, as for groups of processes.

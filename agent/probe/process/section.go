@@ -110,7 +110,7 @@ func (p *inventory) rows(ctx context.Context, h *probe.Host, r *probe.Report, fo
 			row.User = userName(users, uid)
 		}
 		if b, err := h.ReadFile(path.Join(dir, "cgroup")); err == nil {
-			row.Unit, row.Container, _ = parseCgroup(string(b))
+			row.Unit, row.Container = unitAndContainer(string(b))
 		}
 		if seen[row] {
 			continue
@@ -127,6 +127,16 @@ func (p *inventory) rows(ctx context.Context, h *probe.Host, r *probe.Report, fo
 		r.Remark(facts.Processes, "the executables of some processes are not known: they are protected")
 	}
 	return nil
+}
+
+// unitAndContainer says where a program runs. Outside of containers that is its service,
+// or its slice or scope: units inside of a user's session have new names each time.
+func unitAndContainer(cgroup string) (unit, container string) {
+	unit, container = probe.ServiceAndContainer(cgroup)
+	if container == "" {
+		unit, _, _ = parseCgroup(cgroup)
+	}
+	return strings.TrimSuffix(unit, ".service"), container
 }
 
 func userName(users map[uint32]string, uid uint32) string {

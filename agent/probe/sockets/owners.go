@@ -129,12 +129,12 @@ type process struct{ name, exe, unit, container string }
 func readProcess(h *probe.Host, pid int) process {
 	dir := path.Join("/proc", strconv.Itoa(pid))
 	exe, _ := h.Readlink(dir + "/exe") // gone, or not ours to see
-	cgroup := h.ReadString(dir + "/cgroup")
+	unit, container := probe.ServiceAndContainer(h.ReadString(dir + "/cgroup"))
 	return process{
 		name:      h.ReadString(dir + "/comm"),
 		exe:       strings.TrimSuffix(exe, " (deleted)"), // after an upgrade of the running program
-		unit:      unit(cgroup),
-		container: container(cgroup),
+		unit:      unit,
+		container: container,
 	}
 }
 
@@ -177,69 +177,3 @@ func (d *directory) number(pid int) uint32 {
 }
 
 func (d *directory) process(pid int) process { return d.list[d.number(pid)] }
-
-// unit finds the service in cgroups(7): the last part of the path that is one. On
-// hybrid systems it is in the line of systemd's own hierarchy.
-func unit(cgroup string) string {
-	for _, parts := range groups(cgroup) {
-		for _, p := range slices.Backward(parts) {
-			if name, ok := strings.CutSuffix(p, ".service"); ok {
-				return name
-			}
-		}
-	}
-	return ""
-}
-
-// groups are the parts of the paths of systemd's hierarchy and of the unified one.
-func groups(cgroup string) [][]string {
-	var out [][]string
-	for line := range strings.Lines(cgroup) {
-		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(f) == 3 && (f[1] == "" || f[1] == "name=systemd") {
-			out = append(out, strings.Split(f[2], "/"))
-		}
-	}
-	return out
-}
-
-// container finds the container in cgroups(7), named as in the section containers:
-// Docker, Podman, containerd and CRI-O have a group or scope that ends in 64
-// hexadecimal digits, LXC "lxc.payload.NAME", systemd-nspawn "machine-NAME.scope".
-func container(cgroup string) string {
-	for _, parts := range groups(cgroup) {
-		for i, p := range slices.Backward(parts) {
-			p = strings.TrimSuffix(p, ".scope")
-			if id := p[max(len(p)-64, 0):]; isID(id) && !strings.HasSuffix(p[:len(p)-64], "conmon-") {
-				return id
-			}
-			if name, ok := strings.CutPrefix(p, "lxc.payload."); ok {
-				return name
-			}
-			if i > 0 && parts[i-1] == "lxc" {
-				return p
-			}
-			if name, ok := strings.CutPrefix(p, "machine-"); ok && !strings.HasPrefix(name, "qemu") {
-				return unescape(name)
-			}
-		}
-	}
-	return ""
-}
-
-// isID says whether s has the form of a container's number.
-func isID(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// unescape undoes systemd-escape(1): "\x2d" is "-".
-func unescape(s string) string {
-	for i := strings.Index(s, `\x`); i >= 0 && i+4 <= len(s); i = strings.Index(s, `\x`) {
-		n, err := strconv.ParseUint(s[i+2:i+4], 16, 8)
-		if err != nil || n == '\\' {
-			return s
-		}
-		s = s[:i] + string(rune(n)) + s[i+4:]
-	}
-	return s
-}

@@ -279,45 +279,6 @@ func TestNoTablesIsUnsupported(t *testing.T) {
 	}
 }
 
-func TestUnit(t *testing.T) {
-	f := func(in, want string) {
-		t.Helper()
-		if got := unit(in); got != want {
-			t.Errorf("unit(%q) = %q, want %q", in, got, want)
-		}
-	}
-	f("0::/system.slice/ssh.service\n", "ssh")
-	f("0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n", "web")
-	f("0::/system.slice/docker-0123.scope\n", "")
-	f("0::/system.slice/getty.slice/getty@tty1.service/sub\n", "getty@tty1")
-	f("3:cpu:/a.service\n1:name=systemd:/system.slice/b.service\n", "b")
-	f("", "")
-	f("::", "")
-}
-
-func TestContainer(t *testing.T) {
-	f := func(in, want string) {
-		t.Helper()
-		if got := container(in); got != want {
-			t.Errorf("container(%q) = %q, want %q", in, got, want)
-		}
-	}
-	id := strings.Repeat("0123456789abcdef", 4)
-	f("0::/system.slice/docker-"+id+".scope\n", id)
-	f("0::/docker/"+id+"\n", id)
-	f("4:memory:/docker/"+id+"\n1:name=systemd:/docker/"+id+"\n", id)
-	f("0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12.slice/cri-containerd-"+id+".scope\n", id)
-	f("0::/kubepods/besteffort/pod12/"+id+"/init\n", id)
-	f("0::/machine.slice/libpod-"+id+".scope/container\n", id)
-	f("0::/machine.slice/libpod-conmon-"+id+".scope\n", "") // the monitor is the host's
-	f("0::/lxc.payload.web1/init.scope\n", "web1")
-	f("1:name=systemd:/lxc/web1\n", "web1")
-	f("0::/machine.slice/machine-build\\x2dbox.scope/payload\n", "build-box")
-	f("0::/machine.slice/machine-qemu\\x2d1\\x2dweb.scope\n", "")
-	f("0::/system.slice/ssh.service\n", "")
-	f("", "")
-}
-
 func TestSocketInode(t *testing.T) {
 	f := func(in string, want uint64) {
 		t.Helper()
@@ -345,8 +306,6 @@ func FuzzTable(f *testing.F) {
 				t.Errorf("got %+v", *e)
 			}
 		})
-		unit(string(b))
-		container(string(b))
 		socketInode(b)
 	})
 }

@@ -25,7 +25,7 @@ func describe(h *probe.Host, pid int) *facts.RestartRow {
 		Process: strings.ToValidUTF8(name, "\uFFFD"), PID: pid,
 		Exe: strings.ToValidUTF8(strings.TrimSuffix(exe, " (deleted)"), "\uFFFD"),
 	}
-	row.Unit, row.Container = unit(h.ReadString(dir + "/cgroup"))
+	row.Unit, row.Container = probe.ServiceAndContainer(h.ReadString(dir + "/cgroup"))
 	if row.UID = uid(h.ReadString(dir + "/status")); row.UID < 0 {
 		return nil
 	}
@@ -41,45 +41,6 @@ func uid(status string) int {
 		}
 	}
 	return -1
-}
-
-// unit finds the service and the container of a process in cgroups(7): the last parts
-// of its path that are such. On hybrid systems they are in the line of systemd's own
-// hierarchy.
-func unit(cgroup string) (service, container string) {
-	for line := range strings.Lines(cgroup) {
-		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(f) != 3 || f[1] != "" && f[1] != "name=systemd" && container != "" {
-			continue
-		}
-		for part := range strings.SplitSeq(f[2], "/") {
-			if name, ok := strings.CutSuffix(part, ".service"); ok && (f[1] == "" || f[1] == "name=systemd") {
-				service = name
-			}
-			if id := containerID(part); id != "" {
-				container, service = id, ""
-			}
-		}
-	}
-	return service, container
-}
-
-// containerID knows docker-ID.scope, libpod-ID.scope, crio-ID.scope,
-// cri-containerd-ID.scope, a bare ID (64 hexadecimal digits, shown as 12), LXC's
-// lxc.payload.NAME and systemd-nspawn's machine-NAME.scope.
-func containerID(part string) string {
-	if name, ok := strings.CutPrefix(part, "lxc.payload."); ok {
-		return name
-	}
-	name, scope := strings.CutSuffix(part, ".scope")
-	if machine, ok := strings.CutPrefix(name, "machine-"); ok && scope {
-		return machine
-	}
-	id := name[strings.LastIndexByte(name, '-')+1:]
-	if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
-		return ""
-	}
-	return id[:12]
 }
 
 // owners finds the packages of files in dpkg's lists. Other package systems keep theirs

@@ -121,29 +121,6 @@ func TestDeletedFiles(t *testing.T) {
 	}
 }
 
-func TestUnits(t *testing.T) {
-	id := strings.Repeat("0123456789abcdef", 4)
-	for cgroup, want := range map[string]string{
-		"0::/system.slice/nginx.service\n":                                              "nginx ",
-		"12:pids:/system.slice/x.service\n1:name=systemd:/system.slice/nginx.service\n": "nginx ",
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/a.service\n":        "a ",
-		"0::/user.slice/user-1000.slice/session-3.scope\n":                              " ",
-		"0::/system.slice/docker-" + id + ".scope\n":                                    " 0123456789ab",
-		"4:memory:/docker/" + id + "\n":                                                 " 0123456789ab",
-		"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + id + ".scope\n":      " 0123456789ab",
-		"0::/machine.slice/libpod-" + id + ".scope/container\n":                         " 0123456789ab",
-		"0::/lxc.payload.web/system.slice/nginx.service\n":                              "nginx web",
-		"0::/machine.slice/machine-db.scope\n":                                          " db",
-		"0::/system.slice/docker-notanid.scope\n":                                       " ",
-		"nonsense": " ",
-	} {
-		service, container := unit(cgroup)
-		if got := service + " " + container; got != want {
-			t.Errorf("%q: %q, want %q", cgroup, got, want)
-		}
-	}
-}
-
 // procTree makes processes with the given maps.
 func procTree(t testing.TB, tables ...string) string {
 	t.Helper()
@@ -233,7 +210,6 @@ func FuzzMaps(f *testing.F) {
 				t.Errorf("%q", name)
 			}
 		}
-		unit(string(data))
 		uid(string(data))
 	})
 }
