@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -190,50 +187,6 @@ func (c *client) agentRevoke() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (c *client) backupCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "backup FILE",
-		Short: "Copy the collector's state to a file while it runs",
-		Long: "Copy the collector's state (hosts, inventory with its history, configuration items,\n" +
-			"alerts, tokens in their hashed form) to FILE, mode 0600. The file appears when it is\n" +
-			"complete. Metrics and the keys of the collector's CA are not in it.",
-		Example: "  atalaya backup /var/backups/atalaya.db",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := c.saveBackup(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			c.say(fmt.Sprintf("%s: %s", args[0], human(n)))
-			return nil
-		},
-	}
-}
-
-// saveBackup writes beside the file and renames: a file of that name is complete.
-// The file is made before the collector is asked: its errors are not the collector's.
-func (c *client) saveBackup(ctx context.Context, path string) (n int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return 0, fmt.Errorf("backup %q: %w", path, err)
-	}
-	defer os.Remove(f.Name()) // in vain when all went well: it has its name then
-	err = c.ask(ctx, func(ctx context.Context, api *v1.Client) error {
-		n, err = api.Backup(ctx, f)
-		return err
-	})
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("backup is not complete: %w", err), f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return 0, err
-	}
-	return n, syncFolder(filepath.Dir(path))
 }
 
 func (c *client) statusCommand() *cobra.Command {
