@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -102,4 +103,16 @@ func TestNamesStayBounded(t *testing.T) {
 	if a := testing.AllocsPerRun(100, func() { n.Of(b) }); a != 0 {
 		t.Errorf("%v allocations for a known name", a)
 	}
+}
+
+func FuzzEmptyLine(f *testing.F) {
+	for n := range 40 {
+		f.Add(strings.Repeat("a\n", n/2) + strings.Repeat("b", n%7) + "\n\nc\n\v\n\n")
+		f.Add(strings.Repeat("\n\v", n))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, want := EmptyLine([]byte(text)), strings.Index(text, "\n\n"); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	})
 }

@@ -35,7 +35,7 @@ func (s *stanzas) next() ([]byte, error) {
 			s.Take(len(rest) - len(trimmed))
 			rest = trimmed
 		}
-		if i := bytes.Index(rest[searched:], []byte("\n\n")); i >= 0 {
+		if i := probe.EmptyLine(rest[searched:]); i >= 0 {
 			s.Take(searched + i + 2)
 			return rest[:searched+i+1], nil
 		}
