@@ -28,7 +28,7 @@ func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer,
 		out.Columns = append(out.Columns, v1.SQLColumn{Name: c.Name, Type: c.Type})
 	}
 	for _, u := range a.Unknown {
-		unknown := v1.SQLUnknown{Section: u.Section, Hosts: u.Hosts, Of: u.Of}
+		unknown := v1.SQLUnknown{Section: u.Section, AsOf: u.AsOf, Hosts: u.Hosts, Of: u.Of}
 		for _, c := range u.ByState {
 			unknown.Statuses = append(unknown.Statuses, v1.SQLStatusCount{Status: c.Status, Hosts: c.Hosts})
 		}

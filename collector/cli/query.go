@@ -103,20 +103,29 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 	}
 	if c.output == formatTable {
 		for _, u := range doc.Unknown {
-			c.say(unknownLine(u))
+			c.say(unknownLine(u, doc.AsOf))
 		}
 	}
 	return nil
 }
 
-// unknownLine says that no rows are no proof, and how to see why.
-func unknownLine(u v1.SQLUnknown) string {
+// unknownLine says that what is not known counts as absent, and how to see why; asOf is the
+// moment of the query.
+func unknownLine(u v1.SQLUnknown, asOf time.Time) string {
 	var parts []string
 	for _, s := range u.Statuses {
 		parts = append(parts, fmt.Sprintf("%s %d", s.Status, s.Hosts))
 	}
-	return fmt.Sprintf("%s is not known, or not wholly, on %d of %d hosts (%s): atalaya query \"select host, status, reason from section_status where section = '%s' and status not in ('ok', 'empty')\"",
-		u.Section, u.Hosts, u.Of, strings.Join(parts, ", "), u.Section)
+	argument, when := "", ""
+	if !u.AsOf.IsZero() {
+		asOf = u.AsOf
+		when = " at " + asOf.UTC().Format(time.RFC3339)
+	}
+	if !asOf.IsZero() {
+		argument = fmt.Sprintf("('%s')", asOf.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%[1]s is not completely known on %[2]d of %[3]d hosts%[4]s (%[5]s): what is not known counts as absent; see which: atalaya query \"select name, status, reason from hosts%[6]s h left join section_status%[6]s s on s.host_id = h.host_id and s.section = '%[1]s' where coalesce(status, '') not in ('ok', 'empty', 'unsupported')\"",
+		u.Section, u.Hosts, u.Of, when, strings.Join(parts, ", "), argument)
 }
 
 func queryText(stdin io.Reader, args []string) (string, error) {

@@ -95,7 +95,7 @@ type Answer struct {
 	Rows    [][]any
 	Scanned int64 // rows that were looked at
 	Elapsed time.Duration
-	// Unknown says of an answer without rows which sections are not known everywhere.
+	// Unknown says which sections that were read are not known everywhere.
 	Unknown []Unknown
 }
 
@@ -193,7 +193,7 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 		s.session = newSession(running, tx, r, began)
 		defer func() { s.session = nil }()
 		answer, err = s.run(running, r)
-		if err == nil && found(answer.Rows) == 0 && !r.Explain {
+		if err == nil && !r.Explain {
 			answer.Unknown, err = s.session.unknown()
 		}
 		return s.session.explain(err)

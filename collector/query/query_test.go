@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"atalaya/collector/store"
 	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
+	"atalaya/shared/wire"
 )
 
 var t0 = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
@@ -113,24 +115,53 @@ func TestQuestionsOfAdministrators(t *testing.T) {
 	}
 }
 
-// TestNoRowsAreNoProof: an empty answer says on how many hosts its sections are not known.
-func TestNoRowsAreNoProof(t *testing.T) {
+// TestWhatIsNotKnownCountsAsAbsentAndIsSaid: an answer says on how many of the hosts that it
+// asked about its sections are not known, and nothing where they are or cannot be.
+func TestWhatIsNotKnownCountsAsAbsentAndIsSaid(t *testing.T) {
 	f := newSmallFleet(t)
-	for sql, want := range map[string]string{
-		"select host from sudo_rules":                         "[{sudo_rules 3 3 [{not reported 3}]}]",
-		"select count(*) from sudo_rules where host = 'web1'": "[{sudo_rules 3 3 [{not reported 3}]}]",
-		"select g.name from groups g join packages p using (host_id) where p.name = 'bash' and g.name = 'none'": "[{groups 2 3 [{not reported 2}]}]",
-		"select host from packages where name = 'none'":                                                         "[]",
-		"select name from hosts where name = 'none'":                                                            "[]",
-		"select name from groups":                                                                               "[]",
-	} {
-		a, err := f.engine.Run(context.Background(), Request{SQL: sql})
+	ago := f.Host(4, "new1")
+	f.Send(ago, wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusFailed, Reason: "no permission", At: f.Now.UnixMilli()})
+	f.Host(5, "new2")
+	gone := f.Host(6, "gone")
+	f.Do(func(tx *store.Tx) error { return tx.RemoveHost(gone, f.Now, "sold") })
+	f.Send(ago, wire.SectionUpdate{Section: facts.Groups, Status: facts.StatusUnsupported, At: f.Now.UnixMilli()})
+	f.Report(ago, facts.Routes)
+	ask := func(sql string, asOf time.Time) string {
+		a, err := f.engine.Run(context.Background(), Request{SQL: sql, AsOf: asOf})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", sql, err)
 		}
-		if got := fmt.Sprint(a.Unknown); got != want {
-			t.Errorf("%s: %s, want %s", sql, got, want)
+		var out []string
+		for _, u := range a.Unknown {
+			out = append(out, strings.TrimSpace(fmt.Sprintf("%s %d/%d %v %s", u.Section, u.Hosts, u.Of, u.ByState, strings.TrimPrefix(fmt.Sprint(Time(u.AsOf)), "<nil>"))))
 		}
+		return strings.Join(out, "; ")
+	}
+	const absent = "select name from hosts where host_id not in (select host_id from packages where name = 'openssl')"
+	const joined = "select h.name from hosts h left join packages p on p.host_id = h.host_id and p.name = 'openssl' where h.name <> 'new2' and p.name is null"
+	for sql, want := range map[string]string{
+		absent:                         "packages 2/5 [{failed 1} {not reported 1}]",
+		joined:                         "packages 1/4 [{failed 1}]",
+		"select version from software": "packages 2/5 [{failed 1} {not reported 1}]",
+		"select count(*) from packages where host in ('web1', 'db1')":                                                              "",
+		"select count(*) from packages where host = 'gone' or host = 'nobody'":                                                     "",
+		"select count(*) from sudo_rules where host = 'web1'":                                                                      "sudo_rules 1/1 [{not reported 1}]",
+		"select host from groups where host = 'new1'":                                                                              "",
+		"select host from routes where host = 'new1'":                                                                              "",
+		"select name from hosts where name = 'none'":                                                                               "",
+		"select count(*) from packages('2026-11-20 12:00') where name = 'none'":                                                    "",
+		"select g.name from packages p join groups('2026-11-20 12:00') g using (host_id) where p.name = 'bash' and p.host = 'db1'": "groups 1/1 [{not reported 1}] 2026-11-20T12:00:00Z",
+	} {
+		if got := ask(sql, time.Time{}); got != want {
+			t.Errorf("%s: %q, want %q", sql, got, want)
+		}
+	}
+	if got := ask(absent, t0.Add(1500*time.Millisecond)); got != "packages 1/3 [{not reported 1}]" {
+		t.Errorf("before the third report: %q", got)
+	}
+	f.Report(ago, facts.Packages, deb("openssl", "3.0.9-1"))
+	if got := ask(absent, time.Time{}); got != "packages 1/5 [{not reported 1}]" {
+		t.Errorf("after a reading that did not fail: %q", got)
 	}
 }
 

@@ -64,7 +64,7 @@ func sectionTable(s facts.Section) Table {
 		optional := strings.Contains(options, "omitempty") && row.Field(i).Type.Kind() != reflect.Bool
 		sec.fields = append(sec.fields, field{i, optional})
 	}
-	return Table{Name: s.Name, Doc: s.Doc, Columns: columns, Past: true, Personal: s.Personal, Scan: sec.scan, section: s.ID}
+	return Table{Name: s.Name, Doc: s.Doc, Columns: columns, Past: true, Personal: s.Personal, Scan: sec.scan}
 }
 
 // sqlType is the type of a column whose Go type is t.
@@ -150,9 +150,11 @@ func (w *walk) run() error {
 		name, named = w.query.Filter[w.section.name]
 	}
 	indexes, only, err := w.query.hosts()
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	w.query.session.reads(w.section.ID, w.query.AsOf, indexes, only)
+	switch {
 	case named:
 		return w.named(name, indexes, only)
 	case only:

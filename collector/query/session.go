@@ -11,7 +11,6 @@ import (
 	"modernc.org/sqlite"
 
 	"atalaya/collector/store"
-	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 )
 
@@ -35,8 +34,8 @@ type session struct {
 	byName   map[string][]uint32 // nil until it is needed
 	indexes  map[identity.HostID]uint32
 	items    map[itemsOf][]knownItem
-	kept     int               // entries that items has, or would have without its limit
-	read     map[facts.ID]bool // sections whose tables were read
+	kept     int                    // entries that items has, or would have without its limit
+	read     map[reading]*hostsRead // sections whose tables were read
 	// patterns are the regular expressions that were compiled.
 	patterns map[string]*regexp.Regexp
 }
@@ -47,7 +46,7 @@ type hostName struct{ id, name string }
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"),
-		read: map[facts.ID]bool{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
+		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"modernc.org/sqlite/vtab"
 
 	"atalaya/collector/store"
-	"atalaya/shared/facts"
 )
 
 // Table is a virtual table.
@@ -32,8 +31,6 @@ type Table struct {
 	// Rows is about how many there are in a fleet of some thousand hosts; zero: a
 	// million. It decides in which order tables are joined.
 	Rows int64
-	// section is that of a table of facts, else 0.
-	section facts.ID
 }
 
 // TableColumn is a column of a table.
@@ -253,9 +250,6 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 		default:
 			s.Filter[arg.column] = text
 		}
-	}
-	if id := c.module.table.section; id != 0 {
-		session.read[id] = true
 	}
 	c.next, c.stop = iter.Pull2(c.module.table.Scan(s))
 	c.done, c.n = false, 0

@@ -165,6 +165,7 @@ func softwareTable() Table {
 			}
 			return yield()
 		}
+		s.session.reads(facts.Packages, s.AsOf, nil, false)
 		if want, ok := s.Filter[name]; ok {
 			return st.ItemsNamed(facts.Packages, want, give)
 		}

@@ -4,17 +4,19 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 )
 
-// Unknown says of a section that a query asked for on how many hosts it is not known
-// whether it has rows: an answer without rows does not mean that there are none.
+// Unknown says of a section that a query has read on how many hosts it is not completely
+// known: what they did not tell counts as absent.
 type Unknown struct {
 	Section string
-	Hosts   int // on which it is not known
-	Of      int // all hosts
+	AsOf    time.Time // the moment, where it is not that of the query
+	Hosts   int       // on which it is not known
+	Of      int       // hosts that the query asked about
 	ByState []StateCount
 }
 
@@ -25,62 +27,82 @@ type StateCount struct {
 	Hosts  int
 }
 
-// unknown counts, for the tables that a query without rows has read, the hosts whose last
-// reading was not complete. It takes one look at the states of each host, and only when
-// the answer is empty.
+// reading is a section at a moment, zero for now.
+type reading struct {
+	section facts.ID
+	at      time.Time
+}
+
+// hostsRead are the hosts whose rows a query asked for.
+type hostsRead struct {
+	all  bool
+	some map[uint32]bool
+}
+
+// reads notes that a table is read for all hosts, or for those alone.
+func (s *session) reads(section facts.ID, at time.Time, indexes []uint32, only bool) {
+	r := reading{section, at}
+	h := s.read[r]
+	if h == nil {
+		h = &hostsRead{some: map[uint32]bool{}}
+		s.read[r] = h
+	}
+	if !only {
+		h.all = true
+	}
+	if h.all {
+		return
+	}
+	for _, index := range indexes {
+		h.some[index] = true
+	}
+}
+
+// unknown counts, for the tables of facts that the query has read, the hosts whose last
+// reading was not complete. A section that a host does not have is known.
 func (s *session) unknown() ([]Unknown, error) {
-	if len(s.read) == 0 {
-		return nil, nil
-	}
-	st, err := s.state(s.asOf)
-	if err != nil {
-		return nil, err
-	}
-	hosts := 0
-	counts := make(map[facts.ID]map[string]int)
-	for id := range s.read {
-		counts[id] = make(map[string]int)
-	}
-	scan := Scan{session: s, AsOf: s.asOf}
-	err = scan.eachHost(func(_ *store.State, h store.Host) error {
-		hosts++
-		states, err := st.Sections(h.Index)
+	var out []Unknown
+	for r, hosts := range s.read {
+		st, err := s.state(r.at)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for id := range s.read {
-			i := slices.IndexFunc(states, func(sec store.SectionState) bool { return sec.Section == id })
+		var only *store.HostSet
+		if !hosts.all {
+			set := store.HostSetOf(slices.Collect(maps.Keys(hosts.some))...)
+			only = &set
+		}
+		told, err := st.Telling(r.section, only)
+		if err != nil {
+			return nil, err
+		}
+		u := Unknown{Section: r.section.String(), Of: told.Hosts}
+		if !r.at.Equal(s.asOf) {
+			u.AsOf = r.at
+		}
+		for status, n := range told.ByStatus {
 			switch {
-			case i < 0:
-				counts[id]["not reported"]++
-			case !states[i].Status.Complete():
-				counts[id][states[i].Status.String()]++
+			case status == facts.StatusUnknown:
+				u.add("not reported", n)
+			case !status.Complete() && status != facts.StatusUnsupported:
+				u.add(status.String(), n)
 			}
 		}
-		return s.ctx.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []Unknown
-	for _, id := range slices.Sorted(maps.Keys(counts)) {
-		u := Unknown{Section: id.String(), Of: hosts}
-		for _, status := range slices.Sorted(maps.Keys(counts[id])) {
-			u.ByState = append(u.ByState, StateCount{status, counts[id][status]})
-			u.Hosts += counts[id][status]
-		}
-		slices.SortStableFunc(u.ByState, func(a, b StateCount) int { return cmp.Compare(b.Hosts, a.Hosts) })
 		if u.Hosts > 0 {
 			out = append(out, u)
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b Unknown) int {
+		return cmp.Or(cmp.Compare(a.Section, b.Section), a.AsOf.Compare(b.AsOf))
+	})
+	return out, s.ctx.Err()
 }
 
-// found is how many rows an answer has; a count of none is none.
-func found(rows [][]any) int {
-	if len(rows) == 1 && len(rows[0]) == 1 && rows[0][0] == int64(0) {
-		return 0
-	}
-	return len(rows)
+// add counts hosts; most come first.
+func (u *Unknown) add(status string, hosts int) {
+	u.Hosts += hosts
+	u.ByState = append(u.ByState, StateCount{status, hosts})
+	slices.SortFunc(u.ByState, func(a, b StateCount) int {
+		return cmp.Or(cmp.Compare(b.Hosts, a.Hosts), cmp.Compare(a.Status, b.Status))
+	})
 }

@@ -76,4 +76,5 @@ func (tx *Tx) forgetItems() {
 	tx.met = nil
 	tx.store.known.forget()
 	tx.store.past.forget()
+	tx.store.told.forget()
 }

@@ -63,6 +63,7 @@ type Store struct {
 	found Report // damage to mend when the file is opened
 	known knownItems
 	past  turnedPasts
+	told  lastTellings
 	block int // see blockBytes
 
 	verify func(Snapshot) (Report, error)

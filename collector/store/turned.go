@@ -17,6 +17,8 @@ type turned struct {
 	from  []uint32        // item less least -> where its steps begin; one more at the end
 	hosts []uint32        // of the steps, by item
 	had   []bool          // of the steps: the host had the item, or had it not
+	// status is that of the hosts whose status is another one now.
+	status map[uint32]facts.Status
 }
 
 // turning gathers the steps in the order of undoing.
@@ -24,6 +26,7 @@ type turning struct {
 	codec *codec
 	blank *roaring.Bitmap
 	void  map[uint32]int // host -> how many steps there were when it was last blank
+	was   map[uint32]facts.Status
 	n     int
 	steps [][]turnStep // in pieces, which need not be copied to grow
 }
@@ -49,7 +52,7 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 		s.turned[section] = t
 		return t, nil
 	}
-	g := turning{codec: s.tx.store.codec, blank: roaring.New(), void: map[uint32]int{}}
+	g := turning{codec: s.tx.store.codec, blank: roaring.New(), void: map[uint32]int{}, was: map[uint32]facts.Status{}}
 	if err := s.fleet(section, true, g.undo); err != nil {
 		return nil, err
 	}
@@ -63,6 +66,9 @@ func (s *State) turn(section facts.ID) (*turned, error) {
 
 // undo takes one entry back.
 func (g *turning) undo(index uint32, e *entry, seq uint64) error {
+	if e.status() {
+		g.was[index], _ = DecodeStatus(e.was)
+	}
 	switch e.kind {
 	case Added:
 		g.step(e.new.item, index, false)
@@ -118,7 +124,7 @@ func (g *turning) each(fn func(turnStep)) {
 
 // sorted puts the steps that count by item, those of an item in their order.
 func (g *turning) sorted() *turned {
-	t := &turned{blank: g.blank}
+	t := &turned{blank: g.blank, status: g.was}
 	least, most, n := ^uint32(0), uint32(0), 0
 	g.each(func(st turnStep) {
 		least, most = min(least, st.item), max(most, st.item)

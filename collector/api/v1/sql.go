@@ -23,28 +23,28 @@ type SQLColumn struct {
 
 // SQLAnswer is what a query gave.
 type SQLAnswer struct {
-	Now            time.Time   `json:"now"`
-	AsOf           time.Time   `json:"as_of,omitzero"`
-	Columns        []SQLColumn `json:"columns"`
-	Rows           [][]any     `json:"rows" doc:"null, number or string in the order of columns"`
-	Scanned        int64       `json:"scanned" doc:"rows that were looked at"`
-	ElapsedSeconds float64     `json:"elapsed_seconds"`
-	// Unknown is there when there are no rows.
-	Unknown []SQLUnknown `json:"unknown,omitempty" doc:"of an answer without rows: sections that are not known on some hosts"`
+	Now            time.Time    `json:"now"`
+	AsOf           time.Time    `json:"as_of,omitzero"`
+	Columns        []SQLColumn  `json:"columns"`
+	Rows           [][]any      `json:"rows" doc:"null, number or string in the order of columns"`
+	Scanned        int64        `json:"scanned" doc:"rows that were looked at"`
+	ElapsedSeconds float64      `json:"elapsed_seconds"`
+	Unknown        []SQLUnknown `json:"unknown,omitempty" doc:"sections that were read and are not completely known on some hosts: what these did not tell counts as absent"`
 }
 
 // SQLUnknown is a section that a query asked for and that some hosts did not tell
 // completely: they may have such rows.
 type SQLUnknown struct {
 	Section  string           `json:"section"`
-	Hosts    int              `json:"hosts" doc:"on which it is not known"`
-	Of       int              `json:"of" doc:"all hosts"`
+	AsOf     time.Time        `json:"as_of,omitzero" doc:"the moment of the table, where it is not that of the query"`
+	Hosts    int              `json:"hosts" doc:"on which it is not completely known"`
+	Of       int              `json:"of" doc:"hosts that the query asked about"`
 	Statuses []SQLStatusCount `json:"statuses" doc:"most hosts first"`
 }
 
 // SQLStatusCount counts hosts by the status of their last reading.
 type SQLStatusCount struct {
-	Status string `json:"status" doc:"partial, unsupported, denied, failed or not reported"`
+	Status string `json:"status" doc:"partial, denied, failed or not reported"`
 	Hosts  int    `json:"hosts"`
 }
 
