@@ -17,15 +17,16 @@ const canary = "C4narySecret77x"
 
 // canaryFiles is a machine with the secret in every place that people put one.
 var canaryFiles = map[string]string{
-	"etc/os-release":              "NAME=Debian\nID=debian\nVERSION_ID=12\n",
-	"etc/passwd":                  "root:x:0:0:root:/root:/bin/bash\nme:x:1000:1000::/home/me:/bin/bash\nold:" + canary + ":1001:1001::/home/old:/bin/sh\n",
-	"etc/shadow":                  "root:$6$" + canary + "$abc:19700:0:99999:7:::\nme:" + canary + ":19700:0:99999:7:::\n",
-	"etc/gshadow":                 "adm:" + canary + "::me\n",
-	"etc/group":                   "root:x:0:\nadm:" + canary + ":4:me\n",
-	"etc/hosts":                   "127.0.0.1 localhost\n",
-	"etc/environment":             "http_proxy=http://me:" + canary + "@proxy:3128\nAPI_TOKEN=" + canary + "\nPATH=/bin\n",
-	"etc/default/locale":          "LANG=C\nSECRET=" + canary + "\n",
-	"etc/crontab":                 "MAILTO=root\nDB_PASSWORD=" + canary + "\n1 2 * * * root mysqldump -p" + canary + " db && curl -u me:" + canary + " https://h\n",
+	"etc/os-release":     "NAME=Debian\nID=debian\nVERSION_ID=12\n",
+	"etc/passwd":         "root:x:0:0:root:/root:/bin/bash\nme:x:1000:1000::/home/me:/bin/bash\nold:" + canary + ":1001:1001::/home/old:/bin/sh\n",
+	"etc/shadow":         "root:$6$" + canary + "$abc:19700:0:99999:7:::\nme:" + canary + ":19700:0:99999:7:::\n",
+	"etc/gshadow":        "adm:" + canary + "::me\n",
+	"etc/group":          "root:x:0:\nadm:" + canary + ":4:me\n",
+	"etc/hosts":          "127.0.0.1 localhost\n",
+	"etc/environment":    "http_proxy=http://me:" + canary + "@proxy:3128\nAPI_TOKEN=" + canary + "\nPATH=/bin\n",
+	"etc/default/locale": "LANG=C\nSECRET=" + canary + "\n",
+	"etc/crontab": "MAILTO=root\nDB_PASSWORD=" + canary + "\n1 2 * * * root mysqldump -p" + canary + " db && curl -sSu me:" + canary + " https://h\n" +
+		"2 2 * * * root echo root:" + canary + " | chpasswd\n3 2 * * * root passwd --stdin root%" + canary + "\n4 2 * * * root sh -c \"curl -d '{\\\"pin\\\" : \\\"" + canary + "\\\"}' h\"\n",
 	"etc/anacrontab":              "1 5 job curl -H 'Authorization: Bearer " + canary + "' https://h\n",
 	"var/spool/cron/crontabs/me":  "@daily PGPASSWORD=" + canary + " pg_dump db\n",
 	"etc/xdg/autostart/a.desktop": "[Desktop Entry]\nName=A\nExec=a --token " + canary + "\n",

@@ -145,7 +145,114 @@ openvpn --config a --auth-user-pass S3CR3T
 swaks --to a -ap S3CR3T
 skopeo copy --src-creds=me:S3CR3T docker://a dir:b
 restic -r rest:https://me:S3CR3T@h/ backup /
+curl -sSfu admin:S3CR3T https://h
+curl -sSu admin:S3CR3T https://h
+curl -ksu admin:S3CR3T https://h
+curl -suadmin:S3CR3T https://h
+curl -bsid=S3CR3T https://h
+ldapsearch -xLLLw S3CR3T -D cn=a
+ldapsearch -xw S3CR3T
+ldapsearch -xwS3CR3T
+zip -rPS3CR3T a b
+unzip -oP S3CR3T a.zip
+snmpwalk -v3 -3k S3CR3T h
+snmpwalk -v2c -cS3CR3T h
+mysql -BNpS3CR3T db
+mysqladmin -u root password S3CR3T
+useradd -mp S3CR3T bob
+sshpass -vp S3CR3T ssh h
+sh -c curl -d "{\"password\":\"S3CR3T\"}" h
+bash -c "curl -d '{\"password\": \"S3CR3T\"}' h"
+bash -c "curl -d \"{\\\"password\\\": \\\"S3CR3T\\\"}\" h"
+app --config {"password" : "S3CR3T"}
+app --config={"password" : "S3CR3T"}
+app --config '{"token" : "a S3CR3T b"}'
+app <password>S3CR3T</password>
+curl -d '<login><password>S3CR3T</password></login>' h
+curl https://h/?q=password%3DS3CR3T
+curl -d %7B%22password%22%3A%22S3CR3T%22%7D h
+app --account-key S3CR3T
+app --account_key=S3CR3T
+app --storage-key S3CR3T
+app --bindpw S3CR3T
+app --rootpw S3CR3T
+app --ldapBindPw=S3CR3T
+app --bind-pw S3CR3T
+app --snmp-community=S3CR3T
+app --sessionid=S3CR3T
+app --session-id=S3CR3T
+app --api_key S3CR3T
+app --db-pass-2=S3CR3T
+DB_PASS1=S3CR3T app
+app --senha S3CR3T
+app --kennwort=S3CR3T
+app --mdp S3CR3T
+app --contraseña=S3CR3T
+app --mot-de-passe S3CR3T
+app --wachtwoord S3CR3T
+ceph --id a --key S3CR3T df
+rbd --key=S3CR3T ls
+consul agent -encrypt S3CR3T
+nomad agent -encrypt=S3CR3T
+smbclient //h/s --user=u%S3CR3T
+smbclient //h/s S3CR3T -U u
+unrar x -hpS3CR3T a.rar
+isql -v dsn user S3CR3T
+lftp -e "open -u u,S3CR3T h"
+lftp -c 'open -u u,S3CR3T h; mirror'
+sdl-freerdp /u:a /p:S3CR3T /v:h
+xfreerdp /gp:S3CR3T /v:h
+xfreerdp /gateway:g:h,u:me,p:S3CR3T /v:h
+realm join -U u%S3CR3T d
+psql "host=db password = 'S3CR3T'"
+psql "host=db password= S3CR3T user=a"
+qemu-system-x86_64 -object secret,id=s0,data=S3CR3T
+pppd call isp user me password S3CR3T
+wpa_cli set_network 0 psk "S3CR3T"
+iwconfig wlan0 key s:S3CR3T
+rclone config create x s3 pass S3CR3T
+rclone obscure S3CR3T
+mc alias set m http://h ak S3CR3T
+doveadm pw -p S3CR3T
+redis-server --user "default on >S3CR3T"
+redis-cli acl setuser u on '>S3CR3T'
+redis-cli auth me S3CR3T
+net user u S3CR3T /add
+samba-tool user create u S3CR3T
+virsh secret-set-value u --base64 S3CR3T
+virsh secret-set-value u S3CR3T
+gcloud auth x --key S3CR3T
+htpasswd -b f me "a S3CR3T"
+htpasswd -nb me a/S3CR3T=
+ipmitool user set password 2 S3CR3T
+expdp userid=system/S3CR3T full=y
+sqlplus "sys/S3CR3T@db as sysdba"
+rman target sys/S3CR3T@db
+openssl passwd -6 S3CR3T
+cqlsh -password S3CR3T
+app --exec="mysql -pS3CR3T db"
+sh -c "sh -c \"mysql -pS3CR3T db\""
 ffmpeg -i rtsp://me:S3CR3T@cam/1 out.mp4`, "\n")
+
+// shellLines hold one where only a shell tells.
+var shellLines = strings.Split(`echo root:S3CR3T | chpasswd
+echo root:S3CR3T|chpasswd
+echo S3CR3T | passwd --stdin root
+echo S3CR3T | sudo -S ls
+echo S3CR3T | sudo -kS ls
+echo -n "a S3CR3T" | tee x | sudo -S ls
+(echo S3CR3T; echo S3CR3T) | smbpasswd -s me
+{ echo S3CR3T; echo S3CR3T; } | passwd root
+sh -c "echo S3CR3T | docker login --password-stdin h"
+printf S3CR3T | docker login --password-stdin
+printf '%s\n' S3CR3T | gpg --batch --passphrase-fd 0 -d a
+echo S3CR3T | cryptsetup open /dev/sda1 a
+echo S3CR3T | kinit me
+passwd --stdin root <<< S3CR3T
+passwd --stdin root <<<S3CR3T
+true;curl -su a:S3CR3T https://h
+x=$(curl -su a:S3CR3T https://h)
+cd /a&&mysql -pS3CR3T db`, "\n")
 
 // plainLines have nothing to hide.
 var plainLines = strings.Split(`ssh -p 22 host
@@ -279,6 +386,97 @@ openvpn --config /etc/openvpn/a.conf
 sqlplus / as sysdba
 rabbitmqctl list_queues name messages
 bash -c "ssh -p 22 h uptime"
+tar -xzf a.tgz
+tar -czpf a.tgz b
+ps -ef
+ps -eo pid,user
+grep -rnw a /etc
+rsync -avzP src dst
+rsync -aHAXu src dst
+mount -t nfs -o rw h:/a /b
+docker run -p 80:80 -u 1000 img
+docker run -itu root img
+curl -sSfL https://example.com
+curl -fsSLo /tmp/a https://example.com/a
+curl -sSLO https://example.com/a
+curl -skI -w "%{http_code} %{time_total}" https://h
+curl -sHd https://h
+curl -sXPOST -d a=b https://h
+curl -fsSL https://h/install.sh | bash
+java -Xmx1g -cp a Main
+useradd -mU bob
+useradd -rMs /sbin/nologin bob
+usermod -aG wheel bob
+ldapsearch -xLLL -b dc=a uid=b
+ldapsearch -LLLxH ldap://h -D cn=a -W
+zip -qr a.zip b
+zip -9rq a.zip b -x c
+unzip -oq a.zip -d /srv
+unzip -qq a.zip
+mysql -Nse "select 1" db
+mysql -uroot -Bhdb1 -e "show tables"
+mysql -vvuroot -p db
+mysqldump -uroot --single-transaction db
+mysqladmin -u root status
+snmpwalk -v3 -l authPriv -u me h
+7z a -mhe=on -spf a.7z b
+unrar x -o+ a.rar
+smbclient -L h -N
+smbclient //h/s -c "get a"
+isql -v dsn
+lftp -e "mirror a b; quit" h
+realm list
+echo done | tee /tmp/a
+echo hello | mail -s "x" me
+echo a | grep passwd
+echo password is set
+echo start; passwd -l root
+printf "%s" a | sha256sum
+echo deploy && docker login h
+yes | apt-get install curl
+psql "host=db user=me dbname=d"
+psql -h db -c "select 1"
+qemu-system-x86_64 -object rng-random,id=r0,filename=/dev/urandom
+pppd call isp user me
+wpa_cli status
+iwconfig wlan0 essid a
+rclone sync a: b:
+mc ls m
+restic -p /etc/restic.pw backup /
+memcached -Y /etc/memcached.auth
+redis-server /etc/redis.conf
+redis-cli -h h info > /tmp/a
+net ads info
+samba-tool domain info h
+virsh list --all
+gcloud auth list
+gcloud auth activate-service-account --key-file /etc/k.json
+aws secretsmanager list-secrets
+npm token list
+git credential fill
+consul agent -server
+ceph -s
+app --primary-key id
+app --public-key /etc/k
+app --key /etc/k.pem --cert /etc/c.pem
+app --oauth2 on
+app --maxTokens 500
+app --passwordFile /etc/pw
+app --tokenType=jwt
+app --community
+app --bypass-warnings all
+app --has-local x
+app <name>x</name>
+app --filter a%3Db
+app {"name" : "x"}
+app "a \"b c\" d"
+find . -exec sh -c 'echo "$1"' _ {} \;
+xfreerdp /u:me /v:h /size:1920x1080
+sh -c "cd /a; ls -u | sort"
+ls a;ls b
+openssl passwd -6 -stdin
+rabbitmqctl status
+ssh -p 22 h "uptime -p"
 a 'unclosed
 echo pkg:npm/left-pad@1.3.0`, "\n")
 
@@ -293,6 +491,16 @@ func TestMaskHidesSecretsOfManyPrograms(t *testing.T) {
 		args := shellWords(line)
 		if got := MaskArgs(args); strings.Contains(got, "S3CR3T") || !strings.Contains(got, Masked) {
 			t.Errorf("MaskArgs(%q) = %q", args, got)
+		}
+	}
+}
+
+func TestMaskHidesSecretsInShellLines(t *testing.T) {
+	for _, line := range shellLines {
+		for _, got := range []string{Mask(line), Mask("* * * * * " + line + " >/dev/null"), MaskArgs([]string{"sh", "-c", line})} {
+			if strings.Contains(got, "S3CR3T") || !strings.Contains(got, Masked) {
+				t.Errorf("%q masked is %q", line, got)
+			}
 		}
 	}
 }
@@ -325,7 +533,7 @@ func shellWords(line string) []string {
 			i++
 			continue
 		}
-		end := wordEnd(line, i)
+		end, _ := wordEnd(line, i)
 		w := line[i:end]
 		if q := w[0]; len(w) > 1 && (q == '"' || q == '\'') && w[len(w)-1] == q {
 			w = w[1 : len(w)-1]

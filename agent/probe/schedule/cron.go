@@ -135,8 +135,25 @@ func parseJob(line string, withUser bool) (job, bool) {
 		j.User, rest = field(rest)
 		j.User, _, _ = strings.Cut(j.User, ":") // BSD: user:group/class
 	}
-	j.Command = shorten(probe.Mask(strings.TrimSpace(rest)))
+	j.Command = jobCommand(rest)
 	return j, j.Command != "" && (!withUser || j.User != "")
+}
+
+// jobCommand is the command of a job without its secrets. What follows a % is the standard
+// input of the command (crontab(5)), which may be a password; \% is a percent sign.
+func jobCommand(line string) string {
+	line = strings.TrimSpace(line)
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case '%':
+			if i+1 < len(line) {
+				return shorten(probe.Mask(line[:i]) + "%" + probe.Masked)
+			}
+		}
+	}
+	return shorten(probe.Mask(line))
 }
 
 // field takes the first word.

@@ -145,6 +145,21 @@ func TestVariablesAreMasked(t *testing.T) {
 	}
 }
 
+func TestTheStandardInputOfAJobIsMasked(t *testing.T) {
+	for line, want := range map[string]string{
+		"curl -u a:S h%SECRET":     "curl -u *** h%***",
+		"passwd --stdin u%a%b":     "passwd --stdin u%***",
+		`date +\%F`:                `date +\%F`,
+		`date +\%F % x --password`: `date +\%F %***`,
+		"x %":                      "x %",
+		"":                         "",
+	} {
+		if got := jobCommand(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
 func FuzzCrontab(f *testing.F) {
 	f.Add("SHELL=x\n* * * * * root x\n@daily y z\n1 5 n c\n[Desktop Entry]\nExec=x\n")
 	f.Fuzz(func(t *testing.T, s string) {
