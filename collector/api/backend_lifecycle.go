@@ -62,8 +62,9 @@ func (b operationsBackend) ReviveHost(ctx context.Context, host string) (out v1.
 		if out.Keys, err = b.Authority.ReinstateHost(tx, h.ID); err != nil {
 			return err
 		}
-		note := identity.Event{At: b.Now(), Kind: identity.Revived, By: principal(ctx).Name, Text: fmt.Sprintf("an administrator brought it back; %d of its keys are trusted again", out.Keys)}
-		return errors.Join(tx.ReviveHost(h.ID), ledger.Note(tx, h.ID, note))
+		at := b.Now()
+		note := identity.Event{At: at, Kind: identity.Revived, By: principal(ctx).Name, Text: fmt.Sprintf("an administrator brought it back; %d of its keys are trusted again", out.Keys)}
+		return errors.Join(tx.ReviveHost(h.ID, at), ledger.Note(tx, h.ID, note))
 	})
 	if err != nil {
 		return out, classify(err)

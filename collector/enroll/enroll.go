@@ -252,7 +252,7 @@ func (e *enrolment) record(tx *store.Tx, d decision) error {
 			return err
 		}
 	case d.revive:
-		if err := tx.ReviveHost(d.key.Host); err != nil {
+		if err := tx.ReviveHost(d.key.Host, e.now); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func (f *fleet) remove(id identity.HostID, why string) {
 func (f *fleet) revive(id identity.HostID) {
 	f.t.Helper()
 	f.update(func(tx *store.Tx) error {
-		if err := tx.ReviveHost(id); err != nil {
+		if err := tx.ReviveHost(id, f.Now); err != nil {
 			return err
 		}
 		return ledger.Note(tx, id, who.Event{At: f.Now, Kind: who.Revived, By: "ann", Text: "brought back"})
@@ -130,9 +130,7 @@ func TestHistoryTellsAnEventInOneLine(t *testing.T) {
 		"host unmerged : merge 1 (merged at 2026-09-21 14:13:31) was undone: web1-new (0200000000000000) is a host of its own, and this one what it was before (by ann; 1 section, 3 rows)",
 		"packages changed dpkg bash amd64: version 2 -> 3",
 		"host merged : web1-new (0200000000000000) was merged into it: no fact of the hardware can be compared (by ann; 1 section, 3 rows)",
-		"os first-reading : first reading: 1 row",
-		"packages first-reading : first reading: 3 rows",
-		"host revived : brought back (by ann)",
+		"host revived : brought back (by ann; 2 sections, 4 rows)",
 		"host removed : taken out: sold (by ann; 2 sections, 4 rows)",
 		"os first-reading : first reading: 1 row",
 		"packages first-reading : first reading: 3 rows",
@@ -259,8 +257,8 @@ func TestDiffSaysThatAHostIsNewOrGone(t *testing.T) {
 		t.Errorf("a removed host by its name: %v", err)
 	}
 	f.revive(a)
-	if got := diff(DiffQuery{From: there, To: f.Now}); len(got) != 3 || !strings.HasPrefix(got[2], "host removed: it has not reported since") {
-		t.Errorf("a host that came back and is silent: %q", got)
+	if got := diff(DiffQuery{From: there, To: f.Now}); len(got) != 2 || got[0] != "host revived: brought back (by ann)" {
+		t.Errorf("a host that came back with what it had: %q", got)
 	}
 }
 

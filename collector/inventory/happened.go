@@ -31,8 +31,8 @@ const removedKind = string(identity.Removed)
 // noteSlack is how far an event of the identity may lie from the changes that it brought.
 const noteSlack = 2 * time.Second
 
-// decided reports whether a change came of a decision about the host (a removal, a merge or
-// its undo), and of no batch.
+// decided reports whether a change came of a decision about the host (a removal, its undo, a
+// merge or its undo), and of no batch.
 func decided(c store.Change) bool { return c.BatchSeq == 0 && !c.Lost }
 
 // firstOf reports whether a change begins the first reading of its section.
@@ -130,7 +130,7 @@ func notesOf(tx *store.Tx, parts []ledger.Part, from, to time.Time) ([]note, err
 // brought reports whether a note tells of the decision that brought changes at that moment.
 func (n note) brought(received time.Time) bool {
 	switch n.Kind {
-	case identity.Removed, identity.Merged, identity.Unmerged:
+	case identity.Removed, identity.Revived, identity.CameBack, identity.Merged, identity.Unmerged:
 		return n.at.Sub(received).Abs() <= noteSlack
 	}
 	return false

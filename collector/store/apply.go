@@ -108,6 +108,7 @@ func (a *applier) deliver(d *Delivery) (Outcome, error) {
 	out, err := a.take(h, d)
 	if err == nil && out.Failed == nil {
 		out.Resync, h.resync = append(out.Resync, h.resync...), nil
+		out.Resync = append(out.Resync, a.tx.store.ask(h, out.Resync)...)
 	}
 	return out, err
 }

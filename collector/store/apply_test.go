@@ -504,7 +504,7 @@ func TestApplyAgreesWithAModel(t *testing.T) {
 			addHost(t, s, h.id)
 			hosts = append(hosts, h)
 		}
-		m := model{rows: state{}, seen: map[string]bool{}}
+		m := model{state{}, map[string]bool{}, map[identity.HostID]map[facts.ID]bool{}, map[identity.HostID]bool{}}
 		past := []snapshot{{now.Add(-time.Second), state{}}}
 		var waiting []Delivery
 		for range rapid.IntRange(1, 25).Draw(r, "steps") {
@@ -603,25 +603,36 @@ func comparePast(t *testing.T, r *rapid.T, s *Store, past []snapshot) {
 
 // model is what the rows must be: plain maps and the rules, nothing else.
 type model struct {
-	rows state
-	seen map[string]bool
+	rows  state
+	seen  map[string]bool
+	heard map[identity.HostID]map[facts.ID]bool // sections that were reported; true: in doubt
+	ask   map[identity.HostID]bool              // for what is in doubt
 }
 
-// remove takes a host out of the fleet and lets it come again with all it has.
+// remove takes a host out of the fleet and brings it back: it has what it had, in doubt.
 func (m *model) remove(t *testing.T, s *Store, h *host, at time.Time) {
 	t.Helper()
 	err := s.Update(func(tx *Tx) error {
-		return errors.Join(tx.RemoveHost(h.id, at, "test"), tx.ReviveHost(h.id))
+		return errors.Join(tx.RemoveHost(h.id, at, "test"), tx.ReviveHost(h.id, at))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range m.rows {
-		if strings.HasPrefix(name, h.id.String()+"/") {
-			delete(m.rows, name)
+	m.ask[h.id] = true
+	for section := range m.heard[h.id] {
+		m.heard[h.id][section] = true
+	}
+}
+
+// asks adds what is in doubt to what a host is asked for.
+func (m *model) asks(id identity.HostID, resync []facts.ID) []facts.ID {
+	for _, section := range slices.Sorted(maps.Keys(m.heard[id])) {
+		if m.ask[id] && m.heard[id][section] && !slices.Contains(resync, section) {
+			resync = append(resync, section)
 		}
 	}
-	clear(h.told)
+	m.ask[id] = false
+	return resync
 }
 
 // check applies a delivery to the model and compares the outcome.
@@ -632,12 +643,21 @@ func (m *model) check(t *testing.T, d *Delivery, o Outcome) {
 		t.Errorf("batch %s: outcome %+v, seen before: %v", name, o, m.seen[name])
 	}
 	if m.seen[name] {
+		if want := m.asks(d.Host, nil); !slices.Equal(want, o.Resync) {
+			t.Errorf("batch %s again: resync %v, want %v", name, o.Resync, want)
+		}
 		return
 	}
 	m.seen[name] = true
+	heard := m.heard[d.Host]
+	if heard == nil {
+		heard = map[facts.ID]bool{}
+		m.heard[d.Host] = heard
+	}
 	var resync []facts.ID
 	for _, u := range d.Batch.Updates {
 		if u.Status == facts.StatusFailed {
+			heard[u.Section] = heard[u.Section]
 			continue
 		}
 		prefix := rowName(d.Host, u.Section, "")
@@ -661,10 +681,11 @@ func (m *model) check(t *testing.T, d *Delivery, o Outcome) {
 		for k, v := range next {
 			items = append(items, facts.Item{Key: k, Data: v})
 		}
-		if facts.DigestOf(items) != u.Digest {
+		if facts.DigestOf(items) != u.Digest || heard[u.Section] && !u.Full {
 			resync = append(resync, u.Section)
 			continue
 		}
+		heard[u.Section] = false
 		for k := range m.rows {
 			if len(k) > len(prefix) && k[:len(prefix)] == prefix {
 				delete(m.rows, k)
@@ -674,7 +695,7 @@ func (m *model) check(t *testing.T, d *Delivery, o Outcome) {
 			m.rows[prefix+k] = v
 		}
 	}
-	if !slices.Equal(resync, o.Resync) {
+	if resync = m.asks(d.Host, resync); !slices.Equal(resync, o.Resync) {
 		t.Errorf("batch %s: resync %v, want %v", name, o.Resync, resync)
 	}
 }

@@ -23,12 +23,9 @@ type Assumption struct {
 // one had before. What differs is logged as changes of the host. Its sections are in
 // doubt until its agent has told them whole. What the log has forgotten is ErrHistory.
 func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
-	first, err := tx.firstKept()
+	then, err := tx.afterChange(as.After)
 	if err != nil {
 		return err
-	}
-	if as.After+1 < first {
-		return fmt.Errorf("%w: it was pruned", ErrHistory)
 	}
 	to, ok, err := tx.hostRecord(as.Host)
 	if err != nil || !ok {
@@ -43,7 +40,6 @@ func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 	if h.states, err = tx.sections(to.Index); err != nil {
 		return err
 	}
-	then := tx.asOfChange(as.After)
 	g := group{host: to.Index, received: facts.TimeOf(at)}
 	var states []SectionState
 	for _, section := range facts.Sections() {
@@ -68,12 +64,26 @@ func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 	}
 	slices.SortFunc(states, bySection) // they are listed in another order
 	h.states, h.statesDirty = states, true
+	tx.store.askAnew(to.Index)
 	if len(g.entries) > 0 {
 		if _, err := tx.logGroup(g); err != nil {
 			return err
 		}
 	}
 	return a.finishHost(as.Host, h)
+}
+
+// afterChange is asOfChange within a transaction that may have changed something. What
+// the log has forgotten is ErrHistory.
+func (tx *Tx) afterChange(seq uint64) (*State, error) {
+	if err := tx.flushLog(); err != nil {
+		return nil, err
+	}
+	first, err := tx.firstKept()
+	if err == nil && seq+1 < first {
+		err = fmt.Errorf("%w: it was pruned", ErrHistory)
+	}
+	return tx.asOfChange(seq), err
 }
 
 func orUnknown(err error, id identity.HostID) error {

@@ -61,9 +61,10 @@ func (h *applying) state(section facts.ID) SectionState {
 }
 
 // doubt marks a section to be asked for as a whole.
-func (h *applying) doubt(section facts.ID) {
+func (a *applier) doubt(h *applying, section facts.ID) {
 	i := slices.IndexFunc(h.states, func(s SectionState) bool { return s.Section == section })
 	if i >= 0 {
 		h.states[i].Doubtful, h.statesDirty = true, true
+		a.tx.store.askAnew(h.rec.Index)
 	}
 }

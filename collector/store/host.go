@@ -85,6 +85,13 @@ type hostRecord struct {
 	LossBatches  uint64        `json:"loss_batches,omitempty"`
 	RemovedAt    facts.Time    `json:"removed_at,omitzero"`
 	RemovedWhy   string        `json:"removed_why,omitempty"`
+	Had          *had          `json:"had,omitempty"`
+}
+
+// had is where the facts of a removed host are.
+type had struct {
+	After  uint64 `json:"after"`  // number of the last change before it was removed
+	States []byte `json:"states"` // of its sections then, see encodeSections: the log has no times of readings
 }
 
 func (tx *Tx) meta(name string) (uint64, error) {
@@ -181,7 +188,7 @@ func (tx *Tx) PutHost(h Host) error {
 		Index: rec.Index, LossBatches: rec.LossBatches, Name: h.Name, OS: h.OS, Arch: h.Arch,
 		AgentVersion: h.AgentVersion, EnrolledAt: facts.TimeOf(h.EnrolledAt), MachineID: h.MachineID,
 		ClockOffset: h.ClockOffset, Interval: h.Interval, Tags: h.Tags,
-		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy,
+		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy, Had: rec.Had,
 	}
 	if err := tx.putHostRecord(h.ID, rec); err != nil {
 		return err
@@ -333,6 +340,7 @@ func (tx *Tx) Hello(id identity.HostID, h wire.Hello, at time.Time) (highSeq uin
 	host.MachineID, host.Interval = h.MachineID, time.Duration(h.IntervalMillis)*time.Millisecond
 	host.ClockOffset = facts.Time(h.At).Time().Sub(at).Truncate(time.Millisecond)
 	host.LastSeen = at
+	tx.store.askAnew(host.Index)
 	if highSeq, _, err = tx.HighSeq(host.Index, h.Epoch); err != nil {
 		return 0, err
 	}

@@ -131,7 +131,7 @@ func TestEarlierLifeOfAHostIsTold(t *testing.T) {
 		if err := tx.RemoveHost(h, t0.Add(3*time.Minute), ""); err != nil {
 			return err
 		}
-		return tx.ReviveHost(h)
+		return tx.ReviveHost(h, t0.Add(4*time.Minute))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func (a *applier) storedRows(h *applying, section facts.ID) ([]storedRow, error)
 	}
 	has = &holding{held: &held{items: items}, dirty: true, recovered: true}
 	h.held[section] = has
-	h.doubt(section)
+	a.doubt(h, section)
 	rows, err := a.tx.storedRows(section, has.held)
 	if errors.Is(err, ErrCorrupt) {
 		return nil, a.discard(h, section, err)
@@ -189,6 +189,7 @@ func (a *applier) lost(h *applying, section facts.ID) error {
 	s := &h.states[i]
 	s.KnownAt, s.At, s.Doubtful, s.Rows, s.Digest = time.Time{}, a.tx.store.now(), true, 0, 0
 	h.statesDirty = true
+	a.tx.store.askAnew(h.rec.Index)
 	at := facts.TimeOf(s.At)
 	_, err := a.tx.logGroup(group{host: h.rec.Index, received: at, entries: []entry{
 		{section: section, kind: Baseline, at: at, observed: at, lost: true, is: EncodeStatus(s.Status, s.Reason)}}})

@@ -152,7 +152,7 @@ func (m *mender) item(key []byte) error {
 			return err
 		}
 		if h := m.a.host(id); h.err == nil {
-			h.doubt(section)
+			m.a.doubt(h, section)
 		}
 	}
 	return m.tx.mend(tableItems, key)

@@ -72,6 +72,7 @@ type Store struct {
 	changed chan struct{}
 	seen    map[[8]byte]time.Time // moments of Seen not yet written
 	flushed time.Time             // when seen was last written
+	asking  map[uint32]asking     // by host index
 	failed  error                 // the file cannot be written any more
 
 	full      error // the last commit found no space
@@ -88,7 +89,7 @@ func Open(c Config) (_ *Store, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{path: c.Path, now: c.Now, log: c.Log, verify: c.Verify, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}, block: blockBytes}
+	s := &Store{path: c.Path, now: c.Now, log: c.Log, verify: c.Verify, changed: make(chan struct{}), seen: map[[8]byte]time.Time{}, asking: map[uint32]asking{}, block: blockBytes}
 	s.flushed = c.Now()
 	if s.codec, err = newCodec(); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)

@@ -107,7 +107,7 @@ func Join(tx *store.Tx, n Newcomer, k Known) error {
 	kind, removed := k.Verdict.Kind, !k.Host.RemovedAt.IsZero()
 	if removed {
 		kind = identity.CameBack
-		if err := tx.ReviveHost(k.Host.ID); err != nil {
+		if err := tx.ReviveHost(k.Host.ID, n.At); err != nil {
 			return err
 		}
 	}

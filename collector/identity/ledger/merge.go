@@ -271,7 +271,7 @@ func (b *Before) restore(tx *store.Tx, id hostid.HostID, after uint64, at time.T
 		}
 		return tx.RemoveHost(id, at, h.RemovedWhy)
 	}
-	if err := tx.ReviveHost(id); err != nil {
+	if err := tx.ReviveHost(id, at); err != nil {
 		return err
 	}
 	if err := tx.PutHost(h); err != nil {

@@ -5,6 +5,7 @@ package storetest
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,7 +102,7 @@ func (f *Fleet) Send(id identity.HostID, u wire.SectionUpdate) {
 	f.seq++
 	out, err := f.Apply([]store.Delivery{{Host: id, Received: f.Now,
 		Batch: wire.Batch{Epoch: 1, Seq: f.seq, Kind: wire.KindInventory, Checksum: 1, Updates: []wire.SectionUpdate{u}}}})
-	if err != nil || out[0].Err != nil || len(out[0].Resync) > 0 {
+	if err != nil || out[0].Err != nil || slices.Contains(out[0].Resync, u.Section) {
 		f.t.Fatalf("apply: %+v, %v", out, err)
 	}
 	f.Now = f.Now.Add(f.Step)
