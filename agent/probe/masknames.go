@@ -41,7 +41,7 @@ func harmlessValue(v string) bool {
 }
 
 // secretFirsts has a bit for each letter that one of secretParts begins with.
-const secretFirsts = 1<<('a'-'a') | 1<<('c'-'a') | 1<<('e'-'a') | 1<<('f'-'a') | 1<<('h'-'a') | 1<<('l'-'a') | 1<<('m'-'a') | 1<<('p'-'a') |
+const secretFirsts = 1 | 1<<('c'-'a') | 1<<('e'-'a') | 1<<('f'-'a') | 1<<('h'-'a') | 1<<('l'-'a') | 1<<('m'-'a') | 1<<('p'-'a') |
 	1<<('s'-'a') | 1<<('t'-'a') | 1<<('w'-'a')
 
 var (
