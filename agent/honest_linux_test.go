@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"atalaya/agent/probe"
@@ -21,7 +25,7 @@ func everything(t *testing.T) map[string]string {
 		t.Fatalf("%d hosts, %v", len(archives), err)
 	}
 	files := map[string]string{
-		"etc/sudoers": "root ALL=(ALL) ALL\n", "etc/fstab": "/dev/sdx1 /backup ext4 noauto 0 2\n/dev/sdx2 /old ext4 noauto 0 2\n",
+		"proc/cmdline": "quiet\n", "etc/sudoers": "root ALL=(ALL) ALL\n", "etc/fstab": "/dev/sdx1 /backup ext4 noauto 0 2\n/dev/sdx2 /old ext4 noauto 0 2\n",
 		"etc/crypttab": "a /dev/sdy1 none luks\nb /dev/sdy2 none luks\n",
 	}
 	for _, a := range archives {
@@ -41,12 +45,33 @@ func inventory(root string) map[facts.ID]facts.Reading {
 	return out
 }
 
-// silent checks that no section has lost rows without saying so.
+// columns counts what is known of a row.
+func columns(row facts.Row) (known int) {
+	v := reflect.ValueOf(row).Elem()
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			known++
+		}
+	}
+	return known
+}
+
+// silent checks that no section has lost rows or columns without saying so.
 func silent(t *testing.T, what string, before, now map[facts.ID]facts.Reading) {
 	t.Helper()
 	for id, r := range now {
 		if looked := r.Status.Complete() || r.Status == facts.StatusUnsupported; looked && r.Reason == "" && len(r.Rows) < len(before[id].Rows) {
 			t.Errorf("%s: %s is %v with %d rows instead of %d", what, id, r.Status, len(r.Rows), len(before[id].Rows))
+		} else if looked && r.Reason == "" {
+			known := make(map[string]int)
+			for _, row := range before[id].Rows {
+				known[row.Key()] = columns(row)
+			}
+			for _, row := range r.Rows {
+				if now, was := columns(row), known[row.Key()]; now < was {
+					t.Errorf("%s: %s is %v with %d columns of %q instead of %d", what, id, r.Status, now, row.Key(), was)
+				}
+			}
 		}
 	}
 }
@@ -67,8 +92,44 @@ func TestWhatMayNotBeReadNeverLooksEmpty(t *testing.T) {
 	}
 }
 
-// TestFilesOfNULBytesNeverLookEmpty damages one file after the other, as a crash does.
-func TestFilesOfNULBytesNeverLookEmpty(t *testing.T) {
+// harms are what becomes of a file when a disk, a program or a hand damages it.
+var harms = map[string]func(t *testing.T, file string, old []byte){
+	"NUL bytes": func(t *testing.T, file string, old []byte) {
+		write(t, file, make([]byte, max(len(old), 100)))
+	},
+	"a tail of NUL bytes": func(t *testing.T, file string, old []byte) {
+		write(t, file, append(bytes.Clone(old[:len(old)/2]), make([]byte, max(len(old), 100))...))
+	},
+	"nothing in it": func(t *testing.T, file string, _ []byte) { write(t, file, nil) },
+	"a pipe":        func(t *testing.T, file string, _ []byte) { must(t, syscall.Mkfifo(file, 0o644)) },
+	"a folder":      func(t *testing.T, file string, _ []byte) { must(t, os.Mkdir(file, 0o755)) },
+	"a loop":        func(t *testing.T, file string, _ []byte) { must(t, os.Symlink(filepath.Base(file), file)) },
+	"a huge one": func(t *testing.T, file string, _ []byte) {
+		write(t, file, nil)
+		must(t, os.Truncate(file, 1<<40)) // a hole
+	},
+}
+
+// harmless are the harms that may pass in silence, and why.
+var harmless = map[string]string{
+	"a tail of NUL bytes of proc/":                            "the kernel pads some of its files",
+	"nothing in it of etc/fstab":                              "nothing to mount",
+	"nothing in it of etc/crypttab":                           "nothing to open",
+	"nothing in it of etc/hosts":                              "no names",
+	"nothing in it of etc/sudoers":                            "no rules",
+	"nothing in it of etc/nsswitch.conf":                      "the order that is built in",
+	"nothing in it of run/systemd/resolve/stub-resolv.conf":   "no servers",
+	"nothing in it of run/systemd/resolve/resolv.conf":        "no servers",
+	"nothing in it of etc/apt/sources.list.d/debian.sources":  "how a source is switched off",
+	"nothing in it of proc/net/route":                         "a network namespace without addresses",
+	"nothing in it of proc/net/fib_trie":                      "a network namespace without addresses",
+	"nothing in it of proc/cmdline":                           "a kernel without arguments",
+	"a folder of etc/apt/sources.list.d/debian.sources":       "apt passes over folders, so the source is gone",
+	"a folder of usr/local/share/ca-certificates/example.crt": "a folder of certificates",
+}
+
+// TestDamagedFilesNeverLookEmpty damages one file after the other, in each way.
+func TestDamagedFilesNeverLookEmpty(t *testing.T) {
 	files := everything(t)
 	root := probetest.Tree(t, files)
 	before := inventory(root)
@@ -77,20 +138,37 @@ func TestFilesOfNULBytesNeverLookEmpty(t *testing.T) {
 		"etc/apt/sources.list.d/debian.sources", "etc/ssl/certs/ca-certificates.crt", "etc/chrony/chrony.conf", "proc/cpuinfo", "proc/meminfo",
 		"proc/mdstat", "proc/swaps", "proc/net/route", "proc/net/tcp", "proc/net/fib_trie", "proc/1/mountinfo", "run/systemd/resolve/resolv.conf",
 		"run/systemd/netif/links/2", "usr/local/share/ca-certificates/example.crt", "var/lib/dpkg/status",
+		"proc/sys/kernel/osrelease", "proc/sys/kernel/hostname", "proc/cmdline",
 	} {
 		old, ok := files[name]
 		if !ok {
 			t.Errorf("no recorded host has %s", name)
 			continue
 		}
-		zeros := make([]byte, max(len(old), 100))
-		probetest.Write(t, root, name, zeros)
-		silent(t, name+" of NUL bytes", before, inventory(root))
-		if !strings.HasPrefix(name, "proc/") {
-			probetest.Write(t, root, name, append([]byte(old[:len(old)/2]), bytes.Clone(zeros)...))
-			silent(t, name+" with a tail of NUL bytes", before, inventory(root))
+		file := filepath.Join(root, name)
+		for _, how := range slices.Sorted(maps.Keys(harms)) {
+			top, _, _ := strings.Cut(name, "/")
+			if harmless[how+" of "+name]+harmless[how+" of "+top+"/"] != "" {
+				continue
+			}
+			must(t, os.Remove(file))
+			harms[how](t, file, []byte(old))
+			silent(t, name+" is "+how, before, inventory(root))
+			must(t, os.RemoveAll(file))
+			write(t, file, []byte(old))
 		}
-		probetest.Write(t, root, name, []byte(old))
+	}
+}
+
+func write(t *testing.T, file string, data []byte) {
+	t.Helper()
+	must(t, os.WriteFile(file, data, 0o644))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

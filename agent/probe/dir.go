@@ -19,11 +19,11 @@ type Dir struct {
 func (h *Host) OpenDir(name string) (*Dir, error) {
 	p, err := h.Path(name)
 	if err != nil {
-		return nil, err
+		return nil, h.note("open", name, err)
 	}
 	f, err := os.Open(p)
 	if err != nil {
-		return nil, h.refused.note(err)
+		return nil, h.note("open", name, err)
 	}
 	return &Dir{f: f}, nil
 }

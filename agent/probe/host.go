@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/shirou/gopsutil/v3/common"
+
+	"atalaya/shared/facts"
 )
 
 // Host is a probe's only way to the machine: its files, its programs, its clock.
@@ -36,8 +38,11 @@ type Host struct {
 	childCPU *atomic.Int64
 	// scratch holds buffers of ReadString.
 	scratch *sync.Pool
-	// refused are what the present run was refused.
+	// refused are what the present run was refused, for the sections about.
 	refused *refusals
+	about   facts.ID // 0: whichever
+	// within is where the root lies as the machine around it sees it, "" if there is none.
+	within string
 	// asker answers questions that may hang; nil: nobody does.
 	asker *asker
 }
@@ -71,8 +76,17 @@ func (h *Host) Within(dir string) (*Host, error) {
 		return nil, err
 	}
 	own := *h
-	own.root, own.beneath = p, true
+	own.root, own.beneath, own.within = p, true, path.Join(h.within, dir)
 	return &own, nil
+}
+
+// For is the same machine for the files that one section of a probe rests on: what could
+// not be read of them, although it is there, makes that section partial at least, whether
+// the probe looks at errors or not.
+func (h *Host) For(section facts.ID) *Host {
+	own := *h
+	own.about = section
+	return &own
 }
 
 // forProbe returns a host with the limits of one probe and a byte counter of its own.
@@ -129,7 +143,7 @@ func (h *Host) resolve(name string, followLast bool) (string, error) {
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", fmt.Errorf("path %q: too many symbolic links", name)
+			return "", &fs.PathError{Op: "follow", Path: name, Err: errLoop}
 		}
 		target = filepath.ToSlash(target)
 		if path.IsAbs(target) {
@@ -147,16 +161,32 @@ func (h *Host) join(name string) string { return filepath.Join(h.root, filepath.
 // as crashes leave them, is ErrNUL: to a parser it would look empty.
 func (h *Host) ReadFile(name string) ([]byte, error) {
 	b, err := h.read(name, nil)
-	if zeros := len(b) - len(bytes.TrimRight(b, "\x00")); err == nil && zeros > longestZero {
-		damaged := &fs.PathError{Op: "read", Path: name, Err: ErrNUL}
-		if zeros == len(b) {
-			return nil, h.refused.note(damaged)
-		}
-		if !strings.HasPrefix(name, "/proc/") && !strings.HasPrefix(name, "/sys/") {
-			h.refused.note(damaged) // its tail was not written; the kernel pads some of its files
-		}
+	if err == nil {
+		err = h.intact(name, b)
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// intact is ErrNUL for a file of nothing else and ErrEmpty for one that should have
+// something in it, and remembers one whose tail was not written.
+func (h *Host) intact(name string, b []byte) error {
+	if len(b) == 0 && neverEmpty[name] {
+		return h.note("read", name, ErrEmpty)
+	}
+	zeros := len(b) - len(bytes.TrimRight(b, "\x00"))
+	if zeros <= longestZero {
+		return nil
+	}
+	if zeros == len(b) {
+		return h.note("read", name, ErrNUL)
+	}
+	if !ofKernel(name) { // which pads some of its files
+		_ = h.note("read", name, ErrNUL) // what stands before it is good
+	}
+	return nil
 }
 
 // longestZero is the longest file that means something and is all zeros, in bytes: a
@@ -186,7 +216,7 @@ func (h *Host) read(name string, buf []byte) ([]byte, error) {
 			return buf, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, h.note("read", name, err)
 		}
 		if int64(len(buf)) > h.maxBytes {
 			return nil, h.tooLarge(name)
@@ -198,14 +228,14 @@ func (h *Host) read(name string, buf []byte) ([]byte, error) {
 }
 
 func (h *Host) tooLarge(name string) error {
-	return fmt.Errorf("read %q: larger than the limit of %d bytes", name, h.maxBytes)
+	return h.note("read", name, fmt.Errorf("larger than the limit of %d bytes", h.maxBytes))
 }
 
 // open opens a regular file without waiting for the writer of a pipe.
 func (h *Host) open(name string) (*os.File, int64, error) {
 	p, err := h.Path(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, h.note("open", name, err)
 	}
 	var f *os.File
 	if h.beneath {
@@ -214,21 +244,25 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 		f, err = openFile(p)
 	}
 	if err != nil {
-		return nil, 0, h.refused.note(err)
+		return nil, 0, h.note("open", name, err)
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("read %q: not a regular file", name)
+	switch {
+	case err != nil:
+	case info.Mode()&fs.ModeCharDevice != 0:
+		err = errDevice
+	case !info.Mode().IsRegular():
+		err = errNoFile
 	}
 	if err != nil {
 		f.Close() // read only: nothing can be lost
-		return nil, 0, err
+		return nil, 0, h.note("read", name, err)
 	}
 	return f, info.Size(), nil
 }
 
 // ReadString reads a small file such as those of /sys, without surrounding blanks;
-// "" when it cannot be read.
+// "" when it cannot be read. That it is there all the same is remembered, see For.
 func (h *Host) ReadString(name string) string {
 	scratch, ok := h.scratch.Get().(*[]byte)
 	if !ok {
@@ -236,6 +270,9 @@ func (h *Host) ReadString(name string) string {
 		scratch = &room
 	}
 	b, err := h.read(name, (*scratch)[:0])
+	if err == nil {
+		err = h.intact(name, b)
+	}
 	text := string(bytes.Trim(b, " \t\r\n\x00"))
 	h.scratch.Put(scratch)
 	if err != nil {
@@ -249,24 +286,24 @@ func (h *Host) ReadString(name string) string {
 func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	p, err := h.Path(name)
 	if err != nil {
-		return nil, err
+		return nil, h.note("open", name, err)
 	}
 	entries, err := os.ReadDir(p)
-	return entries, h.refused.note(err)
+	return entries, h.note("open", name, err)
 }
 
 // Stat follows links inside the root.
 func (h *Host) Stat(name string) (fs.FileInfo, error) {
 	p, err := h.Path(name)
 	if err != nil {
-		return nil, err
+		return nil, h.note("stat", name, err)
 	}
 	look := os.Stat
 	if !h.Live() {
 		look = os.Lstat // no link is left, but for one that has just been made
 	}
 	info, err := look(p)
-	return info, h.refused.note(err)
+	return info, h.note("stat", name, err)
 }
 
 // Readlink returns the target of a symbolic link as it is written there.

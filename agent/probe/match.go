@@ -57,7 +57,7 @@ func (h *Host) there(name string) error {
 		}
 	}
 	_, err := os.Lstat(p)
-	return h.refused.note(err)
+	return h.note("stat", name, err)
 }
 
 // Holds returns nil for a folder that can be listed; errors.ErrUnsupported with the name

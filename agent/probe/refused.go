@@ -3,35 +3,91 @@ package probe
 import (
 	"errors"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
+
+	"atalaya/shared/facts"
 )
 
-// refusals are the files and folders that one run of a probe met and could not read for
-// want of rights, or because they were damaged. Most probes say so where it matters; the
-// rest is caught here, so that a section never looks as if all had been seen.
+// Why something that is there cannot be read.
+var (
+	errLoop   = errors.New("too many symbolic links")
+	errNoFile = errors.New("not a regular file")
+	errDevice = errors.New("a device, not a regular file") // a link to /dev/null is how a file is masked
+)
+
+// ErrEmpty is the error of a file that has nothing in it and always should.
+var ErrEmpty = errors.New("damaged: it is empty")
+
+// neverEmpty are files of the kernel that always have something in them: a name, a table
+// with a heading.
+var neverEmpty = map[string]bool{
+	"/proc/cpuinfo": true, "/proc/meminfo": true, "/proc/stat": true, "/proc/swaps": true,
+	"/proc/net/tcp": true, "/proc/net/tcp6": true, "/proc/net/udp": true, "/proc/net/udp6": true, "/proc/net/arp": true,
+	"/proc/sys/kernel/osrelease": true, "/proc/sys/kernel/version": true, "/proc/sys/kernel/hostname": true,
+}
+
+// refusals are the files and folders that one run of a probe met and could not read: for
+// want of rights, because they were damaged, or because something else lies in their place.
+// Most probes say so where it matters; the rest is caught here, so that a section never
+// looks as if all had been seen.
 type refusals struct {
 	mu   sync.Mutex // guards list
-	list []*fs.PathError
+	list []refusal
+}
+
+// refusal is what could not be read and of which section it is, 0 for any.
+type refusal struct {
+	about facts.ID
+	*fs.PathError
 }
 
 // maxRefusals is how many are remembered of one run.
-const maxRefusals = 16
+const maxRefusals = 32
 
-// note remembers err if it is a refusal, and returns it. Processes come, go and are
-// protected: what is refused of them counts only where the probe says so.
-func (r *refusals) note(err error) error {
-	if err == nil || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, ErrNUL) {
-		return err
+// note remembers err if it says that name is there and cannot be read, and returns it with
+// the name as the machine has it. Processes come, go and are protected: what is refused of
+// them counts only where the probe says so.
+func (h *Host) note(op, name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	if p := (*fs.PathError)(nil); errors.As(err, &p) && !ofProcess(p.Path) {
-		r.mu.Lock()
-		if len(r.list) < maxRefusals {
-			r.list = append(r.list, p)
+	if h.within != "" {
+		name = path.Join(h.within, name)
+	}
+	p, ok := err.(*fs.PathError)
+	if !ok {
+		p = &fs.PathError{Op: op, Path: name, Err: err}
+	} else if p.Path != name {
+		p = &fs.PathError{Op: p.Op, Path: name, Err: p.Err}
+	}
+	if !ofProcess(name) && h.unreadable(name, p.Err) {
+		h.refused.add(refusal{h.about, p})
+	}
+	return p
+}
+
+// unreadable reports whether err is not one that tells that there is no such thing. Many
+// files of a running kernel answer with an error that means they have nothing to tell.
+func (h *Host) unreadable(name string, err error) bool {
+	for _, damage := range []error{fs.ErrPermission, ErrNUL, ErrEmpty, errNoFile, errLoop, syscall.ELOOP} {
+		if errors.Is(err, damage) {
+			return true
 		}
-		r.mu.Unlock()
 	}
-	return err
+	for _, absent := range []error{fs.ErrNotExist, errors.ErrUnsupported, errDevice, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.EINVAL} {
+		if errors.Is(err, absent) {
+			return false
+		}
+	}
+	return !h.Live() || !ofKernel(name)
+}
+
+func ofKernel(name string) bool {
+	return strings.HasPrefix(name, "/proc/") || strings.HasPrefix(name, "/sys/")
 }
 
 // ofProcess reports whether a path leads through the folder of a process.
@@ -40,8 +96,17 @@ func ofProcess(name string) bool {
 	return ok && rest != "" && rest[0] >= '0' && rest[0] <= '9'
 }
 
+func (r *refusals) add(one refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	same := func(o refusal) bool { return o.about == one.about && o.Path == one.Path }
+	if len(r.list) < maxRefusals && !slices.ContainsFunc(r.list, same) {
+		r.list = append(r.list, one)
+	}
+}
+
 // take returns what was noted and begins anew.
-func (r *refusals) take() []*fs.PathError {
+func (r *refusals) take() []refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := r.list
@@ -50,7 +115,7 @@ func (r *refusals) take() []*fs.PathError {
 }
 
 // refuse notes what the run was refused.
-func (r *Report) refuse(list []*fs.PathError) {
+func (r *Report) refuse(list []refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
@@ -58,10 +123,11 @@ func (r *Report) refuse(list []*fs.PathError) {
 	}
 }
 
-// untoldLocked is the first refusal that neither a problem nor a remark names, nil if there is none.
+// untoldLocked is the first refusal of whichever section that neither a problem nor a remark
+// names, nil if there is none.
 func (r *Report) untoldLocked() error {
 	for _, refused := range r.refused {
-		told := false
+		told := refused.about != 0
 		for _, problem := range r.problems {
 			told = told || strings.Contains(problem.Error(), refused.Path)
 		}
@@ -69,7 +135,20 @@ func (r *Report) untoldLocked() error {
 			told = told || strings.Contains(remark, refused.Path)
 		}
 		if !told {
-			return refused
+			return refused.PathError
+		}
+	}
+	return nil
+}
+
+// lackedLocked is the first refusal of a section itself that it does not name.
+func (r *Report) lackedLocked(section facts.ID) error {
+	for _, refused := range r.refused {
+		if refused.about != section || strings.Contains(r.remarks[section], refused.Path) {
+			continue
+		}
+		if p := r.problems[section]; p == nil || !strings.Contains(p.Error(), refused.Path) {
+			return refused.PathError
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ type Report struct {
 	// hides tell which rows the problems of a section may hide, nil in it: any.
 	hides    map[facts.ID][]func(facts.Row) bool
 	glimpsed map[facts.ID]bool
-	refused  []*fs.PathError // what the run was refused
+	refused  []refusal // what the run was refused
 	// revisions are of the sections whose rows came through Whole.
 	revisions map[facts.ID]uint64
 	maxItems  int
@@ -223,6 +223,10 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 		// would look as if there were nothing.
 		if problem == nil && (len(sections) == 1 || len(r.rows[id]) == 0) && r.remarks[id] == "" {
 			problem = untold
+		}
+		if lacked := r.lackedLocked(id); lacked != nil {
+			problem = errors.Join(problem, lacked)
+			r.hides[id] = append(r.hides[id], nil)
 		}
 		if n := r.capped[id]; n > 0 {
 			problem = errors.Join(problem, fmt.Errorf("%d rows left out: limit is %d", n, r.maxItems))

@@ -70,7 +70,7 @@ func (c *loginCache) read(h *probe.Host, users []facts.Row) {
 		}
 	}
 	for _, name := range databases {
-		if _, err := h.Stat(name); err == nil {
+		if _, err := h.Stat(name); !probe.Absent(err) {
 			c.remark = "logins in " + name + " are not read"
 			found = true
 		}

@@ -15,10 +15,11 @@ var sudoersFiles = []string{sudoersFile, "/usr/etc/sudoers", "/usr/local/etc/sud
 // collectSudo reads the policies of sudo and doas. Without either there is no way that
 // this section could tell of.
 func collectSudo(h *probe.Host, r *probe.Report) {
+	h = h.For(facts.SudoRules)
 	var problem error
 	found := false
 	for _, name := range sudoersFiles {
-		if _, err := h.Stat(name); err != nil {
+		if _, err := h.Stat(name); probe.Absent(err) {
 			continue
 		}
 		found = true

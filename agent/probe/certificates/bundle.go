@@ -46,6 +46,9 @@ func (s *search) bundle() []*facts.CertificateRow {
 	for _, name := range bundles {
 		stamp := s.host.Stamp(name)
 		if stamp == (probe.Stamp{}) {
+			if _, err := s.host.Stat(name); !probe.Absent(err) {
+				s.problems = errors.Join(s.problems, err)
+			}
 			continue
 		}
 		delete(s.roles, name)
@@ -54,8 +57,12 @@ func (s *search) bundle() []*facts.CertificateRow {
 			return t.rows
 		}
 		sums := s.sums(name)
-		broken := s.probe.files[name].broken
-		s.problems = errors.Join(s.problems, broken)
+		f := s.probe.files[name]
+		broken := f.broken
+		if f.failed == nil && broken == nil && len(sums) == 0 {
+			_, broken = s.host.ReadFile(name) // why there is nothing in it: a folder
+		}
+		s.problems = errors.Join(s.problems, f.failed, broken)
 		if len(sums) > 0 {
 			rows := append([]*facts.CertificateRow{bundleRow(name, sums)}, s.added(name, sums)...)
 			s.probe.trusted = trusted{name, stamp, rows, broken}

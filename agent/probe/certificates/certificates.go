@@ -73,8 +73,8 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	known := s.bundle()
 	for path, role := range s.roles {
 		f := p.read(h, path)
-		if denied(f.failed) || f.broken != nil {
-			s.problems = errors.Join(s.problems, f.failed, f.broken)
+		if f.failed != nil && !probe.Absent(f.failed) || f.broken != nil {
+			r.Hidden(facts.Certificates, errors.Join(f.failed, f.broken), func(row facts.Row) bool { return row.(*facts.CertificateRow).Path == path })
 		}
 		if len(f.certs) > maxOfFile { // authorities of Java or of an application
 			r.Add(facts.Certificates, bundleRow(path, sumsOf(f.certs)))
@@ -133,6 +133,10 @@ func (p *certProbe) keep(h *probe.Host, path string, parse func(*file, []byte)) 
 		return f
 	}
 	f = &file{stamp: stamp, seen: true}
+	p.files[path] = f
+	if info, err := h.Stat(path); err == nil && info.IsDir() {
+		return f // configurations name folders, too
+	}
 	b, err := h.ReadFile(path)
 	if err == nil {
 		parse(f, b)
@@ -140,7 +144,6 @@ func (p *certProbe) keep(h *probe.Host, path string, parse func(*file, []byte)) 
 	} else {
 		f.failed, f.stamp = err, probe.Stamp{} // look again next time
 	}
-	p.files[path] = f
 	return f
 }
 

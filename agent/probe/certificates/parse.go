@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -94,6 +95,9 @@ func eachPEM(b []byte, visit func(der []byte) bool) {
 // broken says of a file that it names more certificates than it holds: they are cut off,
 // or something else stands in their place.
 func broken(path string, b []byte, found int) error {
+	if len(b) == 0 {
+		return fmt.Errorf("%s: %w", path, probe.ErrEmpty)
+	}
 	named := 0
 	for _, l := range labels {
 		named += bytes.Count(b, l)

@@ -121,6 +121,10 @@ func (s *search) elsewhere(dir, name string) bool {
 	if !path.IsAbs(target) {
 		target = path.Join(dir, target)
 	}
-	return path.Dir(target) == dir || strings.HasPrefix(target, "/usr/share/") || strings.HasPrefix(target, "/etc/pki/ca-trust/") ||
+	if path.Dir(target) == dir {
+		_, err := s.host.Stat(name)
+		return err == nil || probe.Absent(err) // else it leads round in a loop
+	}
+	return strings.HasPrefix(target, "/usr/share/") || strings.HasPrefix(target, "/etc/pki/ca-trust/") ||
 		strings.HasPrefix(target, "/var/lib/ca-certificates/") || slices.ContainsFunc(anchors, func(a string) bool { return strings.HasPrefix(target, a+"/") })
 }

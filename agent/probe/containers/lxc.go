@@ -46,7 +46,7 @@ func (s *search) lxc() {
 
 // groupState tells by its control group whether a container of LXC runs.
 func (s *search) groupState(name string) string {
-	if !s.exists("/sys/fs/cgroup") {
+	if _, err := s.host.For(facts.Containers).Stat("/sys/fs/cgroup"); err != nil {
 		return ""
 	}
 	for _, group := range []string{"lxc.payload." + name, "lxc/" + name, "systemd/lxc/" + name, "memory/lxc/" + name, "lxc.slice/lxc.payload." + name} {

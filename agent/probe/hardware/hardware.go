@@ -84,7 +84,7 @@ func (p *hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Repor
 	if err := filesTell(h); err != nil {
 		return err
 	}
-	p.cpus.read(h)
+	p.cpus.read(h.For(facts.CPUs))
 	fw, err := p.firmware.read(h)
 	if fw != nil {
 		fw.report(h, r)

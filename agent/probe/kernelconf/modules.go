@@ -68,7 +68,7 @@ func (c *moduleCache) detail(h *probe.Host, name string) moduleDetail {
 // findPaths looks up the files of the loaded modules in the running kernel's index, again
 // only if that has changed or a module is new.
 func (c *moduleCache) findPaths(h *probe.Host, rows []*facts.KernelModuleRow) {
-	release := h.ReadString("/proc/sys/kernel/osrelease")
+	release := h.For(facts.KernelModules).ReadString("/proc/sys/kernel/osrelease")
 	if release == "" || strings.ContainsAny(release, "/\x00") {
 		return
 	}

@@ -95,7 +95,7 @@ func collectDNS(h *probe.Host, r *probe.Report) error {
 	}
 	target, _ := h.Path(resolvConf)
 	var more error
-	if behind, errPath := h.Path(upstream); errPath == nil && target != behind {
+	if behind, errPath := h.Path(upstream); errPath != nil || target != behind {
 		b, err := h.ReadFile(upstream)
 		if !probe.Absent(err) { // else resolved does not run
 			more = errors.Join(more, err, resolvForm.Damage(upstream, b))
@@ -128,6 +128,9 @@ func addLinks(h *probe.Host, r *probe.Report) (problem error) {
 	}
 	for _, e := range entries {
 		b, err := h.ReadFile(path.Join(links, e.Name()))
+		if err == nil && len(b) == 0 { // networkd begins it with a comment
+			err = fmt.Errorf("%s: %w", path.Join(links, e.Name()), probe.ErrEmpty)
+		}
 		if !probe.Absent(err) {
 			problem = errors.Join(problem, err, probe.Intact(b))
 		}

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	cpuinfoFile  = "/proc/cpuinfo"
 	dmiFolder    = "/sys/class/dmi/id/"
 	instanceData = "/run/cloud-init/instance-data.json" // without what is secret (cloud-init's documentation)
 	instanceFile = "/var/lib/cloud/data/instance-id"
@@ -39,11 +40,26 @@ func virtualization(h *probe.Host, release string) (*facts.VirtualizationRow, er
 		row.Host = "kvm"
 	}
 	firmwareCloud(h, row)
-	initCloud(h, row)
-	if row.Role == "machine" && !exists(h, "/sys/devices") && !exists(h, "/proc/cpuinfo") {
-		return nil, errNoKernelFiles
+	problem := initCloud(h, row)
+	if row.Role == "machine" {
+		if err := noMachine(h); err != nil {
+			return nil, errors.Join(err, problem)
+		}
 	}
-	return row, nil
+	return row, problem
+}
+
+// noMachine says why what looks like a bare machine may be none: the last place that tells
+// of a hypervisor could not be read.
+func noMachine(h *probe.Host) error {
+	_, err := h.ReadFile(cpuinfoFile)
+	switch {
+	case probe.Absent(err) && exists(h, "/sys/devices"):
+		return nil
+	case probe.Absent(err):
+		return errNoKernelFiles
+	}
+	return err
 }
 
 // cloudMark is how a provider signs the firmware of its machines, and which of its
@@ -104,7 +120,7 @@ var noCloud = map[string]bool{"": true, "none": true, "nocloud": true, "unknown"
 
 // initCloud takes what cloud-init has learnt from the provider and left in files; the
 // service of the provider itself is never asked.
-func initCloud(h *probe.Host, row *facts.VirtualizationRow) {
+func initCloud(h *probe.Host, row *facts.VirtualizationRow) error {
 	var data struct {
 		Standard map[string]any `json:"v1"`
 		Source   struct {
@@ -112,14 +128,17 @@ func initCloud(h *probe.Host, row *facts.VirtualizationRow) {
 		} `json:"ds"`
 	}
 	b, err := h.ReadFile(instanceData)
-	if err == nil && json.Unmarshal(b, &data) == nil {
+	if err == nil {
+		if json.Unmarshal(b, &data) != nil {
+			return fmt.Errorf("%s: damaged: it is no JSON", instanceData) // the error would quote it
+		}
 		standard := func(name string) string { return text(data.Standard, name) }
 		cloud := standard("cloud_name")
 		if cloud == "" {
 			cloud = standard("cloud-name") // before cloud-init 18.4
 		}
 		if noCloud[strings.ToLower(cloud)] {
-			return
+			return nil
 		}
 		if row.Cloud == "" {
 			row.Cloud = strings.ToLower(cloud)
@@ -133,11 +152,12 @@ func initCloud(h *probe.Host, row *facts.VirtualizationRow) {
 		for _, name := range []string{"ami-id", "image-id", "image_id", "image"} {
 			set(&row.Image, text(data.Source.Meta, name))
 		}
-		return
+		return nil
 	}
 	if id := firstLine([]byte(h.ReadString(instanceFile))); row.Cloud != "" && !strings.HasPrefix(id, "iid-datasource") {
 		set(&row.InstanceID, id)
 	}
+	return nil
 }
 
 // set fills what is not known yet.

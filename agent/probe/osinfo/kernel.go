@@ -1,7 +1,11 @@
 package osinfo
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -11,10 +15,13 @@ import (
 // imagePrefixes are how kernel images are called in /boot, before the release.
 var imagePrefixes = []string{"vmlinuz-", "vmlinux-", "kernel-", "Image-", "bzImage-"}
 
+// errNoKernel: what there is of a system has no place for kernels.
+var errNoKernel = fmt.Errorf("neither /proc, /boot nor /lib/modules tells of a kernel: %w", errors.ErrUnsupported)
+
 // kernels lists the running kernel and those installed: images in /boot, and folders
 // of /lib/modules that hold an image or a module index. A folder with neither is what
 // a removed kernel left.
-func kernels(h *probe.Host, running uname) []*facts.KernelRow {
+func kernels(h *probe.Host, running uname) ([]*facts.KernelRow, error) {
 	found := make(map[string]*facts.KernelRow)
 	modules, _ := h.ReadDir("/lib/modules") // absent in containers
 	for _, e := range modules {
@@ -41,11 +48,10 @@ func kernels(h *probe.Host, running uname) []*facts.KernelRow {
 		row.Running, row.Version, row.Arch = true, running.version, running.machine
 		row.Cmdline = probe.Mask(h.ReadString("/proc/cmdline"))
 	}
-	rows := make([]*facts.KernelRow, 0, len(found))
-	for _, row := range found {
-		rows = append(rows, row)
+	if len(found) == 0 && !exists(h, "/lib/modules") && !exists(h, "/boot") && !exists(h, "/proc/sys/kernel") {
+		return nil, errNoKernel
 	}
-	return rows
+	return slices.Collect(maps.Values(found)), nil
 }
 
 // imageRelease is the kernel release in the name of an image. Names without one

@@ -14,7 +14,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -42,7 +41,7 @@ func (osProbe) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error {
-	sys, err := read(h)
+	sys := read(h)
 	if sys.os != nil {
 		r.Add(facts.OS, sys.os)
 	}
@@ -52,16 +51,9 @@ func (osProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) error 
 	if sys.virtual != nil {
 		r.Add(facts.Virtualization, sys.virtual)
 	}
-	if err != nil {
-		r.Problem(facts.OS, err)
-		r.Problem(facts.Kernel, err)
-	}
-	switch {
-	case sys.unknown != nil:
-		r.Problem(facts.Virtualization, sys.unknown)
-	case err != nil && sys.virtual == nil:
-		r.Problem(facts.Virtualization, err)
-	}
+	r.Problem(facts.OS, sys.nameless)
+	r.Problem(facts.Kernel, sys.noKernel)
+	r.Problem(facts.Virtualization, sys.unknown)
 	return nil
 }
 
@@ -70,38 +62,41 @@ type system struct {
 	os      *facts.OSRow
 	kernels []*facts.KernelRow
 	virtual *facts.VirtualizationRow
-	unknown error // why there is no virtual
+	// Why something of os, kernels or virtual is missing.
+	nameless, noKernel, unknown error
 }
 
 // errNoRelease: below the root lies nothing that names a system.
 var errNoRelease = fmt.Errorf("no file names the operating system: %w", errors.ErrUnsupported)
 
 // fromFiles reads a Linux system by its files. names comes from uname(2) and is
-// empty below a root.
-func fromFiles(h *probe.Host, names uname) (system, error) {
-	var unread error
+// empty below a root. Without a name there is no row of the system: the last one stays.
+func fromFiles(h *probe.Host, names uname) (sys system) {
+	names.fill(h.For(facts.Kernel))
+	sys.kernels, sys.noKernel = kernels(h.For(facts.Kernel), names)
+	sys.virtual, sys.unknown = virtualization(h.For(facts.Virtualization), names.release)
+	installed := installedAt(h)
+	h = h.For(facts.OS)
 	rel := detect(func(p string) []byte {
-		b, err := h.ReadFile(p)
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, probe.ErrNUL) {
-			unread = errors.Join(unread, err)
-		}
+		b, _ := h.ReadFile(p) // what is there and cannot be read makes the section partial
 		return b
 	})
-	nameless := notARelease(h, rel)
-	unread = errors.Join(unread, nameless)
-	names.fill(h)
-	sys := system{kernels: kernels(h, names)}
-	sys.virtual, sys.unknown = virtualization(h, names.release)
-	if !h.Live() && (nameless != nil || rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "") {
-		if unread != nil {
-			return sys, unread
-		}
-		return sys, errNoRelease
+	sys.nameless = notARelease(h, rel)
+	if sys.nameless == nil && !h.Live() && rel.product == "Linux" && rel.version == "" && names.release == "" && hostname(h) == "" {
+		sys.nameless = errNoRelease
+	}
+	if sys.nameless != nil {
+		return sys
 	}
 	sys.os = &facts.OSRow{
 		Family: "linux", Arch: names.machine, Hostname: hostname(h), MachineID: MachineID(h),
 		Timezone: timezone(h), InitSystem: initSystem(h),
-		InstalledAt: installedAt(h),
+		InstalledAt: installed,
+	}
+	if sys.os.InitSystem == "" {
+		if _, err := h.ReadFile(firstProcess); !probe.Absent(err) {
+			sys.nameless = err
+		}
 	}
 	rel.describe(sys.os)
 	if rel.family != "" {
@@ -112,20 +107,28 @@ func fromFiles(h *probe.Host, names uname) (system, error) {
 		if v.Container != "" {
 			sys.os.Virtualised = v.Container
 		}
+	} else if !errors.Is(sys.unknown, errors.ErrUnsupported) {
+		sys.nameless = errors.Join(sys.nameless, fmt.Errorf("what it runs in is not known: %w", sys.unknown))
 	}
-	return sys, unread
+	return sys
 }
 
-// notARelease says that there is an os-release(5) of which nothing is understood, where no
-// other file names the system.
+// notARelease says that there is an os-release(5) that cannot be read or of which nothing
+// is understood, where no other file names the system.
 func notARelease(h *probe.Host, rel release) error {
 	if rel.product != "Linux" || rel.version != "" {
 		return nil
 	}
 	for _, p := range []string{"/etc/os-release", "/usr/lib/os-release"} {
 		b, err := h.ReadFile(p)
-		if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		if probe.Absent(err) {
 			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(b)) == 0 {
+			return fmt.Errorf("%s: %w", p, probe.ErrEmpty)
 		}
 		if vars := parseAssignments(b); vars["ID"] == "" && vars["NAME"] == "" {
 			return fmt.Errorf("%s: %w", p, probe.NotUnderstood(b))
@@ -213,6 +216,8 @@ func timezone(h *probe.Host) string {
 	return parseAssignments([]byte(h.ReadString("/etc/sysconfig/clock")))["ZONE"]
 }
 
+const firstProcess = "/proc/1/comm"
+
 // initNames are the init systems known by the name of their first process or of what
 // /sbin/init leads to.
 var initNames = map[string]string{
@@ -224,7 +229,7 @@ var initNames = map[string]string{
 // nothing; then, as without processes, the folder or link that each system leaves
 // decides. Any other first process, that of a container, starts no services.
 func initSystem(h *probe.Host) string {
-	first := h.ReadString("/proc/1/comm")
+	first := h.ReadString(firstProcess)
 	if name, ok := initNames[first]; ok || first != "" && first != "init" {
 		return name
 	}

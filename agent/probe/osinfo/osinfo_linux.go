@@ -6,7 +6,7 @@ import (
 	"atalaya/agent/probe"
 )
 
-func read(h *probe.Host) (system, error) {
+func read(h *probe.Host) system {
 	var names uname
 	var u unix.Utsname
 	if h.Live() && unix.Uname(&u) == nil {

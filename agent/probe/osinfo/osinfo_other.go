@@ -8,11 +8,11 @@ import (
 	"atalaya/agent/probe"
 )
 
-func read(h *probe.Host) (system, error) {
+func read(h *probe.Host) system {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
-	return system{}, errors.ErrUnsupported
+	return system{nameless: errors.ErrUnsupported, noKernel: errors.ErrUnsupported, unknown: errors.ErrUnsupported}
 }
 
 func machineID(h *probe.Host) string { return fileMachineID(h) }

@@ -169,16 +169,17 @@ func TestAReleaseThatSaysNothingIsFailed(t *testing.T) {
 	f := func(archive string, want facts.Status) {
 		t.Helper()
 		sections := probetest.Sections(probetest.Unpack(t, []byte(archive)), New())
-		for _, id := range []string{"os", "kernel"} {
-			s := sections[id]
-			if s.Status != want || want == facts.StatusFailed && !strings.Contains(s.Reason, "os-release") {
-				t.Errorf("%q: %s is %v, %q, want %v", archive, id, s.Status, s.Reason, want)
-			}
+		if s := sections["os"]; s.Status != want || want == facts.StatusFailed && (len(s.Rows) > 0 || !strings.Contains(s.Reason, "os-release")) {
+			t.Errorf("%q: os is %v with %d rows, %q, want %v", archive, s.Status, len(s.Rows), s.Reason, want)
+		}
+		if s := sections["kernel"]; strings.Contains(s.Reason, "os-release") {
+			t.Errorf("%q: kernel is %v, %q", archive, s.Status, s.Reason)
 		}
 	}
 	f("-- etc/os-release --\nhello\n", facts.StatusFailed)
 	f("-- etc/os-release --\nhello\n-- etc/hostname --\nweb1\n", facts.StatusFailed)
-	f("-- etc/os-release --\n", facts.StatusUnsupported)
+	f("-- etc/os-release --\n", facts.StatusFailed)
+	f("-- etc/hosts --\n", facts.StatusUnsupported)
 	f("-- etc/os-release --\nNAME=Linux\n-- proc/sys/kernel/osrelease --\n6.1.0\n", facts.StatusOK)
 }
 

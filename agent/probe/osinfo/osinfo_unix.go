@@ -17,13 +17,13 @@ const (
 	sysctlBuild   = "kern.osversion"
 )
 
-func read(h *probe.Host) (system, error) {
+func read(h *probe.Host) system {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return system{}, err
+		return system{nameless: err, noKernel: err, unknown: err}
 	}
 	n := native{
 		system:   unix.ByteSliceToString(u.Sysname[:]),
@@ -38,7 +38,7 @@ func read(h *probe.Host) (system, error) {
 	n.build, _ = unix.Sysctl(sysctlBuild)
 	row := n.row(detect(func(p string) []byte { b, _ := h.ReadFile(p); return b }))
 	row.MachineID, row.Timezone = MachineID(h), timezone(h)
-	return system{os: row, kernels: []*facts.KernelRow{n.kernel()}, unknown: errors.ErrUnsupported}, nil
+	return system{os: row, kernels: []*facts.KernelRow{n.kernel()}, unknown: errors.ErrUnsupported}
 }
 
 // machineID is the UUID that FreeBSD keeps in /etc/hostid and in this sysctl, and

@@ -16,13 +16,13 @@ import (
 
 const currentVersion = `SOFTWARE\Microsoft\Windows NT\CurrentVersion`
 
-func read(h *probe.Host) (system, error) {
+func read(h *probe.Host) system {
 	if !h.Live() {
 		return fromFiles(h, uname{})
 	}
 	key, err := registry.OpenKey(registry.LOCAL_MACHINE, currentVersion, registry.QUERY_VALUE|registry.WOW64_64KEY)
 	if err != nil {
-		return system{}, err
+		return system{nameless: err, noKernel: err, unknown: err}
 	}
 	defer key.Close() // read only: nothing can be lost
 	text := func(name string) string {
@@ -45,7 +45,7 @@ func read(h *probe.Host) (system, error) {
 	row := w.row(int(v.BuildNumber))
 	row.MachineID = MachineID(h)
 	kernel := &facts.KernelRow{Release: w.kernelVersion(), Arch: w.arch, Running: true}
-	return system{os: row, kernels: []*facts.KernelRow{kernel}, unknown: errors.ErrUnsupported}, nil
+	return system{os: row, kernels: []*facts.KernelRow{kernel}, unknown: errors.ErrUnsupported}
 }
 
 func machineID(h *probe.Host) string {

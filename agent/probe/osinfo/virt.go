@@ -118,12 +118,12 @@ func hypervisor(h *probe.Host) found {
 	case program != "":
 		return found{"kvm", s390}
 	}
-	cpuinfo := h.ReadString("/proc/cpuinfo")
+	cpuinfo := h.ReadString(cpuinfoFile)
 	if spacedField(cpuinfo, "vendor_id") == "User Mode Linux" {
-		return found{"uml", "/proc/cpuinfo"}
+		return found{"uml", cpuinfoFile}
 	}
 	if hypervisorFlag(cpuinfo) {
-		return found{"vm-other", "/proc/cpuinfo"}
+		return found{"vm-other", cpuinfoFile}
 	}
 	return found{}
 }

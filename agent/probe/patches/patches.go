@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -113,6 +114,9 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		if err := errors.Join(f.problems...); err != nil {
 			r.Problem(facts.Patches, err)
 			r.Problem(facts.PatchState, err) // the verdict is there and says the same: unknown
+			if errors.Is(err, fs.ErrPermission) {
+				r.Problem(facts.PackageIndexes, err) // what they say of their age may be missing
+			}
 		}
 		if f.indexesProblem != nil {
 			r.Problem(facts.PackageIndexes, f.indexesProblem)

@@ -9,12 +9,14 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/patches/restart"
+	"atalaya/shared/facts"
 )
 
 // reboot judges whether the machine runs older code than is installed. required is nil
 // where that cannot be told: no running kernel in sight, or one that does not come from
 // this system (containers, machines whose kernel is given from outside).
 func reboot(h *probe.Host, found []*finding) (required *bool, reasons []string) {
+	h = h.For(facts.PatchState)
 	for _, dir := range []string{"/run", "/var/run"} {
 		if _, err := h.Stat(dir + "/reboot-required"); err == nil {
 			reasons = append(reasons, rebootPackages(h.ReadString(dir+"/reboot-required.pkgs")))

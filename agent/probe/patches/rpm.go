@@ -34,7 +34,7 @@ func (m *rpmManager) found(h *probe.Host) bool {
 }
 
 func anyThere(h *probe.Host, names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { _, err := h.Stat(name); return err == nil })
+	return slices.ContainsFunc(names, func(name string) bool { _, err := h.Stat(name); return !probe.Absent(err) })
 }
 
 // flavour is that of the manager the machine is run with.

@@ -114,7 +114,7 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 		t.Skipf("no sparse files here: %v", err)
 	}
 	s := probetest.Sections(probe.RootHost(root), New())["cron_jobs"]
-	for _, part := range []string{"/etc/crontab: has NUL bytes", "alice\": larger than the limit"} {
+	for _, part := range []string{"/etc/crontab: has NUL bytes", "alice: larger than the limit"} {
 		if s.Status != facts.StatusPartial || !strings.Contains(s.Reason, part) {
 			t.Errorf("status %s %q, want %q", s.Status, s.Reason, part)
 		}

@@ -81,7 +81,7 @@ func isScript(h *probe.Host, name string, e fs.DirEntry) bool {
 	if e.IsDir() || name[0] == '.' || strings.HasSuffix(name, ".dpkg-old") || strings.HasSuffix(name, ".dpkg-dist") || strings.HasSuffix(name, ".rpmsave") {
 		return false
 	}
-	info, err := h.Stat(path.Join(scriptDir, name))
+	info, err := h.For(facts.Services).Stat(path.Join(scriptDir, name))
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 

@@ -83,7 +83,7 @@ func (timeProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) erro
 }
 
 func look(h *probe.Host, configs, more []string, parse func([]byte) []string) (*facts.TimeSyncRow, error) {
-	i := slices.IndexFunc(configs, func(name string) bool { _, err := h.Stat(name); return err == nil })
+	i := slices.IndexFunc(configs, func(name string) bool { _, err := h.Stat(name); return !probe.Absent(err) })
 	if i < 0 {
 		return nil, nil
 	}
