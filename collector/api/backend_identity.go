@@ -148,7 +148,7 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 
 // effects says what a merge does.
 func effects(p ledger.Proposal) []string {
-	present := fmt.Sprintf("present facts are those of %s (%s), seen last", p.Keep.Name, p.Keep.ID)
+	present := fmt.Sprintf("present facts are those of %s (%s), seen last of those that have any", p.Keep.Name, p.Keep.ID)
 	if p.FactsOf == p.Other.ID {
 		present = fmt.Sprintf("present facts and name become those of %s (%s), seen last %s", p.Other.Name, p.Other.ID, p.Other.LastSeen.UTC().Format(time.DateTime))
 	}

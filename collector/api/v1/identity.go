@@ -97,7 +97,7 @@ type MergeResult struct {
 	Done       bool               `json:"done" doc:"false: it was a preview"`
 	Merge      IdentityMerge      `json:"merge"`
 	Comparison IdentityComparison `json:"comparison,omitzero" doc:"of a merge"`
-	FactsOf    string             `json:"facts_of,omitempty" doc:"number of the host whose present facts the merged one has: the one seen last"`
+	FactsOf    string             `json:"facts_of,omitempty" doc:"number of the host whose present facts the merged one has: the one seen last of those that have any"`
 	Effects    []string           `json:"effects" doc:"a line each"`
 }
 

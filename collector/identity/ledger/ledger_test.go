@@ -314,3 +314,28 @@ func TestMachineInUseWasNotInstalledAnew(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMergeTakesFactsFromWhoHasThem: a record that was seen last without a reading gives none.
+func TestMergeTakesFactsFromWhoHasThem(t *testing.T) {
+	f := newFleet(t)
+	full, bare := f.enrol(1, machine(1)), f.enrol(2, machine(2))
+	f.tell(full, "1.0")
+	of := func(keep, other, want hostid.HostID) {
+		t.Helper()
+		f.do(func(tx *store.Tx) error {
+			x, _, err1 := tx.Host(keep)
+			y, _, err2 := tx.Host(other)
+			p, err := Propose(tx, x, y, func(hostid.HostID) bool { return false })
+			if p.FactsOf != want {
+				t.Errorf("%s merged into %s: facts of %s, want those of %s", other, keep, p.FactsOf, want)
+			}
+			return errors.Join(err1, err2, err)
+		})
+	}
+	f.Seen(bare, f.Now.Add(time.Minute))
+	of(full, bare, full)
+	of(bare, full, full)
+	f.tell(bare, "2.0")
+	f.Seen(bare, f.Now.Add(2*time.Minute))
+	of(full, bare, bare)
+}

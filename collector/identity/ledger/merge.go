@@ -131,7 +131,7 @@ func Parts(tx *store.Tx, id hostid.HostID) ([]Part, error) {
 type Proposal struct {
 	Keep, Other store.Host
 	Verdict     identity.Verdict
-	FactsOf     hostid.HostID // whose present facts the merged host has: who was seen last
+	FactsOf     hostid.HostID // whose present facts the merged host has: who was seen last of those that have any
 }
 
 // Propose says what merging other into keep would do; connected says who has a session.
@@ -151,10 +151,13 @@ func Propose(tx *store.Tx, keep, other store.Host, connected func(hostid.HostID)
 		return p, err
 	}
 	p = Proposal{Keep: keep, Other: other, Verdict: identity.SameMachine(kept.Facts, gone.Facts, judge(tx)), FactsOf: keep.ID}
-	if other.RemovedAt.IsZero() && other.LastSeen.After(keep.LastSeen) {
+	has, err1 := tx.Sections(keep.ID)
+	gives, err2 := tx.Sections(other.ID)
+	later := other.LastSeen.After(keep.LastSeen)
+	if other.RemovedAt.IsZero() && (len(has) == 0 || later) && (len(gives) > 0 || later && len(has) == 0) {
 		p.FactsOf = other.ID
 	}
-	return p, nil
+	return p, errors.Join(err1, err2)
 }
 
 // Apply merges the two hosts of a proposal. The keys of the one that goes become the
