@@ -31,6 +31,8 @@ type session struct {
 	failed   error // of a table or function; SQLite keeps only its text
 	states   map[time.Time]*store.State
 	hosts    map[uint32]*hostName
+	hostRows map[hostAt][]any
+	changed  map[uint32]*changedItem
 	byName   map[string][]uint32 // nil until it is needed
 	indexes  map[identity.HostID]uint32
 	items    map[itemsOf][]knownItem
@@ -46,7 +48,8 @@ type hostName struct{ id, name string }
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"),
-		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
+		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, hostRows: map[hostAt][]any{}, changed: map[uint32]*changedItem{},
+		indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strings"
-	"time"
 
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
@@ -51,23 +49,70 @@ func hostsTable() Table {
 		},
 	}
 	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
-		give := func(h store.Host) error {
-			tags := []byte("[]")
-			if len(h.Tags) > 0 {
-				var err error
-				if tags, err = json.Marshal(h.Tags); err != nil {
-					return err
-				}
+		give := func(values []any, err error) error {
+			if err != nil || values == nil {
+				return err
 			}
-			copy(row, []any{
-				s.session.meet(h).id, h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
-				h.ClockOffset.Seconds(), h.Interval.Seconds(), int64(h.LossBatches), string(tags), Time(h.RemovedAt),
-			})
+			copy(row, values)
 			return yield()
 		}
-		return s.eachHost(func(_ *store.State, h store.Host) error { return give(h) })
+		st, err := s.State()
+		if err != nil {
+			return err
+		}
+		indexes, only, err := s.hosts()
+		switch {
+		case err != nil:
+			return err
+		case !only:
+			return st.Hosts(func(h store.Host) error { return give(s.session.hostValues(h)) })
+		}
+		for _, index := range indexes {
+			if err := give(s.session.hostRow(st, index)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return t
+}
+
+// hostAt is a host in a state.
+type hostAt struct {
+	state *store.State
+	index uint32
+}
+
+// hostRow returns the row of a host, nil when it was not there. Joins ask for the same
+// hosts again and again.
+func (s *session) hostRow(st *store.State, index uint32) ([]any, error) {
+	row, ok := s.hostRows[hostAt{st, index}]
+	if ok {
+		return row, nil
+	}
+	h, there, err := st.Host(index)
+	if err == nil && there {
+		row, err = s.hostValues(h)
+	}
+	if err == nil && len(s.hostRows) < maxKnown {
+		s.hostRows[hostAt{st, index}] = row
+	}
+	return row, err
+}
+
+// hostValues is a host as a row of its table.
+func (s *session) hostValues(h store.Host) ([]any, error) {
+	tags := []byte("[]")
+	if len(h.Tags) > 0 {
+		var err error
+		if tags, err = json.Marshal(h.Tags); err != nil {
+			return nil, err
+		}
+	}
+	return []any{
+		s.meet(h).id, h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
+		h.ClockOffset.Seconds(), h.Interval.Seconds(), int64(h.LossBatches), string(tags), Time(h.RemovedAt),
+	}, nil
 }
 
 // text is a value that is not known when it is empty.
@@ -172,125 +217,4 @@ func softwareTable() Table {
 		return st.Items(facts.Packages, "", give)
 	})
 	return t
-}
-
-func changesTable() Table {
-	const section, came = 3, 8
-	t := Table{
-		Name: "changes", Doc: "what became different on hosts, for as long as history is kept",
-		Columns: []TableColumn{
-			{Name: "seq", Type: "INTEGER", Doc: "number in the log"},
-			hostColumns[0], hostColumns[1],
-			{Name: "section", Type: "TEXT", Key: true},
-			{Name: "kind", Type: "TEXT", Doc: "added, changed, removed, status, baseline (the first reading), cleared"},
-			{Name: "item", Type: "TEXT", Doc: "key of the row; its parts with spaces between"},
-			{Name: "old", Type: "TEXT", Doc: "the row before, JSON"},
-			{Name: "new", Type: "TEXT", Doc: "the row after, JSON"},
-			{Name: "at", Type: "TEXT", Doc: "when it came about, by the collector's clock", Range: true},
-			{Name: "observed_at", Type: "TEXT", Doc: "by the host's clock"},
-			{Name: "received_at", Type: "TEXT", Doc: "by the collector's clock"},
-			{Name: "row_count", Type: "INTEGER", Doc: "of a baseline or a clearing"},
-		},
-	}
-	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
-		q := store.FleetQuery{}
-		if name, ok := s.Filter[section]; ok {
-			sec, ok := facts.ByName(name)
-			if !ok {
-				return nil
-			}
-			q.Section = sec.ID
-		}
-		if above, ok := s.Above[came]; ok { // what was received before did not come about after
-			if at, err := moment(above, s.session.now); err == nil {
-				q.From = at.Add(-time.Second)
-			}
-		}
-		return s.eachChange(q, func(c store.Change) error {
-			if err := fillChange(&s, row, c); err != nil {
-				return err
-			}
-			return yield()
-		})
-	})
-	return t
-}
-
-// fewHosts is up to how many hosts changes are read from the logs of each.
-const fewHosts = 8
-
-// eachChange calls fn for the changes of the hosts that the query names, or of all.
-func (q *Scan) eachChange(of store.FleetQuery, fn func(store.Change) error) error {
-	const host = 1
-	indexes, only, err := q.Hosts(host)
-	if err != nil {
-		return err
-	}
-	if only && len(indexes) > fewHosts {
-		set := store.HostSetOf(indexes...)
-		of.Hosts = &set
-	}
-	if !only || of.Hosts != nil {
-		return q.Tx().ChangesBetween(of, fn)
-	}
-	for _, index := range indexes {
-		id, _, err := q.Tx().HostByIndex(index)
-		if err == nil {
-			err = q.Tx().HostChanges(id, of.ChangeQuery, fn)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func fillChange(s *Scan, row []any, c store.Change) error {
-	const name, old, current, count = 2, 6, 7, 11
-	if s.Wants(name-1) || s.Wants(name) {
-		index, err := s.session.index(c.Host)
-		if err != nil {
-			return err
-		}
-		h, err := s.session.host(index)
-		if err != nil {
-			return err
-		}
-		row[name-1], row[name] = h.id, h.name
-	}
-	row[0], row[3], row[4] = int64(c.Seq), c.Section.String(), c.Kind.String()
-	row[5] = text(strings.Join(facts.KeyParts(c.Key), " "))
-	row[8], row[9], row[10] = Time(c.At), Time(c.Observed), Time(c.Received)
-	row[old], row[current], row[count] = nil, nil, nil
-	var err error
-	if c.Rows > 0 {
-		row[count] = int64(c.Rows)
-	}
-	if s.Wants(old) {
-		row[old], err = changeText(c, c.Old)
-	}
-	if err == nil && s.Wants(current) {
-		row[current], err = changeText(c, c.New)
-	}
-	return err
-}
-
-// changeText is one side of a change, as JSON.
-func changeText(c store.Change, data []byte) (any, error) {
-	if data == nil {
-		return nil, nil
-	}
-	var doc any
-	switch c.Kind {
-	case store.StatusChanged, store.Baseline, store.Cleared:
-		status, reason := store.DecodeStatus(data)
-		doc = map[string]string{"status": status.String(), "reason": reason}
-	default:
-		var err error
-		if doc, err = wire.DecodeRow(c.Section, data); err != nil {
-			return nil, err
-		}
-	}
-	b, err := json.Marshal(doc)
-	return string(b), err
 }

@@ -550,6 +550,7 @@ func TestApplyAgreesWithAModel(t *testing.T) {
 		if d := cmp.Diff(m.rows, replay(t, s)); d != "" {
 			r.Fatalf("replay (-model +log):\n%s", d)
 		}
+		compareBare(t, r, s)
 		comparePast(t, r, s, past)
 		if _, err := s.Prune(t0.Add(time.Duration(rapid.IntRange(0, 60).Draw(r, "prune")) * time.Second)); err != nil {
 			r.Fatal(err)

@@ -43,18 +43,19 @@ func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), n
 // Change is one entry of the change log. Seq is its number, from 1, without gaps.
 // Prune takes the oldest entries out.
 type Change struct {
-	Seq             uint64
-	Host            identity.HostID
-	Section         facts.ID
-	Kind            ChangeKind
-	Key             string
-	Old, New        []byte    // rows in their encoding; nil where there is none
-	Observed        time.Time // agent's clock
-	At              time.Time // when it came about, by our clock; what AsOf goes by
-	Received        time.Time // our clock
-	Epoch, BatchSeq uint64
-	Rows            int  // of Baseline and Cleared
-	Lost            bool // to damage: of Baseline what the section was before, else the row of a side or of both
+	Seq              uint64
+	Host             identity.HostID
+	Section          facts.ID
+	Kind             ChangeKind
+	Key              string
+	Old, New         []byte    // rows in their encoding; nil where there is none
+	OldItem, NewItem uint32    // numbers of the items that these rows are of; 0: of the host's own
+	Observed         time.Time // agent's clock
+	At               time.Time // when it came about, by our clock; what AsOf goes by
+	Received         time.Time // our clock
+	Epoch, BatchSeq  uint64
+	Rows             int  // of Baseline and Cleared
+	Lost             bool // to damage: of Baseline what the section was before, else the row of a side or of both
 }
 
 // EncodeStatus is the form of a status in a change.

@@ -204,7 +204,7 @@ func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) 
 		return err
 	}
 	want := func(h blockHead) bool { return h.sections&sectionBit(section) != 0 }
-	err = tx.hostGroups(rec.Index, false, want, func(g group) error {
+	err = tx.walkLog(false, want).host(rec.Index, func(g group) error {
 		changes, err = Follower{Sections: []facts.ID{section}}.expand(tx, changes, id, g, 0)
 		return err
 	})
@@ -263,11 +263,12 @@ func (f Follower) expand(tx *Tx, changes []Change, id identity.HostID, g group, 
 	// A batch holds a section once: after it each is as after its own entries.
 	then := tx.asOfChange(g.first + uint64(len(g.entries)) - 1)
 	before := tx.asOfChange(g.first - 1)
+	rows := rowReader{tx: tx}
 	for i, e := range g.entries {
 		if g.first+uint64(i) <= above || !f.wants(e.section) {
 			continue
 		}
-		c, err := tx.change(id, g, i)
+		c, err := rows.change(id, g, i)
 		if err != nil {
 			return nil, err
 		}

@@ -224,14 +224,20 @@ func (tx *Tx) row(section facts.ID, r ref) (key string, data []byte, err error) 
 	if err != nil {
 		return "", nil, err
 	}
+	data, err = it.row(section, r.data)
+	return it.Key, data, err
+}
+
+// row joins an item with the columns that are the host's own.
+func (it *Item) row(section facts.ID, pairs []byte) ([]byte, error) {
 	if it.Section != section {
-		return "", nil, &CorruptError{Table: tableItems, Key: itemKey(r.item), Detail: "is of another section"}
+		return nil, &CorruptError{Table: tableItems, Key: itemKey(it.ID), Detail: "is of another section"}
 	}
-	data, err = wire.JoinRow(it.Data, r.data)
+	data, err := wire.JoinRow(it.Data, pairs)
 	if err != nil {
-		return "", nil, &CorruptError{Table: tableHeld, Key: itemKey(r.item), Detail: err.Error()}
+		return nil, &CorruptError{Table: tableHeld, Key: itemKey(it.ID), Detail: err.Error()}
 	}
-	return it.Key, data, nil
+	return data, nil
 }
 
 // find returns the row with that key; false when there is none.

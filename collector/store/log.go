@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"atalaya/shared/facts"
-	"atalaya/shared/identity"
 )
 
 // The change log is stored in blocks of entries in the order of their numbers, which
@@ -150,12 +149,25 @@ func readBlocks(k, v []byte) ([]uint64, error) {
 	return blocks, nil
 }
 
-// hostGroups calls fn for what a host brought, newest first or oldest first, in the
-// blocks that want selects.
-func (tx *Tx) hostGroups(index uint32, newestFirst bool, want func(blockHead) bool, fn func(group) error) error {
-	t := tx.Table(tableByHost)
+// logWalk goes through blocks of the log.
+type logWalk struct {
+	tx          *Tx
+	newestFirst bool
+	want        func(blockHead) bool // others are not inflated
+	reader      blockReader
+}
+
+func everyBlock(blockHead) bool { return true }
+
+func (tx *Tx) walkLog(newestFirst bool, want func(blockHead) bool) *logWalk {
+	return &logWalk{tx: tx, newestFirst: newestFirst, want: want, reader: blockReader{codec: tx.store.codec}}
+}
+
+// host calls fn for what a host brought.
+func (w *logWalk) host(index uint32, fn func(group) error) error {
+	t := w.tx.Table(tableByHost)
 	scan := func(fn func(k, v []byte) error) error { return t.Scan(indexKey(index), fn) }
-	if newestFirst {
+	if w.newestFirst {
 		scan = func(fn func(k, v []byte) error) error { return t.ScanReverse(indexKey(index), nil, fn) }
 	}
 	return scan(func(k, v []byte) error {
@@ -163,18 +175,18 @@ func (tx *Tx) hostGroups(index uint32, newestFirst bool, want func(blockHead) bo
 		if err != nil {
 			return err
 		}
-		if newestFirst {
+		if w.newestFirst {
 			slices.Reverse(blocks)
 		}
 		for _, first := range blocks {
-			v, err := tx.Table(tableChanges).Get(blockKey(first))
+			v, err := w.tx.Table(tableChanges).Get(blockKey(first))
 			if err != nil {
 				return err
 			}
 			if v == nil {
 				continue // pruned
 			}
-			if err := tx.blockGroups(first, v, newestFirst, want, func(g group) error {
+			if err := w.block(blockKey(first), v, func(g group) error {
 				if g.host != index {
 					return nil
 				}
@@ -187,16 +199,17 @@ func (tx *Tx) hostGroups(index uint32, newestFirst bool, want func(blockHead) bo
 	})
 }
 
-func (tx *Tx) blockGroups(first uint64, v []byte, newestFirst bool, want func(blockHead) bool, fn func(group) error) error {
-	head, err := readBlockHead(blockKey(first), v)
-	if err != nil || !want(head) {
+// block calls fn for the groups of a block.
+func (w *logWalk) block(k, v []byte, fn func(group) error) error {
+	head, err := readBlockHead(k, v)
+	if err != nil || !w.want(head) {
 		return err
 	}
-	groups, err := head.groups(tx.store.codec)
+	groups, err := w.reader.read(head)
 	if err != nil {
 		return err
 	}
-	if newestFirst {
+	if w.newestFirst {
 		slices.Reverse(groups)
 	}
 	for _, g := range groups {
@@ -258,66 +271,6 @@ func (tx *Tx) firstMoment(at time.Time) (first time.Time, err error) {
 	return first, err
 }
 
-// change gives an entry as others see it.
-func (tx *Tx) change(host identity.HostID, g group, i int) (Change, error) {
-	e := g.entries[i]
-	c := Change{
-		Seq: g.first + uint64(i), Host: host, Section: e.section, Kind: e.kind, Observed: e.observed.Time(), At: e.at.Time(),
-		Received: g.received.Time(), Epoch: g.epoch, BatchSeq: g.batchSeq,
-	}
-	switch e.kind {
-	case Added, Changed, Removed:
-		if err := tx.sides(&c, e); err != nil {
-			return c, fmt.Errorf("change %d: %w", c.Seq, err)
-		}
-	default:
-		c.Old, c.New, c.Rows, c.Lost = e.was, e.is, e.rows, e.lost
-	}
-	return c, nil
-}
-
-// sides fills in the rows of a change. One whose item is lost to damage is missing:
-// a change of which only one side is known looks like an addition or a removal.
-func (tx *Tx) sides(c *Change, e entry) error {
-	read := func(r ref) (data []byte, err error) {
-		var key string
-		if key, data, err = tx.row(e.section, r); err == nil {
-			c.Key = key
-			return data, nil
-		}
-		var damage *CorruptError
-		if errors.As(err, &damage) && damage.Table == tableItems {
-			c.Lost = true
-			return nil, nil
-		}
-		return nil, err
-	}
-	var err1, err2 error
-	if e.kind != Added {
-		c.Old, err1 = read(e.old)
-	}
-	if e.kind != Removed {
-		c.New, err2 = read(e.new)
-	}
-	switch {
-	case c.Lost && c.Old != nil:
-		c.Kind = Removed
-	case c.Lost && c.New != nil:
-		c.Kind = Added
-	}
-	return errors.Join(err1, err2)
-}
-
-// Changes calls fn for the changes with numbers above after, in order; limit 0 is no
-// limit. ErrStop ends it early. fn may keep the change.
-func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
-	q := ChangeQuery{After: after, Limit: limit}
-	return tx.groupsAfter(after, q.collect(tx, func(index uint32) (identity.HostID, error) {
-		host, _, err := tx.HostByIndex(index)
-		return host, err
-	}, fn))
-}
-
 // groupsAfter calls fn for the groups that hold changes with numbers above after.
 func (tx *Tx) groupsAfter(after uint64, fn func(group) error) error {
 	start := blockKey(after + 1)
@@ -328,110 +281,15 @@ func (tx *Tx) groupsAfter(after uint64, fn func(group) error) error {
 	if err != nil {
 		return err
 	}
+	w := tx.walkLog(false, func(h blockHead) bool { return h.last() > after })
 	return tx.Table(tableChanges).ScanFrom(nil, start, func(k, v []byte) error {
-		return tx.blockGroups(binary.BigEndian.Uint64(k), v, false, func(h blockHead) bool { return h.last() > after }, func(g group) error {
+		return w.block(k, v, func(g group) error {
 			if g.first+uint64(len(g.entries)) <= after+1 {
 				return nil
 			}
 			return fn(g)
 		})
 	})
-}
-
-// ChangeQuery selects changes of one host. The zero value selects all.
-type ChangeQuery struct {
-	After, Before uint64    // numbers greater and smaller; 0: no bound
-	From, To      time.Time // received after From and not after To; zero: no bound
-	Section       facts.ID  // 0: all
-	Limit         int       // 0: none
-	NewestFirst   bool
-}
-
-func (q ChangeQuery) blockFits(h blockHead) bool {
-	return (q.Section == 0 || h.sections&sectionBit(q.Section) != 0) &&
-		h.last() > q.After && (q.Before == 0 || h.first < q.Before) &&
-		(q.From.IsZero() || h.high > facts.TimeOf(q.From)) && (q.To.IsZero() || h.low <= facts.TimeOf(q.To))
-}
-
-func (q ChangeQuery) fits(g group, i int) bool {
-	seq := g.first + uint64(i)
-	return seq > q.After && (q.Before == 0 || seq < q.Before) && (q.Section == 0 || g.entries[i].section == q.Section) &&
-		(q.From.IsZero() || g.received > facts.TimeOf(q.From)) && (q.To.IsZero() || g.received <= facts.TimeOf(q.To))
-}
-
-// HostChanges calls fn for the changes of a host that q selects. ErrStop ends it early.
-func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) error) error {
-	rec, ok, err := tx.hostRecord(id)
-	if err != nil || !ok {
-		return err
-	}
-	return tx.hostGroups(rec.Index, q.NewestFirst, q.blockFits, q.collect(tx, func(uint32) (identity.HostID, error) { return id, nil }, fn))
-}
-
-// collect gives the changes of groups that q selects to fn, up to the limit.
-func (q ChangeQuery) collect(tx *Tx, hostOf func(uint32) (identity.HostID, error), fn func(Change) error) func(group) error {
-	n := 0
-	return func(g group) error {
-		host, err := hostOf(g.host)
-		if err != nil {
-			return err
-		}
-		for i := range g.entries {
-			if q.NewestFirst {
-				i = len(g.entries) - 1 - i
-			}
-			if !q.fits(g, i) {
-				continue
-			}
-			if q.Limit > 0 && n == q.Limit {
-				return ErrStop
-			}
-			n++
-			c, err := tx.change(host, g, i)
-			if err != nil {
-				return err
-			}
-			if err := fn(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-// FleetQuery selects changes of several hosts.
-type FleetQuery struct {
-	ChangeQuery
-	Hosts *HostSet // nil: all
-}
-
-// ChangesBetween calls fn for the changes of the fleet that q selects, in the order of
-// their numbers. ErrStop ends it early.
-func (tx *Tx) ChangesBetween(q FleetQuery, fn func(Change) error) error {
-	names := map[uint32]identity.HostID{}
-	collect := q.collect(tx, func(index uint32) (id identity.HostID, err error) {
-		id, ok := names[index]
-		if !ok {
-			id, _, err = tx.HostByIndex(index)
-			names[index] = id
-		}
-		return id, err
-	}, fn)
-	each := func(k, v []byte) error {
-		if len(k) != 8 {
-			return &CorruptError{Table: tableChanges, Key: slices.Clone(k), Detail: "wrong length"}
-		}
-		return tx.blockGroups(binary.BigEndian.Uint64(k), v, q.NewestFirst, q.blockFits, func(g group) error {
-			if q.Hosts != nil && !q.Hosts.Contains(g.host) {
-				return nil
-			}
-			return collect(g)
-		})
-	}
-	if q.NewestFirst {
-		return tx.Table(tableChanges).ScanReverse(nil, nil, each)
-	}
-	return tx.Table(tableChanges).Scan(nil, each)
 }
 
 // Cursor returns how far the view of that name has read the change log.

@@ -117,7 +117,7 @@ func (s *State) walk(index uint32, section facts.ID) error {
 	}
 	s.walked[index] = true
 	done := map[facts.ID]bool{}
-	return s.tx.hostGroups(index, true, func(blockHead) bool { return true }, func(g group) error {
+	return s.tx.walkLog(true, everyBlock).host(index, func(g group) error {
 		s.undone(g, done, func(u undo) {
 			if !s.sections[u.section] {
 				_ = s.note(g.host, &u.entry, u.seq) // never fails

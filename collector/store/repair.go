@@ -319,9 +319,10 @@ func (m *mender) remakeIndex() error {
 	if err := m.tx.Table(tableByHost).Clear(); err != nil {
 		return err
 	}
+	w := m.tx.walkLog(false, everyBlock)
 	return m.tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
 		first := binary.BigEndian.Uint64(k)
-		return m.tx.blockGroups(first, v, false, func(blockHead) bool { return true }, func(g group) error {
+		return w.block(k, v, func(g group) error {
 			return m.tx.noteBlock(g.host, first)
 		})
 	})
