@@ -116,10 +116,10 @@ func (r *ranking) arrived(h store.Host) (fresh bool, err error) {
 	return true, nil
 }
 
-// firstSeen is when a host, or one that is part of it, enrolled.
+// firstSeen is from when on a host, or one that is part of it, is known.
 func (r *ranking) firstSeen(h store.Host) (time.Time, error) {
-	if h.EnrolledAt.Before(r.from) { // the usual: no look at merges
-		return h.EnrolledAt, nil
+	if h.KnownFrom.Before(r.from) { // the usual: no look at merges
+		return h.KnownFrom, nil
 	}
 	parts, err := ledger.Parts(r.tx, h.ID)
 	if err != nil {

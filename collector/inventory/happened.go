@@ -165,16 +165,16 @@ func unnoted(moved size, cleared bool, at time.Time) Event {
 	return e
 }
 
-// firstSeen returns when a host, or one that was merged into it, enrolled; zero where no
-// record says so.
+// firstSeen returns from when on a host, or one that was merged into it, is known; zero where
+// no record says so.
 func firstSeen(tx *store.Tx, parts []ledger.Part) (first time.Time, err error) {
 	for _, p := range parts {
 		h, ok, err := tx.Host(p.Host)
 		if err != nil {
 			return first, err
 		}
-		if ok && !h.EnrolledAt.IsZero() && (first.IsZero() || h.EnrolledAt.Before(first)) {
-			first = h.EnrolledAt
+		if ok && !h.KnownFrom.IsZero() && (first.IsZero() || h.KnownFrom.Before(first)) {
+			first = h.KnownFrom
 		}
 	}
 	return first, nil

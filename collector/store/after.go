@@ -35,11 +35,12 @@ func (s *State) Host(index uint32) (h Host, there bool, err error) {
 	return h, err == nil && ok && s.there(h), err
 }
 
-// there reports whether a host was enrolled by the moment and not removed by then.
+// there reports whether a host was known at the moment: enrolled by then, or told of by facts
+// that came about by then, and not removed by then.
 func (s *State) there(h Host) bool {
 	removed := facts.TimeOf(h.RemovedAt)
 	if s.now() {
 		return removed == 0
 	}
-	return (removed == 0 || removed > s.at) && facts.TimeOf(h.EnrolledAt) <= s.at
+	return (removed == 0 || removed > s.at) && facts.TimeOf(h.KnownFrom) <= s.at
 }

@@ -69,7 +69,7 @@ type applying struct {
 	err    error      // the host is not usable
 	held   map[facts.ID]*holding
 
-	marksDirty, statesDirty, lossesDirty bool
+	recDirty, marksDirty, statesDirty, lossesDirty bool
 }
 
 func (a *applier) host(id identity.HostID) *applying {
@@ -242,6 +242,9 @@ func (a *applier) finishHost(id identity.HostID, h *applying) error {
 		}
 	}
 	if !h.lossesDirty {
+		if h.recDirty {
+			return a.tx.putHostRecord(id, h.rec)
+		}
 		return nil
 	}
 	v, err := json.Marshal(h.losses)

@@ -40,6 +40,7 @@ const (
 	metaHosts      = "hosts"       // host indexes given so far
 	metaItems      = "items"       // item numbers given so far
 	metaLastChange = "last_change" // number of the newest change
+	metaDated      = "dated"       // 1: the records of hosts say from when on they are known
 	metaHistory    = "history"     // milliseconds: the past is known from then on; 0: from the beginning
 )
 
@@ -68,6 +69,9 @@ type Host struct {
 	LossBatches uint64    // that the host's spool dropped before they came here
 	RemovedAt   time.Time // zero: the host is active; else its record stays as a tombstone
 	RemovedWhy  string    // what RemoveHost was told
+	// KnownFrom is when the host enrolled, or when the first of its facts came about where
+	// that is earlier: a spool, or a simulated past, tells of the time before.
+	KnownFrom time.Time
 }
 
 // hostRecord is Host as stored.
@@ -86,12 +90,30 @@ type hostRecord struct {
 	RemovedAt    facts.Time    `json:"removed_at,omitzero"`
 	RemovedWhy   string        `json:"removed_why,omitempty"`
 	Had          *had          `json:"had,omitempty"`
+	FirstAt      facts.Time    `json:"first_at,omitzero"` // of its facts, where that is before EnrolledAt
 }
 
 // had is where the facts of a removed host are.
 type had struct {
 	After  uint64 `json:"after"`  // number of the last change before it was removed
 	States []byte `json:"states"` // of its sections then, see encodeSections: the log has no times of readings
+}
+
+// knownFrom is Host.KnownFrom.
+func (rec hostRecord) knownFrom() facts.Time {
+	if rec.FirstAt != 0 {
+		return min(rec.FirstAt, rec.EnrolledAt)
+	}
+	return rec.EnrolledAt
+}
+
+// date notes that a fact of the host came about then; true: before all that is known.
+func (rec *hostRecord) date(at facts.Time) bool {
+	if at >= rec.knownFrom() {
+		return false
+	}
+	rec.FirstAt = at
+	return true
 }
 
 func (tx *Tx) meta(name string) (uint64, error) {
@@ -143,7 +165,7 @@ func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
 		ID: id, Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
 		EnrolledAt: rec.EnrolledAt.Time(), MachineID: rec.MachineID, ClockOffset: rec.ClockOffset,
 		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
-		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy,
+		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy, KnownFrom: rec.knownFrom().Time(),
 	}
 	m, err := tx.marks(rec.Index)
 	if err != nil {
@@ -188,7 +210,7 @@ func (tx *Tx) PutHost(h Host) error {
 		Index: rec.Index, LossBatches: rec.LossBatches, Name: h.Name, OS: h.OS, Arch: h.Arch,
 		AgentVersion: h.AgentVersion, EnrolledAt: facts.TimeOf(h.EnrolledAt), MachineID: h.MachineID,
 		ClockOffset: h.ClockOffset, Interval: h.Interval, Tags: h.Tags,
-		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy, Had: rec.Had,
+		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy, Had: rec.Had, FirstAt: rec.FirstAt,
 	}
 	if err := tx.putHostRecord(h.ID, rec); err != nil {
 		return err
@@ -207,11 +229,12 @@ type given struct {
 	EnrolledAt facts.Time `json:"enrolled_at,omitzero"`
 	RemovedAt  facts.Time `json:"removed_at,omitzero"`
 	RemovedWhy string     `json:"removed_why,omitempty"`
+	FirstAt    facts.Time `json:"first_at,omitzero"`
 }
 
 // keepGiven writes the second copy where it differs from the first.
 func (tx *Tx) keepGiven(rec hostRecord) error {
-	v, err := json.Marshal(given{[]byte(rec.Name), rec.Tags, rec.EnrolledAt, rec.RemovedAt, rec.RemovedWhy})
+	v, err := json.Marshal(given{[]byte(rec.Name), rec.Tags, rec.EnrolledAt, rec.RemovedAt, rec.RemovedWhy, rec.FirstAt})
 	if err != nil {
 		return fmt.Errorf("encode name and tags of %q: %w", rec.Name, err)
 	}
@@ -230,7 +253,7 @@ func (tx *Tx) recall(index uint32) (rec hostRecord, ok bool) {
 	if err != nil || v == nil || json.Unmarshal(v, &g) != nil {
 		return rec, false
 	}
-	return hostRecord{Index: index, Name: string(g.Name), Tags: g.Tags, EnrolledAt: g.EnrolledAt, RemovedAt: g.RemovedAt, RemovedWhy: g.RemovedWhy}, true
+	return hostRecord{Index: index, Name: string(g.Name), Tags: g.Tags, EnrolledAt: g.EnrolledAt, RemovedAt: g.RemovedAt, RemovedWhy: g.RemovedWhy, FirstAt: g.FirstAt}, true
 }
 
 func (tx *Tx) putHostRecord(id identity.HostID, rec hostRecord) error {

@@ -74,8 +74,8 @@ func (s *State) later(e *entry, seq uint64) bool {
 	return e.at > s.at
 }
 
-// Hosts calls fn for the hosts that were there, in the order of their ids: enrolled
-// by then and not removed by then. What is not a fact (name, tags, last sign of life)
+// Hosts calls fn for the hosts that were there, in the order of their ids: known by then
+// (Host.KnownFrom) and not removed by then. What is not a fact (name, tags, last sign of life)
 // is as it is now. ErrStop ends it early.
 func (s *State) Hosts(fn func(Host) error) error {
 	if s.now() {

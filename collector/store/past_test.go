@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -228,4 +229,81 @@ func TestLargePastsPushOthersOut(t *testing.T) {
 	f(maxTurned, 1)
 	f(1, 1)
 	f(2*maxTurned, 1)
+}
+
+// TestAHostIsKnownFromItsFirstFactOn: facts from before the enrolment, which a spool or a
+// simulated past tells, make the host known then; and one that a file of an earlier version
+// does not date is dated when it is opened.
+func TestAHostIsKnownFromItsFirstFactOn(t *testing.T) {
+	s := open(t)
+	early, late := identity.HostID{1}, identity.HostID{2}
+	enrolled := t0.Add(10 * time.Hour)
+	if err := s.Update(func(tx *Tx) error {
+		return errors.Join(tx.PutHost(Host{ID: early, Name: "early", EnrolledAt: enrolled}), tx.PutHost(Host{ID: late, Name: "late", EnrolledAt: enrolled}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var ann []facts.Item
+	for _, u := range []string{"ann", "ben", "cyd", "dan"} {
+		ann = append(ann, user(t, u, 1))
+	}
+	tell := func(id identity.HostID, observed time.Time) {
+		u := update(facts.Users, nil, ann)
+		u.At = observed.UnixMilli()
+		apply(t, s, Delivery{id, batch(1, u), enrolled.Add(time.Minute)})
+	}
+	tell(early, t0)
+	tell(late, enrolled)
+	look := func(what string) {
+		t.Helper()
+		for hours, want := range map[int]string{-1: "", 0: "early", 9: "early", 10: "early late"} {
+			at := t0.Add(time.Duration(hours) * time.Hour)
+			err := s.View(func(tx *Tx) error {
+				st, err := tx.AsOf(at)
+				if err != nil {
+					return err
+				}
+				var names, rows []string
+				err = st.Hosts(func(h Host) error {
+					names = append(names, h.Name)
+					return nil
+				})
+				for index, name := range []string{"early", "late"} {
+					err = errors.Join(err, st.Rows(uint32(index+1), facts.Users, func(key string, _ []byte) error {
+						if key == ann[0].Key {
+							rows = append(rows, name)
+						}
+						return nil
+					}))
+				}
+				if got := strings.Join(names, " "); got != want || strings.Join(rows, " ") != want {
+					t.Errorf("%s, after %d hours: hosts %q, rows of %q, want %q", what, hours, got, rows, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look("told")
+	if err := s.Update(func(tx *Tx) error {
+		h, _, err := tx.Host(early)
+		h.Tags = []string{"web"}
+		return errors.Join(err, tx.PutHost(h))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	look("tagged")
+	if err := s.Update(func(tx *Tx) error { // as an earlier version left it
+		rec, _, err := tx.hostRecord(early)
+		rec.FirstAt = 0
+		return errors.Join(err, tx.putHostRecord(early, rec), tx.putMeta(metaDated, 0))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.upgrade(); err != nil {
+		t.Fatal(err)
+	}
+	look("of an earlier version")
 }

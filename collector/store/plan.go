@@ -325,6 +325,9 @@ func (a *applier) write(h *applying, d *Delivery, plans []sectionPlan) (Outcome,
 	if len(g.entries) == 0 {
 		return out, nil
 	}
+	for _, e := range g.entries {
+		h.recDirty = h.rec.date(e.at) || h.recDirty
+	}
 	first, err := a.tx.logGroup(g)
 	for section, i := range since {
 		var at int

@@ -161,7 +161,7 @@ func createFile(path string) (err error) {
 	}
 	s := &Store{db: db, path: aside, changed: make(chan struct{}), now: time.Now, log: slog.New(slog.DiscardHandler)}
 	err = s.Update(func(tx *Tx) error {
-		return tx.putMeta(metaVersion, formatVersion)
+		return errors.Join(tx.putMeta(metaVersion, formatVersion), tx.putMeta(metaDated, 1))
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("create state file: %w", err)

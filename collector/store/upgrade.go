@@ -28,6 +28,9 @@ func (s *Store) upgrade() error {
 		version, err = tx.meta(metaVersion)
 		return err
 	})
+	if err == nil && version == formatVersion {
+		err = s.dateHosts()
+	}
 	if err != nil || version == formatVersion {
 		return err
 	}
@@ -42,7 +45,52 @@ func (s *Store) upgrade() error {
 	if err != nil {
 		return fmt.Errorf("bring state file %q from format %d to %d: %w (it is as it was: the version before still opens it)", s.path, version, formatVersion, err)
 	}
-	return nil
+	return s.dateHosts()
+}
+
+// dateHosts notes once, in a file of an earlier version, which hosts have facts from before
+// they enrolled. A log that is damaged dates none: they are known from then on.
+func (s *Store) dateHosts() error {
+	dated := uint64(0)
+	err := s.View(func(tx *Tx) (err error) {
+		dated, err = tx.meta(metaDated)
+		return err
+	})
+	if err != nil || dated != 0 {
+		return err
+	}
+	return s.Update(func(tx *Tx) error {
+		first := map[uint32]facts.Time{}
+		err := tx.groupsAfter(0, func(g group) error {
+			for _, e := range g.entries {
+				if at, ok := first[g.host]; !ok || e.at < at {
+					first[g.host] = e.at
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		for index, at := range first {
+			if err := tx.dateHost(index, at); err != nil && !errors.Is(err, ErrCorrupt) {
+				return err
+			}
+		}
+		return tx.putMeta(metaDated, 1)
+	})
+}
+
+func (tx *Tx) dateHost(index uint32, at facts.Time) error {
+	id, ok, err := tx.HostByIndex(index)
+	if err != nil || !ok {
+		return err
+	}
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok || !rec.date(at) {
+		return err
+	}
+	return tx.putHostRecord(id, rec)
 }
 
 // upgradeBlocks seals the full blocks of the log anew.
