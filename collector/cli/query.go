@@ -32,8 +32,9 @@ func (c *client) queryCommand() *cobra.Command {
 		Long: "Answer one SELECT in SQLite's dialect; - reads it from standard input. Each section of\n" +
 			"facts is a table, with the columns host_id and host before its own; beside them are\n" +
 			"hosts, changes, software, samples, alerts, cis and relations: --schema lists all of\n" +
-			"them, --schema TABLE the columns of one. A table takes a moment as an argument:\n" +
-			"packages('2026-11-20') or packages('-7d'). Nothing can be changed by a query.",
+			"them and says which have a past, --schema TABLE the columns of one. A table with a past\n" +
+			"takes a moment as an argument: packages('2026-11-20') or packages('-7d'); of changes\n" +
+			"that are those up to then. Others refuse it. Nothing can be changed by a query.",
 		Example: "  atalaya query \"select name from hosts where host_id not in (select host_id from packages where name = 'chrony')\"\n" +
 			"  atalaya query \"select host, version from packages where name = 'openssl' and vercmp(source, version, '3.0.11') < 0\"\n" +
 			"  atalaya query --as-of 7d \"select host, process, port from listening_sockets where port = 443\"\n" +
@@ -44,7 +45,7 @@ func (c *client) queryCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.asOf, "as-of", "", "`time` of all tables that name none, e.g. 2026-11-20 or 7d (default now)")
+	f.StringVar(&q.asOf, "as-of", "", "`time` of all tables that name none, each with a past, e.g. 2026-11-20 or 7d (default now)")
 	f.BoolVar(&q.explain, "explain", false, "say how the query would be answered")
 	f.BoolVar(&q.schema, "schema", false, "list the tables, or the columns of the TABLE given as argument")
 	f.StringVar(&q.saved, "saved", "", "run the saved query of this `name`")

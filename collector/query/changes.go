@@ -31,7 +31,7 @@ const (
 
 func changesTable() Table {
 	t := Table{
-		Name: "changes", Doc: "what became different on hosts, for as long as history is kept",
+		Name: "changes", Doc: "what became different on hosts, for as long as history is kept; of a moment: up to then", Past: true,
 		Columns: []TableColumn{
 			{Name: "seq", Type: "INTEGER", Doc: "number in the log"},
 			hostColumns[0], hostColumns[1],
@@ -49,7 +49,10 @@ func changesTable() Table {
 		},
 	}
 	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
-		q := store.FleetQuery{ChangeQuery: store.ChangeQuery{Bare: !s.Wants(changeOld) && !s.Wants(changeNew)}}
+		if _, err := s.State(); err != nil { // is there such a moment?
+			return err
+		}
+		q := store.FleetQuery{ChangeQuery: store.ChangeQuery{CameTo: s.AsOf, Bare: !s.Wants(changeOld) && !s.Wants(changeNew)}}
 		if name, ok := s.Filter[changeSection]; ok {
 			sec, ok := facts.ByName(name)
 			if !ok {
@@ -59,7 +62,12 @@ func changesTable() Table {
 		}
 		if above, ok := s.Above[changeAt]; ok { // what was received before did not come about after
 			if at, err := moment(above, s.session.now); err == nil {
-				q.From = at.Add(-time.Second)
+				q.From, q.CameFrom = at.Add(-time.Second), at.Add(-time.Second)
+			}
+		}
+		if below, ok := s.Below[changeAt]; ok {
+			if at, err := moment(below, s.session.now); err == nil && (q.CameTo.IsZero() || at.Before(q.CameTo)) {
+				q.CameTo = at.Add(time.Second) // tables show whole seconds
 			}
 		}
 		return s.eachChange(q, func(c store.Change) error {

@@ -196,6 +196,63 @@ func TestThePastOfAllTablesOrOfOne(t *testing.T) {
 	}
 }
 
+// TestTablesWithoutAPastRefuseAMoment: however it is given; and NULL is no moment.
+func TestTablesWithoutAPastRefuseAMoment(t *testing.T) {
+	f := newFleet(t)
+	now := Table{Name: "now_only", Columns: []TableColumn{{Name: "n", Type: "INTEGER"}}}
+	now.Scan = Rows(1, func(_ Scan, row []any, yield func() error) error {
+		row[0] = int64(1)
+		return yield()
+	})
+	e, err := New(Config{Store: f.Store, Now: func() time.Time { return f.Now }, Tables: []Table{now}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	f.engine = e
+	if got := f.ask(Request{SQL: "select n from now_only"}); got != "1" {
+		t.Errorf("now: %s", got)
+	}
+	f.Report(f.Host(1, "web1"), facts.Users, &facts.UserRow{Name: "root"})
+	f.Now = f.Now.Add(time.Hour)
+	for _, c := range []struct {
+		sql, want string
+		asOf      time.Time
+	}{
+		{"select n from now_only", "now_only has no past", t0},
+		{"select h.name from hosts h left join now_only n on 1", "now_only has no past", t0},
+		{"select n from now_only('-5d')", "now_only has no past", time.Time{}},
+		{"select name from users(NULL)", "the moment of users is NULL", time.Time{}},
+		{"with m(t) as (values ('now'), (null)) select name from m, users(m.t)", "the moment of users is NULL", time.Time{}},
+		{"select name from users('')", "is no time", time.Time{}},
+	} {
+		_, err := e.Run(context.Background(), Request{SQL: c.sql, AsOf: c.asOf})
+		if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.sql, err, c.want)
+		}
+	}
+}
+
+// TestChangesOfAMoment: those that had come about, and bounds of at are kept.
+func TestChangesOfAMoment(t *testing.T) {
+	f := newSmallFleet(t)
+	const count = "select count(*) from changes where section = 'packages'"
+	all := f.ask(Request{SQL: count})
+	before := f.ask(Request{SQL: count, AsOf: t0.Add(time.Hour)})
+	if got := f.ask(Request{SQL: "select count(*) from changes('2026-11-20 09:00') where section = 'packages'"}); got != before || all == before {
+		t.Errorf("all %s, an hour later %s, as an argument %s", all, before, got)
+	}
+	for _, where := range []string{
+		"at <= '2026-11-20T08:00:00Z'", "at < '2026-11-20T08:00:00Z'", "at > '2026-11-20T12'", "at >= '2026-11-21T08:00:00Z'",
+		"at between '2026-11-20T08:00:00Z' and '2026-11-20T08:00:01Z'", "at < '2026-11-21' and host = 'web1'",
+	} {
+		looked := f.ask(Request{SQL: strings.Replace(count, "section", "+section", 1) + " and " + strings.ReplaceAll(where, "at ", "+at ")})
+		if got := f.ask(Request{SQL: count + " and " + where}); got != looked {
+			t.Errorf("%s: %s, want %s", where, got, looked)
+		}
+	}
+}
+
 func TestOnlyReadingIsPossible(t *testing.T) {
 	f := newSmallFleet(t)
 	for _, sql := range []string{

@@ -168,6 +168,9 @@ func (s *session) explain(err error) error {
 	if i := strings.LastIndex(text, " ("); i > 0 { // the number of the error
 		text = text[:i]
 	}
+	if table, rest, ok := strings.Cut(strings.TrimPrefix(text, "too many arguments on "), "()"); ok && rest == " - max 0" {
+		return noPast(table)
+	}
 	if strings.Contains(text, "out of memory") {
 		return fmt.Errorf("%w: it needs more memory than %d MiB; sort or group fewer rows", ErrLimit, maxMemory>>20)
 	}

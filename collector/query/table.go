@@ -67,6 +67,11 @@ func (s *Scan) State() (*store.State, error) { return s.session.state(s.AsOf) }
 // Context ends with the query.
 func (s *Scan) Context() context.Context { return s.session.ctx }
 
+// noPast refuses a moment of a table that shows the present only.
+func noPast(table string) error {
+	return fmt.Errorf("%w: %s has no past: ask it without a moment (--as-of); `atalaya query --schema` lists the tables with one", ErrQuery, table)
+}
+
 // asOfColumn is the hidden argument of tables of the past.
 const asOfColumn = "as_of"
 
@@ -114,6 +119,9 @@ const (
 // as_of, and the bounds of range columns. The plan is the columns wanted, in hex, and
 // the use and column of each argument; words for people follow.
 func (m *module) BestIndex(info *vtab.IndexInfo) error {
+	if s := m.slot.session; s != nil && !m.table.Past && !s.asOf.IsZero() {
+		return s.fail(noPast(m.table.Name))
+	}
 	rows := float64(m.table.Rows)
 	if rows == 0 {
 		rows = defaultRows
@@ -232,6 +240,9 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 	}
 	s := Scan{session: session, AsOf: session.asOf, Filter: map[int]string{}, Above: map[int]string{}, Below: map[int]string{}, wants: wants}
 	for i, arg := range args {
+		if vals[i] == nil && arg.column == len(c.module.table.Columns) {
+			return session.fail(fmt.Errorf("%w: the moment of %s is NULL, which is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", ErrQuery, c.module.table.Name))
+		}
 		if vals[i] == nil { // nothing is equal to NULL, or beyond it
 			c.done = true
 			return nil

@@ -13,9 +13,11 @@ import (
 type ChangeQuery struct {
 	After, Before uint64    // numbers greater and smaller; 0: no bound
 	From, To      time.Time // received after From and not after To; zero: no bound
-	Section       facts.ID  // 0: all
-	Limit         int       // 0: none
-	NewestFirst   bool
+	// came about after CameFrom and not after CameTo; zero: no bound
+	CameFrom, CameTo time.Time
+	Section          facts.ID // 0: all
+	Limit            int      // 0: none
+	NewestFirst      bool
 	// Bare leaves out of rows the columns that are each host's own (see HostColumns), which
 	// takes less time. What fn gets holds until it returns.
 	Bare bool
@@ -36,7 +38,8 @@ func (q ChangeQuery) blockFits(h blockHead) bool {
 func (q ChangeQuery) fits(g group, i int) bool {
 	seq := g.first + uint64(i)
 	return seq > q.After && (q.Before == 0 || seq < q.Before) && (q.Section == 0 || g.entries[i].section == q.Section) &&
-		(q.From.IsZero() || g.received > facts.TimeOf(q.From)) && (q.To.IsZero() || g.received <= facts.TimeOf(q.To))
+		(q.From.IsZero() || g.received > facts.TimeOf(q.From)) && (q.To.IsZero() || g.received <= facts.TimeOf(q.To)) &&
+		(q.CameFrom.IsZero() || g.entries[i].at > facts.TimeOf(q.CameFrom)) && (q.CameTo.IsZero() || g.entries[i].at <= facts.TimeOf(q.CameTo))
 }
 
 // HostChanges calls fn for the changes of a host that q selects. ErrStop ends it early.
