@@ -236,6 +236,9 @@ func parse(text string) (id string, secret []byte, ok bool) {
 }
 
 func (r record) token(id string) Token {
+	if !r.LastUsed.IsZero() && r.LastUsed.Before(r.CreatedAt) {
+		r.LastUsed = r.CreatedAt // the hour of the use began before it
+	}
 	return Token{ID: id, Role: r.Role, Note: r.Note, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsed: r.LastUsed}
 }
 
