@@ -71,6 +71,7 @@ var kinds = []struct{ cause, kind error }{
 	{ledger.ErrCannotMerge, ErrInvalid},
 	{ledger.ErrNoCopy, ErrInvalid},
 	{store.ErrHistory, ErrInvalid},
+	{inventory.ErrVersion, ErrInvalid},
 	{asset.ErrNotFound, ErrNotFound},
 	{asset.ErrInvalid, ErrInvalid},
 	{asset.ErrConflict, ErrConflict},

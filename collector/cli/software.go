@@ -51,7 +51,11 @@ func (c *client) packageFind() *cobra.Command {
 				if n := len(doc.Uncomparable); n > 0 && c.output != formatJSON {
 					c.say(fmt.Sprintf("%d versions cannot be compared with that and are left out, e.g. %s", n, doc.Uncomparable[0]))
 				}
-				return c.answer(err, doc, func() view { return list(packageTable(doc), "no host has such a package") })
+				none := "no host has such a package"
+				if len(doc.Uncomparable) > 0 {
+					none = "no host has a version that can be compared and fits"
+				}
+				return c.answer(err, doc, func() view { return list(packageTable(doc), none) })
 			})
 		},
 	}

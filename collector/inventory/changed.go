@@ -104,6 +104,9 @@ func (q ChangedQuery) hosts(tx *store.Tx) ([]uint32, map[[8]byte]string, error) 
 		if err != nil {
 			return nil, nil, err
 		}
+		if q.Tag != "" && len(indexes) == 0 {
+			return nil, nil, fmt.Errorf("%w: no host has the tag %q", ErrNotFound, q.Tag)
+		}
 	}
 	for _, ref := range q.Hosts {
 		h, err := FindHost(tx, ref)

@@ -74,6 +74,9 @@ func TestWhatChangedNamesTheRareAndWeightyFirst(t *testing.T) {
 	if got := ask(ChangedQuery{Hosts: []string{"web3"}, Limit: 1}); len(got) != 1 || !strings.Contains(got[0], "openssl") {
 		t.Errorf("on web3: %q", got)
 	}
+	if _, err := f.view.WhatChanged(ChangedQuery{Tag: "nosuchtag", From: from}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a tag that no host has: %v", err)
+	}
 	if _, err := f.view.WhatChanged(ChangedQuery{Hosts: []string{"db"}, From: from}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("db: got %v", err)
 	}

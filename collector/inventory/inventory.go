@@ -192,6 +192,8 @@ func indexKey(index uint32) []byte { return binary.BigEndian.AppendUint32(nil, i
 var (
 	// ErrNotFound: no host, section or package of that name.
 	ErrNotFound = errors.New("not found")
+	// ErrVersion: a bound that no version can be compared with.
+	ErrVersion = errors.New("not a version")
 	// ErrHistory: the moment lies before what the change log still knows.
 	ErrHistory = store.ErrHistory
 	// ErrTooMany: the answer would be larger than the collector holds.

@@ -104,6 +104,9 @@ func (q PackageQuery) versions(state *store.State, res *PackageResult) ([]packag
 	} else {
 		err = state.ItemsNamed(facts.Packages, q.Name, c.take)
 	}
+	if n := len(res.Uncomparable); err == nil && n > 0 && !c.compared {
+		err = fmt.Errorf("%w: %q cannot be compared with any of %d versions, e.g. %s", ErrVersion, cmp.Or(q.Below, q.Above), n, res.Uncomparable[0])
+	}
 	slices.SortStableFunc(c.found, func(a, b packageVersion) int {
 		if c := cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.source, b.source), cmp.Compare(a.arch, b.arch)); c != 0 {
 			return c
@@ -125,6 +128,8 @@ type candidates struct {
 	found []packageVersion
 	at    map[packageID]int // in found
 	fits  map[packageID]fitness
+	// compared: a version could be compared with the bounds.
+	compared bool
 }
 
 // take looks at one item.
@@ -142,6 +147,7 @@ func (c *candidates) take(it store.Item) error {
 	if !judged {
 		fit = c.query.fits(p)
 		c.fits[p] = fit
+		c.compared = c.compared || fit == yes || fit == no && (c.query.Source == "" || p.source == c.query.Source)
 	}
 	if fit == no {
 		return nil // whoever has it: sets of a hundred thousand hosts take time to read
