@@ -21,7 +21,7 @@ import (
 
 // CheckConfig says what is compared with what.
 type CheckConfig struct {
-	Shape
+	Shape           // zero numbers: as the state folder says
 	StateDir string // of the run, which has ended
 	Server   string // path of the collector's socket, or URL of its API
 	Token    string // for a URL
@@ -41,6 +41,9 @@ type Finding struct {
 // administrator removed, or brought back since its last report, the rows are left out,
 // and one that was merged with another is left out whole: Talk names them.
 func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding, err error) {
+	if cfg.Shape, _, err = shapeOf(cfg.StateDir, cfg.Shape); err != nil {
+		return 0, nil, err
+	}
 	sum, err := ReadLedger(cfg.StateDir)
 	if err != nil {
 		return 0, nil, err

@@ -67,6 +67,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return err
 	}
+	lock, err := lockState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := keepShape(cfg.StateDir, cfg.Shape); err != nil {
+		return err
+	}
 	r := &run{cfg: cfg, fleet: NewFleet(cfg.Shape), began: time.Now()}
 	if r.tokens, err = openTokens(cfg.Tokens); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,5 +224,42 @@ func TestALossyNetworkLosesAboutItsShare(t *testing.T) {
 	}
 	if got := lost(Faults{Cut: 9 * time.Second, Down: time.Second}); got < 0.05 || got > 0.15 {
 		t.Errorf("a second down in ten: %.3f", got)
+	}
+}
+
+// TestAStateFolderIsOfOneFleetAndOneRun: a second run at the same time and a run or a check of
+// another shape are refused; a check that names none takes that of the folder.
+func TestAStateFolderIsOfOneFleetAndOneRun(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := lockState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := lockState(dir); err == nil || !strings.Contains(err.Error(), "in use by another run") {
+		t.Errorf("a second run: %v, %v", second, err)
+	}
+	if err := Run(t.Context(), Config{Shape: small, StateDir: dir}); err == nil || !strings.Contains(err.Error(), "in use by another run") {
+		t.Errorf("a second run: %v", err)
+	}
+	lock.Close()
+	if lock, err = lockState(dir); err != nil {
+		t.Fatalf("after the first has ended: %v", err)
+	}
+	defer lock.Close()
+	if err := keepShape(dir, small); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Shape{{}, small, {Packages: small.Packages}} {
+		if got, known, err := shapeOf(dir, want); err != nil || !known || got != small {
+			t.Errorf("%+v: %+v, %v, %v", want, got, known, err)
+		}
+	}
+	for _, other := range []Shape{{Seed: 8}, {Packages: 81}, {Series: 21}} {
+		if err := keepShape(dir, other); err == nil {
+			t.Errorf("a run of %+v was not refused", other)
+		}
+		if _, _, err := Check(t.Context(), CheckConfig{Shape: other, StateDir: dir}); err == nil || !strings.Contains(err.Error(), "--packages 80") {
+			t.Errorf("a check of %+v: %v", other, err)
+		}
 	}
 }

@@ -57,6 +57,21 @@ func shapeFlags(cmd *cobra.Command, s *sim.Shape) {
 	f.IntVar(&s.Series, "series", 150, "metrics of each host")
 }
 
+// givenShape is what was said of the shape, zero where nothing was: if the state folder does
+// not say either, a fleet has the numbers of a run without flags.
+func givenShape(cmd *cobra.Command, s sim.Shape) sim.Shape {
+	if !cmd.Flags().Changed("seed") {
+		s.Seed = 0
+	}
+	if !cmd.Flags().Changed("packages") {
+		s.Packages = 0
+	}
+	if !cmd.Flags().Changed("series") {
+		s.Series = 0
+	}
+	return s
+}
+
 func newRun() *cobra.Command {
 	var c sim.Config
 	var duration time.Duration
@@ -114,7 +129,8 @@ func newCheck() *cobra.Command {
 		Long: "For each host compare the rows of every section with those after its last acknowledged\n" +
 			"change, and count the changes in its history and its samples. Exit 0: nothing was lost\n" +
 			"and nothing is there twice. Hosts that an administrator removed, brought back or merged are\n" +
-			"named, and compared as far as they can be. Give the seed, packages and series of the run.",
+			"named, and compared as far as they can be. Seed, packages and series are those of the run,\n" +
+			"which the state folder says.",
 		Example: "  atalaya-sim check --state sim --server ./var/collector/atalaya.sock --sample 200",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -125,6 +141,7 @@ func newCheck() *cobra.Command {
 				}
 				c.Token = strings.TrimSpace(string(text))
 			}
+			c.Shape = givenShape(cmd, c.Shape)
 			c.Talk = cmd.ErrOrStderr()
 			hosts, findings, err := sim.Check(cmd.Context(), c)
 			for _, f := range findings {

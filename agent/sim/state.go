@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The files of a state folder beside the ledger and the folders of hosts.
+const (
+	lockName  = "lock"       // held by the run
+	shapeName = "shape.json" // of the fleet whose ledger this is
+)
+
+// errLocked is what tryLock returns when another process holds the lock.
+var errLocked = errors.New("locked")
+
+// lockState takes the folder for one run: two would write one ledger. The lock ends with
+// the process.
+func lockState(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err = tryLock(f); err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("state folder %q is in use by another run: end it, or give this one another --state", dir)
+	}
+	return nil, fmt.Errorf("lock state folder %q: %w", dir, err)
+}
+
+// shapeOf returns the shape that the folder is of; what is asked for may leave numbers out
+// as zero, and must not differ. False: the folder does not say, as one that is new.
+func shapeOf(dir string, want Shape) (kept Shape, known bool, err error) {
+	name := filepath.Join(dir, shapeName)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		want.Seed = cmp.Or(want.Seed, 1) // as of a run that names none
+		return want, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &kept)
+	}
+	if err != nil {
+		return kept, false, fmt.Errorf("shape of the fleet in %q: %w", name, err)
+	}
+	if want.Seed != 0 && want.Seed != kept.Seed || want.Packages != 0 && want.Packages != kept.Packages || want.Series != 0 && want.Series != kept.Series {
+		return kept, true, fmt.Errorf("state folder %q is of a fleet with --seed %d --packages %d --series %d: give these, or another --state",
+			dir, kept.Seed, kept.Packages, kept.Series)
+	}
+	return kept, true, nil
+}
+
+// keepShape notes the shape of a new folder, and refuses another one than it has.
+func keepShape(dir string, s Shape) error {
+	_, known, err := shapeOf(dir, s)
+	if err != nil || known {
+		return err
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, shapeName), append(b, '\n'), 0o600)
+}
