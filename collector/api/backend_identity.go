@@ -95,6 +95,9 @@ func (b operationsBackend) CompareIdentity(_ context.Context, host, other string
 		if err != nil {
 			return err
 		}
+		if x.ID == y.ID {
+			return fmt.Errorf("%w: %q and %q are the same host, %s", ErrInvalid, host, other, x.ID)
+		}
 		v, err := ledger.Compare(tx, x.ID, y.ID)
 		out = comparison(x, y, v)
 		return err

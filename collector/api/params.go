@@ -43,7 +43,7 @@ type SectionParam struct {
 // checkSection refuses names that no section has.
 func checkSection(name string) error {
 	if _, ok := facts.ByName(name); !ok {
-		return fmt.Errorf("%w: no section is called %q", ErrInvalid, name)
+		return fmt.Errorf("%w: no section is called %q; `atalaya query --schema` lists them", ErrInvalid, name)
 	}
 	return nil
 }

@@ -131,11 +131,11 @@ const maxMatches = 10
 
 // unfound is ErrNotFound, with the number under which a removed host of that name has its past.
 func unfound(tx *store.Tx, ref string) error {
-	err := fmt.Errorf("host %q: %w", ref, ErrNotFound)
+	err := fmt.Errorf("host %q: %w; see `atalaya host list`", ref, ErrNotFound)
 	failed := tx.AllHosts(identity.HostID{}, func(h store.Host) error {
 		if h.Name == ref && !h.RemovedAt.IsZero() {
 			why := cmp.Or(h.RemovedWhy, "no reason given")
-			err = fmt.Errorf("%w: it left the fleet at %s (%s); its past is told by its number, %s", err, stamp(h.RemovedAt), why, h.ID)
+			err = fmt.Errorf("host %q: %w: it left the fleet at %s (%s); its past is told by its number, %s", ref, ErrNotFound, stamp(h.RemovedAt), why, h.ID)
 			return store.ErrStop
 		}
 		return nil

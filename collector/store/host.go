@@ -426,6 +426,19 @@ func (tx *Tx) flushSeen(seen map[[8]byte]time.Time) error {
 	return nil
 }
 
+// PutSeen says when a host gave its last sign of life: unlike PutHost also a moment
+// before the one that is known.
+func (tx *Tx) PutSeen(id identity.HostID, at time.Time) error {
+	rec, ok, err := tx.hostRecord(id)
+	if err != nil || !ok {
+		return orUnknown(err, id)
+	}
+	tx.store.mu.Lock()
+	delete(tx.store.seen, id)
+	tx.store.mu.Unlock()
+	return tx.putSeen(rec.Index, at)
+}
+
 func (tx *Tx) putSeen(index uint32, at time.Time) error {
 	return tx.Table(tableSeen).Put(indexKey(index), binary.BigEndian.AppendUint64(nil, uint64(facts.TimeOf(at))))
 }

@@ -95,9 +95,10 @@ func (f *fleet) picture(id hostid.HostID) string {
 				return err
 			}
 		}
-		r, err := Record(tx, id)
-		fmt.Fprintf(&b, "%+v\n", r.Facts)
-		return err
+		r, err1 := Record(tx, id)
+		h, _, err2 := tx.Host(id)
+		fmt.Fprintf(&b, "%+v, last seen %v\n", r.Facts, h.LastSeen)
+		return errors.Join(err1, err2)
 	})
 	if err != nil {
 		f.t.Fatal(err)

@@ -280,5 +280,8 @@ func (b *Before) restore(tx *store.Tx, id hostid.HostID, after uint64, at time.T
 	if err := tx.PutHost(h); err != nil {
 		return err
 	}
+	if err := tx.PutSeen(id, h.LastSeen); err != nil { // not when the other was
+		return err
+	}
 	return tx.AssumeFacts(store.Assumption{Host: id, From: id, After: after, States: b.States}, at)
 }
