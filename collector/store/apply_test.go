@@ -658,7 +658,9 @@ func (m *model) check(t *testing.T, d *Delivery, o Outcome) {
 	var resync []facts.ID
 	for _, u := range d.Batch.Updates {
 		if u.Status == facts.StatusFailed {
-			heard[u.Section] = heard[u.Section]
+			if _, known := heard[u.Section]; !known {
+				heard[u.Section] = false
+			}
 			continue
 		}
 		prefix := rowName(d.Host, u.Section, "")
