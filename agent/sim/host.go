@@ -133,6 +133,9 @@ func (h *Host) install(r *rand.Rand) []move {
 }
 
 func (h *Host) remove(r *rand.Rand) []move {
+	if len(h.level) == 0 {
+		return nil
+	}
 	list := slices.Sorted(maps.Keys(h.level))
 	p := list[r.IntN(len(list))]
 	return []move{{p, h.level[p], absent}}

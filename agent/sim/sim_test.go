@@ -95,6 +95,16 @@ func TestAHostIsAFunctionOfSeedNumberAndStep(t *testing.T) {
 	}
 }
 
+func TestAHostWithoutPackagesGoesOn(t *testing.T) {
+	h := NewFleet(small).NewHost(1)
+	clear(h.level)
+	for range 100 {
+		if _, rows := h.Change(1); rows == 0 {
+			t.Fatalf("change %d changed nothing", h.Step())
+		}
+	}
+}
+
 func TestHostsOfAFleetShareMostPackages(t *testing.T) {
 	f := NewFleet(Shape{Seed: 1, Packages: 1000})
 	versions := map[string]bool{}
