@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"atalaya/agent/spool"
 )
 
 // The files of a state folder beside the ledger and the folders of hosts.
@@ -16,9 +18,6 @@ const (
 	shapeName = "shape.json" // of the fleet whose ledger this is
 )
 
-// errLocked is what tryLock returns when another process holds the lock.
-var errLocked = errors.New("locked")
-
 // lockState takes the folder for one run: two would write one ledger. The lock ends with
 // the process.
 func lockState(dir string) (*os.File, error) {
@@ -26,11 +25,11 @@ func lockState(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = tryLock(f); err == nil {
+	if err = spool.TryLock(f); err == nil {
 		return f, nil
 	}
 	f.Close()
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, spool.ErrLocked) {
 		return nil, fmt.Errorf("state folder %q is in use by another run: end it, or give this one another --state", dir)
 	}
 	return nil, fmt.Errorf("lock state folder %q: %w", dir, err)

@@ -14,8 +14,8 @@ import (
 // It holds the owner's process number, for the message to the second one.
 const lockName = "spool.lock"
 
-// errLocked is what tryLock returns when another process holds the lock.
-var errLocked = errors.New("locked")
+// ErrLocked is what TryLock returns when another process holds the lock.
+var ErrLocked = errors.New("locked")
 
 // lockDir takes the state folder for this process. The lock ends with the process,
 // whatever way it ends; the file stays.
@@ -24,9 +24,9 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, notWritable(dir, err)
 	}
-	if err := tryLock(f); err != nil {
+	if err := TryLock(f); err != nil {
 		defer f.Close()
-		if !errors.Is(err, errLocked) {
+		if !errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("lock state folder %q: %w", dir, err)
 		}
 		return nil, &InUseError{Dir: dir, PID: lockHolder(f)}

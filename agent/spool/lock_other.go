@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// tryLock is not written for this system.
-func tryLock(*os.File) error { return errors.ErrUnsupported }
+// TryLock is not written for this system: it returns errors.ErrUnsupported.
+func TryLock(*os.File) error { return errors.ErrUnsupported }

@@ -8,11 +8,12 @@ import (
 	"syscall"
 )
 
-// tryLock takes an exclusive lock on the open file, see flock(2).
-func tryLock(f *os.File) error {
+// TryLock takes an exclusive lock on the open file without waiting, see flock(2): ErrLocked
+// when another process holds it. The lock ends when the file is closed or the process ends.
+func TryLock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errLocked
+		return ErrLocked
 	}
 	return err
 }
