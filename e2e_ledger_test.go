@@ -217,16 +217,19 @@ func (l *ledger) hold(t *testing.T, kind string, have []int64) {
 	}
 }
 
+// rangeDoc is what the tests read of `metric query` of a range.
+type rangeDoc struct {
+	Data struct {
+		Result []struct {
+			Values [][2]any `json:"values"`
+		} `json:"result"`
+	} `json:"data"`
+}
+
 // ledgerSamples returns the times of the samples; their values must belong to them.
 func (s *site) ledgerSamples() []int64 {
 	s.t.Helper()
-	var v struct {
-		Data struct {
-			Result []struct {
-				Values [][2]any `json:"values"`
-			} `json:"result"`
-		} `json:"data"`
-	}
+	var v rangeDoc
 	s.answer(&v, "metric", "query", "ledger_value[1h]")
 	var out []int64
 	for _, r := range v.Data.Result {
@@ -282,13 +285,7 @@ func TestOutageLeavesNoGap(t *testing.T) {
 	}
 	time.Sleep(outage)
 	s.serve()
-	var v struct {
-		Data struct {
-			Result []struct {
-				Values [][2]any `json:"values"`
-			} `json:"result"`
-		} `json:"data"`
-	}
+	var v rangeDoc
 	span := outage + 6*time.Second // at one reading a second
 	waitFor(t, 60*time.Second, "the readings of the outage", func() error {
 		s.answer(&v, "metric", "query", fmt.Sprintf("node_load1[%ds]", int(span.Seconds())))
