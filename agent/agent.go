@@ -318,7 +318,7 @@ func readToken(file string) (identity.Token, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return identity.Token{}, fmt.Errorf("token: %w", err)
+			return identity.Token{}, fmt.Errorf("token: %w (put there what `atalaya token create` prints at the collector, or give - to paste it)", err)
 		}
 		defer f.Close()
 		in = f
@@ -327,7 +327,11 @@ func readToken(file string) (identity.Token, error) {
 	if err != nil {
 		return identity.Token{}, fmt.Errorf("token: %w", err)
 	}
-	return identity.ParseToken(string(text))
+	token, err := identity.ParseToken(string(text))
+	if err != nil {
+		return identity.Token{}, fmt.Errorf("token in %s: %w", file, err)
+	}
+	return token, nil
 }
 
 func notEnrolled(dir string) error {

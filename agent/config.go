@@ -148,6 +148,9 @@ func LoadConfig(file string, mayMiss bool) (Config, error) {
 	if mayMiss && errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("read configuration: %w (name a file that is there; without --config it is %s, or the defaults)", err, DefaultConfigFile)
+	}
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
@@ -204,7 +207,7 @@ func (c Config) Check() error {
 	}
 	for _, name := range c.DisabledSections {
 		if _, ok := facts.ByName(name); !ok {
-			errs = append(errs, fmt.Errorf("disabled_sections: no section is called %q (these are: %s)", name, sectionNames()))
+			errs = append(errs, fmt.Errorf("disabled_sections: %w", NoSection(name)))
 		}
 	}
 	errs = append(errs, c.Budget.check(c)...)
@@ -242,14 +245,6 @@ func probeNames(probes []probe.Probe) string {
 	}
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ", ")
-}
-
-func sectionNames() string {
-	var names []string
-	for _, s := range facts.Sections() {
-		names = append(names, s.Name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // check refuses a budget that cannot be kept, or of a probe that there is not.

@@ -46,7 +46,7 @@ func TestBadConfigNamesFileAndLine(t *testing.T) {
 		"interval: soon\n":               "line 1: cannot unmarshal",
 		"interval: 2\n":                  "line 1: cannot unmarshal !!int `2`: want a duration",
 		"interval: 1ms\n":                "interval 1ms: must lie between 1s and 1h",
-		"disabled_sections: [pakages]\n": `no section is called "pakages" (these are: os, `,
+		"disabled_sections: [pakages]\n": `no section is called "pakages": did you mean packages? (`,
 		"log_level: loud\n":              `log_level "loud"`,
 		"interval: [\n":                  "line",
 		"budget:\n  cpu: 300%\n":         `line 2: budget.cpu "300%": want a share`,

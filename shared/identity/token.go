@@ -49,12 +49,12 @@ func ParseToken(text string) (Token, error) {
 	case strings.TrimSpace(text) == "":
 		return Token{}, errors.New("the token is empty: make one with `atalaya token create`")
 	case !ok:
-		return Token{}, fmt.Errorf("this is no enrolment token: those begin with %q", tokenPrefix)
+		return Token{}, fmt.Errorf("this is no enrolment token: those begin with %q and come from `atalaya token create`", tokenPrefix)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body, "="))
 	if err != nil {
 		if at := strings.IndexFunc(body, notBase64URL); at >= 0 {
-			return Token{}, fmt.Errorf("the token is mistyped: character %d does not belong there", len(tokenPrefix)+at+1)
+			return Token{}, fmt.Errorf("the token is mistyped: character %d does not belong there; copy all of it", len(tokenPrefix)+at+1)
 		}
 		return Token{}, errors.New("the token is cut or mistyped: copy all of it")
 	}
@@ -66,20 +66,21 @@ func notBase64URL(r rune) bool {
 }
 
 func decodeToken(b []byte) (Token, error) {
-	if len(b) > 0 && b[0] != tokenVersion {
-		return Token{}, fmt.Errorf("the token is of version %d, this program knows %d: update it, or the token is mistyped", b[0], tokenVersion)
+	whole := len(b) >= tokenFixed && crc32.Checksum(b[:len(b)-4], castagnoli) == binary.BigEndian.Uint32(b[len(b)-4:])
+	if whole && b[0] != tokenVersion {
+		return Token{}, fmt.Errorf("the token is of version %d, this program knows %d: update it", b[0], tokenVersion)
 	}
 	if len(b) < tokenFixed || len(b) < tokenFixed+int(b[1]) {
 		return Token{}, errors.New("the token is cut: copy all of it")
 	}
 	if len(b) > tokenFixed+int(b[1]) {
-		return Token{}, errors.New("the token is mistyped: it is too long")
+		return Token{}, errors.New("the token is mistyped: it is too long; copy no more than it")
 	}
-	content, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(content, castagnoli) != sum {
-		return Token{}, errors.New("the token is mistyped: its check sum does not match")
+	if !whole {
+		return Token{}, errors.New("the token is mistyped: its check sum does not match; copy all of it")
 	}
 	var t Token
+	content := b[:len(b)-4]
 	address, rest := content[2:2+int(b[1])], content[2+int(b[1]):]
 	t.Address = string(address)
 	copy(t.CAPin[:], rest)

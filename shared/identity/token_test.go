@@ -2,6 +2,9 @@ package identity
 
 import (
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
 	"strings"
 	"testing"
 )
@@ -36,6 +39,9 @@ func TestTokenErrorsSayWhatIsWrong(t *testing.T) {
 	flipped := []byte(text)
 	flipped[40] ^= 1
 	badAddress := Token{Address: "collector"}
+	newer := []byte{tokenVersion + 1, 0}
+	newer = append(newer, make([]byte, 60)...)
+	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", " \n", "is empty"},
 		{"other", "ghp_abc", `begin with "at1_"`},
@@ -45,7 +51,8 @@ func TestTokenErrorsSayWhatIsWrong(t *testing.T) {
 		{"a letter changed", string(flipped), "mistyped"},
 		{"a letter too much", text + "A", "mistyped"},
 		{"a quote", text[:50] + "'" + text[51:], "character 51 does not belong"},
-		{"newer", "at1_" + "Ag" + text[6:], "version 2"},
+		{"newer", tokenPrefix + base64.RawURLEncoding.EncodeToString(newer), "version 2, this program knows 1: update it"},
+		{"the version's letter changed", "at1_" + "Ah" + text[6:], "mistyped: its check sum"},
 		{"no port", badAddress.String(), "want host:port"},
 	} {
 		_, err := ParseToken(c.text)

@@ -23,7 +23,7 @@ func newInventory() *cobra.Command {
 		Short: "Take an inventory now and print it; no collector is needed",
 		Long: "Take an inventory of this machine, or of the one whose files lie below --root, and\n" +
 			"print it. Each section says how its reading went: ok, partial, empty, unsupported,\n" +
-			"denied or failed. Run as root to see what only root may read.\n\n" + machineHelp,
+			"denied or failed. Run as root to see what only root may read.\n\n" + machineHelp + "\n\nThe sections are:\n" + sectionNames(),
 		Example: "  atalaya-agent inventory\n" +
 			"  atalaya-agent inventory --section packages --section patches --format json\n" +
 			"  atalaya-agent inventory --root /mnt/disk-of-another-machine",
@@ -64,7 +64,7 @@ func sectionIDs(names []string) ([]facts.ID, error) {
 	for _, n := range names {
 		s, ok := facts.ByName(n)
 		if !ok {
-			return nil, usageError{fmt.Errorf("no section is called %q; the sections are: %s", n, sectionNames())}
+			return nil, usageError{agent.NoSection(n)}
 		}
 		ids = append(ids, s.ID)
 		if s.ID == facts.Patches && !slices.Contains(names, facts.PatchState.String()) {
@@ -74,12 +74,19 @@ func sectionIDs(names []string) ([]facts.ID, error) {
 	return ids, nil
 }
 
+// helpWidth is how wide the texts of --help are, in columns.
+const helpWidth = 88
+
+// sectionNames lists the sections in lines of a help text.
 func sectionNames() string {
-	names := ""
+	text, line := "", ""
 	for _, s := range facts.Sections() {
-		names += s.Name + " "
+		if len(line)+len(s.Name)+1 > helpWidth {
+			text, line = text+line+"\n", ""
+		}
+		line += " " + s.Name
 	}
-	return names[:len(names)-1]
+	return text + line
 }
 
 // probed are the sections to read for those asked for: the head of the document names

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
 )
 
 // play runs the program with the given input and returns what it printed.
@@ -225,5 +227,50 @@ func TestAMistypedCommandIsAnsweredOnOneLine(t *testing.T) {
 	}
 	if got := oneLine("a\n\n\tb\n"); got != "a; b" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestAMistypedSectionIsAnsweredWithThoseLikeIt(t *testing.T) {
+	for name, want := range map[string]string{
+		"pakages": "did you mean packages? (`atalaya-agent inventory --help` lists all)", "Listening-Sockets": "did you mean listening_sockets?",
+		"disks": "(`atalaya-agent inventory --help` lists them)", "user": "did you mean users?", "patch": "did you mean patches, patch_state?",
+		"x": "(`atalaya-agent inventory --help` lists them)",
+	} {
+		_, talk, code := play(t, "", "inventory", "--section", name)
+		if lines := strings.Split(talk, "\n"); code != exitUsage || !strings.Contains(talk, want) || len(lines[0]) > 200 {
+			t.Errorf("%s: exit %d: %s", name, code, talk)
+		}
+	}
+	out, _, _ := play(t, "", "inventory", "--help")
+	_, list, ok := strings.Cut(out, "The sections are:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	if got := strings.Fields(list); !ok || len(got) != len(facts.Sections()) || !slices.Contains(got, "pools") {
+		t.Errorf("%d of %d sections in the help: %s", len(got), len(facts.Sections()), list)
+	}
+	for line := range strings.Lines(list) {
+		if len(line) > helpWidth+1 {
+			t.Errorf("too wide: %s", line)
+		}
+	}
+}
+
+func TestAFileThatIsNotThereNamesTheNextStep(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	garbled := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(garbled, []byte("at1_AQ'x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"enroll", "--token-file", none, "--state", t.TempDir()}, "atalaya token create"},
+		{[]string{"enroll", "--token-file", garbled, "--state", t.TempDir()}, garbled + ": the token is mistyped: character 7 does not belong there; copy all of it"},
+		{[]string{"inventory", "--config", none}, "name a file that is there"},
+		{[]string{"status", "--config", none}, "name a file that is there"},
+	} {
+		if _, talk, code := play(t, "", c.args...); code != exitFailed || !strings.Contains(talk, c.want) {
+			t.Errorf("%v: exit %d: %s", c.args, code, talk)
+		}
 	}
 }

@@ -135,6 +135,9 @@ func kindTable(parsers []probe.Parser) string {
 func readBounded(stdin io.Reader, name string) ([]byte, error) {
 	in := stdin
 	if name != "-" {
+		if err := mayParse(name); err != nil {
+			return nil, err
+		}
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
@@ -150,4 +153,14 @@ func readBounded(stdin io.Reader, name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %q: larger than %d bytes", name, maxParseBytes)
 	}
 	return data, nil
+}
+
+// mayParse refuses what may never end: a pipe that nobody writes to, a device. What the
+// caller has opened itself may be one, as in parse dpkg <(zcat status.gz).
+func mayParse(name string) error {
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().IsRegular() || info.IsDir() || strings.HasPrefix(name, "/dev/fd/") || strings.HasPrefix(name, "/proc/self/fd/") {
+		return err
+	}
+	return fmt.Errorf("read %q: it is a pipe or a device, which may never end (if you mean it: atalaya-agent parse KIND - < %s)", name, name)
 }
