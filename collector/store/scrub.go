@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -90,40 +91,78 @@ func (s *Store) noteFull(err error) {
 }
 
 // Restore puts a backup in the place of the state file of a collector that does not
-// run. The backup is verified before, and the file that was there is kept beside it
-// under the name that is returned, empty when there was none. When the collector
-// starts it notices that the state is older and asks every host for its facts.
+// run. The copy that takes its place is verified before, and the file that was there is
+// kept beside it under the name that is returned, empty when there was none. When the
+// collector starts it notices that the state is older and asks every host for its facts.
 func Restore(backup, path string) (kept string, err error) {
+	if err := restorable(backup); err != nil {
+		return "", fmt.Errorf("%w; nothing was restored, the state is as it was", err)
+	}
 	lock, err := lockPath(path)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
-	report, err := Check(backup)
-	if err != nil {
-		return "", fmt.Errorf("backup %q: %w", backup, err)
-	}
-	if report.Count > 0 {
-		return "", &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings, the first: %s; nothing was restored, the state is as it was: "+
-			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Damage[0])}
-	}
-	if err := report.Err(); err != nil {
-		return "", fmt.Errorf("backup %q: %w", backup, err)
-	}
 	aside := path + ".new"
 	if err := copyFile(backup, aside); err != nil {
-		return "", fmt.Errorf("restore: %w", err)
+		return "", errors.Join(fmt.Errorf("restore: %w; nothing was restored, the state is as it was", err), remove(aside))
+	}
+	if err := verifyCopy(backup, aside); err != nil {
+		return "", errors.Join(err, remove(aside))
 	}
 	if _, err := os.Stat(path); err == nil {
 		kept = fmt.Sprintf("%s.before-%s", path, time.Now().UTC().Format("20060102T150405Z"))
-		if err := os.Rename(path, kept); err != nil {
-			return "", fmt.Errorf("restore: %w", err)
+		// A second name first, where files can have two: there is a state at every moment.
+		err := os.Link(path, kept)
+		if err != nil {
+			err = os.Rename(path, kept)
+		}
+		if err != nil {
+			return "", errors.Join(fmt.Errorf("restore: %w", err), remove(aside))
 		}
 	}
 	if err := os.Rename(aside, path); err != nil {
 		return kept, fmt.Errorf("restore: %w", err)
 	}
 	return kept, syncDir(filepath.Dir(path))
+}
+
+// restorable refuses what cannot be a backup, and says what to name instead.
+func restorable(backup string) error {
+	info, err := os.Stat(backup)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("backup %q does not exist: name a file that `atalaya backup` wrote", backup)
+	case err != nil:
+		return fmt.Errorf("backup: %w: run this as a user who may read it", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("backup %q is not a file: name a file that `atalaya backup` wrote", backup)
+	}
+	return nil
+}
+
+// verifyCopy checks the copy of a backup.
+func verifyCopy(backup, aside string) error {
+	report, err := Check(aside)
+	if err != nil {
+		return fmt.Errorf("backup %q: %w", backup, err)
+	}
+	if report.Count > 0 {
+		return &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings, the first: %s; nothing was restored, the state is as it was: "+
+			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Damage[0])}
+	}
+	if err := report.Err(); err != nil {
+		return fmt.Errorf("backup %q: %w", backup, err)
+	}
+	return nil
+}
+
+// remove removes a file if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // copyFile copies a file durably.

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"atalaya/shared/facts"
@@ -79,6 +81,24 @@ func TestRestoreVerifiesAndKeepsWhatWasThere(t *testing.T) {
 	}
 	if _, err := Restore(s.path+".high", s.path); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("not a backup: got %v, want ErrCorrupt", err)
+	}
+	before, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(t.TempDir(), "nosuch"): "does not exist: name a file that `atalaya backup` wrote; nothing was restored",
+		t.TempDir():                          "is not a file: name a file that `atalaya backup` wrote; nothing was restored",
+	} {
+		if _, err := Restore(path, s.path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+	if after, err := os.ReadFile(s.path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the state is another after what was refused, %v", err)
+	}
+	if left, err := filepath.Glob(s.path + ".[bn]*"); err != nil || len(left) > 0 {
+		t.Errorf("left beside the state: %q, %v", left, err)
 	}
 	kept, err := Restore(backup, s.path)
 	if err != nil || kept == "" {
