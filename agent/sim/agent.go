@@ -51,7 +51,8 @@ type agent struct {
 	since  int64         // time of the first inventory
 	notify chan struct{} // room for one
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex           // guards what follows
+	status  func() uplink.Status // of its uplink; nil before it runs
 	host    *Host
 	epoch   uint64
 	next    uint64
@@ -104,6 +105,28 @@ func (a *agent) idle() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.pending) == 0 && len(a.due) == 0 && len(a.whole) == 0
+}
+
+// refused says why the collector will not have this host any more, empty when it will, and
+// what to do. Waiting does not help then.
+func (a *agent) refused() string {
+	a.mu.Lock()
+	status := a.status
+	a.mu.Unlock()
+	if status == nil {
+		return ""
+	}
+	switch s := status(); s.Result {
+	case uplink.Revoked.String():
+		return fmt.Sprintf("its certificate is refused, it was removed or revoked at the collector: `atalaya host revive %s` takes a removal back", a.id)
+	case uplink.UnknownHost.String():
+		return "the collector does not know it: was its state set up anew? begin a new --state"
+	case uplink.Copied.String():
+		return fmt.Sprintf("the collector takes it for a copy of another host: `atalaya host why-same %s`", a.id)
+	case uplink.WrongCollector.String(), uplink.VersionRefused.String(), uplink.Refused.String():
+		return s.LastError
+	}
+	return ""
 }
 
 // Position implements uplink.Spool.
@@ -259,6 +282,9 @@ func (a *agent) run(ctx, session context.Context, cfg Config, dir string) error 
 			MachineID: fmt.Sprintf("%016x", a.host.number), IntervalMillis: cfg.Interval.Milliseconds(),
 		},
 	})
+	a.mu.Lock()
+	a.status = up.Status
+	a.mu.Unlock()
 	var loop sync.WaitGroup
 	loop.Go(func() { a.live(ctx, session, cfg) })
 	defer loop.Wait()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -194,7 +196,8 @@ func (r *run) watch(ctx, sessions context.Context, cancel func()) {
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
 	told := time.Now()
-	var over time.Time // when the run ended
+	var named map[int]bool // hosts that are refused, as was told
+	var over time.Time     // when the run ended
 	for {
 		select {
 		case <-sessions.Done():
@@ -209,20 +212,25 @@ func (r *run) watch(ctx, sessions context.Context, cancel func()) {
 			told = time.Now()
 			r.progress()
 		}
+		busy, refused := r.owing()
+		named = r.name(refused, named)
 		if over.IsZero() && (ctx.Err() != nil || r.cfg.Settle && r.count() == r.cfg.Agents) {
 			over = time.Now()
 		}
 		if over.IsZero() {
 			continue
 		}
-		busy := r.busy()
 		if busy > 0 && ctx.Err() != nil && time.Since(over) > drainTime {
 			r.fail(fmt.Errorf("%d hosts have reports that were not acknowledged within %s of the end", busy, drainTime))
 			busy = 0
 		}
-		if busy == 0 {
-			cancel()
+		if busy > 0 {
+			continue
 		}
+		if len(refused) > 0 {
+			r.fail(refusal(refused))
+		}
+		cancel()
 	}
 }
 
@@ -232,16 +240,56 @@ func (r *run) count() int {
 	return len(r.agents)
 }
 
-// busy counts the hosts that wait for an acknowledgement.
-func (r *run) busy() (n int) {
+// refusedHost is a host that the collector will not have any more.
+type refusedHost struct {
+	number int
+	why    string
+}
+
+// owing counts the hosts that wait for an acknowledgement, and returns those among them
+// that wait in vain, by number.
+func (r *run) owing() (busy int, refused []refusedHost) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.agents {
-		if !a.idle() {
-			n++
+		if a.idle() {
+			continue
+		}
+		if why := a.refused(); why != "" {
+			refused = append(refused, refusedHost{a.host.number, why})
+		} else {
+			busy++
 		}
 	}
-	return n
+	slices.SortFunc(refused, func(a, b refusedHost) int { return cmp.Compare(a.number, b.number) })
+	return busy, refused
+}
+
+// name tells of the hosts that are refused and were not so before, and returns all.
+func (r *run) name(refused []refusedHost, before map[int]bool) map[int]bool {
+	now := map[int]bool{}
+	for _, h := range refused {
+		if !before[h.number] && len(now) < maxNamed {
+			fmt.Fprintf(r.cfg.Talk, "host %s: %s\n", hostName(h.number), h.why)
+		}
+		now[h.number] = true
+	}
+	return now
+}
+
+// maxNamed is how many hosts are told of by name; a whole fleet may be refused.
+const maxNamed = 10
+
+// refusal is the error of a run in which hosts were refused.
+func refusal(refused []refusedHost) error {
+	var names []string
+	for _, h := range refused[:min(len(refused), maxNamed)] {
+		names = append(names, hostName(h.number))
+	}
+	if more := len(refused) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Errorf("hosts that the collector refuses have reports that were not acknowledged: %s; the first: %s", strings.Join(names, ", "), refused[0].why)
 }
 
 func (r *run) progress() {

@@ -1,16 +1,20 @@
 package sim
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"atalaya/agent/uplink"
 	"atalaya/shared/facts"
 	"atalaya/shared/wire"
 )
@@ -214,6 +218,47 @@ func TestBatchesAreKeptUntilAcknowledgedAndMadeInOrder(t *testing.T) {
 	if hosts, all := l.totals(); hosts != 1 || all.Batches != 5 || all.Samples != small.Series {
 		t.Errorf("ledger: %d hosts, %+v", hosts, all)
 	}
+}
+
+// TestARunNamesHostsThatAreRefused: at once, once, and at its end instead of waiting for them.
+func TestARunNamesHostsThatAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := OpenLedger(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var talk strings.Builder
+		r := &run{cfg: Config{Agents: 3, Settle: true, Talk: &talk}, ledger: l, began: time.Now()}
+		f := NewFleet(small)
+		for n, result := range []uplink.Result{uplink.Stopped, uplink.Revoked, uplink.UnknownHost} {
+			a := newAgent(f, l, f.NewHost(n), "0123", 50)
+			a.status = func() uplink.Status { return uplink.Status{Result: result.String()} }
+			r.agents = append(r.agents, a)
+		}
+		sessions, cancel := context.WithCancel(t.Context())
+		go func() {
+			time.Sleep(10 * time.Second)
+			a := r.agents[0]
+			_, err := a.Next(a.epoch, 0)
+			if err = errors.Join(err, a.AckUpTo(a.epoch, 1)); err != nil {
+				t.Error(err)
+			}
+		}()
+		began := time.Now()
+		r.watch(t.Context(), sessions, cancel)
+		if took := time.Since(began); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("ended after %s, want with the last report of the host that is not refused", took)
+		}
+		for _, want := range []string{"host sim-000001: its certificate is refused", "`atalaya host revive 0123`", "host sim-000002: the collector does not know it"} {
+			if n := strings.Count(talk.String(), want); n != 1 {
+				t.Errorf("%q is told %d times: %s", want, n, talk.String())
+			}
+		}
+		if r.failed == nil || !strings.Contains(r.failed.Error(), "not acknowledged: sim-000001, sim-000002; the first: its certificate") {
+			t.Errorf("the run failed with %v", r.failed)
+		}
+	})
 }
 
 func TestALossyNetworkLosesAboutItsShare(t *testing.T) {
