@@ -15,6 +15,7 @@ const Masked = "***"
 //   - addresses that are secrets: those of incoming webhooks
 //   - options of well-known programs, bundled too: mysql -px, curl -sSu user:x, docker login -p x
 //   - what is piped into a program that reads a secret: echo x | passwd --stdin root
+//   - here-documents as a whole, and passwords of SQL: IDENTIFIED BY 'x'
 //   - keys that can be told by their form: AKIA..., ghp_..., eyJ....
 //
 // It rather hides too much than too little. What it does not know (a password that is an
@@ -46,17 +47,22 @@ func MaskArgs(args []string) string {
 
 // masker goes through the words of a command line.
 type masker struct {
-	next     bool           // the next word is a secret
-	rest     bool           // all that follows is
-	skip     bool           // the next word is the value of an option
-	args     bool           // the words are arguments: they may hold blanks without quotes
-	depth    int            // of quotes
-	previous string         // word
-	program  programOptions // of the program named last
-	words    int            // of the program that are no options
+	next     bool         // the next word is a secret
+	rest     bool         // all that follows is
+	skip     bool         // the next word is the value of an option
+	args     bool         // the words are arguments: they may hold blanks without quotes
+	depth    int          // of quotes
+	user     bool         // an unknown program was given a user: its -p may be the password
+	sql      bool         // the next text in quotes is a password
+	previous string       // word
+	program  programState // the program named last
+	former   programState // the one before: the name of the last may be its argument
 }
 
 func (m *masker) line(line string) string {
+	if at := strings.Index(line, "<<"); at >= 0 {
+		line = hideDocuments(line, at)
+	}
 	var b strings.Builder
 	done := 0 // how much of the line is in b
 	for i := 0; i < len(line); {
@@ -76,11 +82,13 @@ func (m *masker) line(line string) string {
 			if m.next = len(w) == 3; !m.next {
 				masked = w[:3] + Masked
 			}
-		} else if m.program.says && m.words == 0 {
+		} else if m.program.says && m.program.words == 0 {
 			if pipe := secretPipe(line, end, grouped(line[:i])); pipe > 0 {
 				masked, end = w+" "+Masked+" ", pipe
 			}
-			m.program = programOptions{}
+			m.program = programState{}
+		} else if (w[0] == '"' || w[0] == '\'') && sayingLine(w) && secretPipe(line, end, false) > 0 {
+			masked = w[:1] + Masked + w[:1]
 		}
 		if masked != line[i:end] {
 			if done == 0 {
@@ -148,51 +156,6 @@ func closing(s string, quote byte) int {
 	return -1
 }
 
-// within masks a word with blanks that is a line of its own, as in sh -c "...", or text. What
-// the program before takes counts there too: lftp -e "open -u user,x".
-func (m *masker) within(line string) string {
-	if m.depth > 20 {
-		return Masked
-	}
-	in := masker{program: m.program, depth: m.depth + 1}
-	in.program.nth = 0
-	return in.line(line)
-}
-
-// wholeLine masks a word that is quoted as a whole and has blanks.
-func (m *masker) wholeLine(w string) (string, bool) {
-	if m.args && w[0] != '-' {
-		return m.within(w), true
-	}
-	q := 1
-	if w[0] == '\\' {
-		q = 2
-	}
-	if c := w[q-1]; len(w) <= 2*q || c != '"' && c != '\'' || w[q] == '-' || !strings.HasSuffix(w, w[:q]) {
-		return "", false
-	}
-	return m.enclosed(w, q, len(w)-q), true
-}
-
-// partLine masks a word with blanks of which a part is quoted: --run="mysql -px".
-func (m *masker) partLine(w string) string {
-	if m.args {
-		return m.within(w)
-	}
-	if i := strings.IndexAny(w, `"'`); i >= 0 {
-		return m.enclosed(w, i+1, len(w))
-	}
-	return w
-}
-
-// enclosed masks a part of w as a line of its own.
-func (m *masker) enclosed(w string, from, to int) string {
-	if masked := m.within(w[from:to]); masked != w[from:to] {
-		return w[:from] + masked + w[to:]
-	}
-	return w
-}
-
 // word masks one word and notes what follows from it for the next.
 func (m *masker) word(w string) string {
 	if w == "" {
@@ -220,7 +183,7 @@ func (m *masker) word(w string) string {
 	switch w[0] {
 	case '|', '&', ';':
 		if w == "|" || w == "||" || w == "&&" || w == ";" || w == "&" {
-			m.program = programOptions{}
+			m.program, m.former, m.user = programState{}, programState{}, false
 			return w
 		}
 	case '=', ':':
@@ -230,22 +193,61 @@ func (m *masker) word(w string) string {
 	}
 	blank := strings.IndexByte(w, ' ') >= 0
 	if w[0] != '-' && !skip {
-		if !blank {
-			if p, ok := optionsOf(programName(w)); ok {
-				m.program, m.words = p, 0
-				return w
-			}
-		}
-		if masked, ok := m.positional(w, blank); ok {
+		if masked, ok := m.argument(w, blank); ok {
 			return masked
 		}
 	}
-	return m.value(w, blank)
+	if m.depth > 0 {
+		if masked, ok := m.statement(previous, w); ok {
+			return masked
+		}
+	}
+	if len(previous) > 1 && previous[0] == '-' && !m.program.known {
+		if masked, ok := m.unknown(previous, w); ok {
+			return masked
+		}
+	}
+	return m.value(previous, w, blank)
+}
+
+// argument takes a word that is no option: a program, or what a program takes by its place.
+func (m *masker) argument(w string, blank bool) (string, bool) {
+	if !blank {
+		if p, ok := optionsOf(programName(w)); ok {
+			m.user = false
+			masked, hidden := m.keep(w)
+			m.program = programState{programOptions: p, known: true}
+			return masked, hidden
+		}
+	}
+	if masked, ok := m.positional(&m.program, w, blank); ok {
+		return masked, true
+	}
+	if m.former.known {
+		return m.positional(&m.former, w, blank)
+	}
+	return "", false
+}
+
+// keep remembers the program named before: w may be an argument of it that has the name of
+// another. Where it runs programs itself, or has no secrets, it ends.
+func (m *masker) keep(w string) (string, bool) {
+	if m.program.runs || !m.program.known {
+		return w, true
+	}
+	m.former = m.program
+	if masked, ok := m.positional(&m.former, w, false); ok {
+		return masked, true
+	}
+	return w, true
 }
 
 // value masks a word that is no program and has no place of its own.
-func (m *masker) value(w string, blank bool) string {
+func (m *masker) value(previous, w string, blank bool) string {
 	if blank {
+		if masked, ok := m.setting(previous, w); ok {
+			return masked
+		}
 		if masked, ok := m.wholeLine(w); ok {
 			return masked
 		}
@@ -279,17 +281,16 @@ func (m *masker) apart(name, w string) (string, bool) {
 }
 
 // positional masks what a program takes as a secret by its place.
-func (m *masker) positional(w string, blank bool) (string, bool) {
-	p := &m.program
-	m.words++
+func (m *masker) positional(p *programState, w string, blank bool) (string, bool) {
+	p.words++
 	if p.after != "" && hasWord(p.after, w) {
-		p.after, m.words = "", 0
+		p.after, p.words = "", 0
 		return "", false
 	}
 	switch {
 	case p.only != "":
 		if hasWord(p.only, w) {
-			p.only, m.words = "", 0
+			p.only, p.words, p.runs = "", 0, false
 		}
 	case p.slash && !blank:
 		user, rest, ok := strings.Cut(w, "/")
@@ -299,7 +300,7 @@ func (m *masker) positional(w string, blank bool) (string, bool) {
 			}
 			return user + "/" + Masked, true
 		}
-	case p.nth > 0 && p.after == "" && m.words >= p.nth:
+	case p.nth > 0 && p.after == "" && p.words >= p.nth:
 		if w[0] == '>' || w[0] == '<' || w == "2>" {
 			m.skip = strings.Trim(w, "2<>") == "" // a file
 			return "", false
@@ -332,19 +333,12 @@ func (m *masker) option(w string) (string, bool) {
 		return "", false
 	}
 	name := strings.TrimLeft(w, "-")
-	if m.program.only == "" {
-		if long, value, ok := strings.Cut(name, "="); len(long) > 1 && hasWord(m.program.long, long) {
-			if !ok {
-				m.next = true
-				return w, true
-			}
-			return w[:len(w)-len(value)] + Masked, true
-		}
-		if w[1] != '-' {
-			if masked, ok := m.letters(w); ok {
-				m.next = m.next || hasWord("pass passwd password passphrase", name) // or is it a long one?
-				return masked, true
-			}
+	if masked, ok := m.optionOf(&m.program, w, name); ok {
+		return masked, true
+	}
+	if m.former.known {
+		if masked, ok := m.optionOf(&m.former, w, name); ok {
+			return masked, true
 		}
 	}
 	if secretName(name) && !strings.ContainsAny(name, "=/") {
@@ -354,10 +348,30 @@ func (m *masker) option(w string) (string, bool) {
 	return "", false
 }
 
+// optionOf masks by the options of one program.
+func (m *masker) optionOf(p *programState, w, name string) (string, bool) {
+	if p.only != "" {
+		return "", false
+	}
+	if long, value, ok := strings.Cut(name, "="); len(long) > 1 && hasWord(p.long, long) {
+		if !ok {
+			m.next = true
+			return w, true
+		}
+		return w[:len(w)-len(value)] + Masked, true
+	}
+	if w[1] != '-' {
+		if masked, ok := m.letters(p, w); ok {
+			m.next = m.next || hasWord("pass passwd password passphrase", name) // or is it a long one?
+			return masked, true
+		}
+	}
+	return "", false
+}
+
 // letters masks the value of an option of one letter. Others without a value may stand before
 // it where the program is known to take them so: -sSfu user:x.
-func (m *masker) letters(w string) (string, bool) {
-	p := &m.program
+func (m *masker) letters(p *programState, w string) (string, bool) {
 	for i := 1; i < len(w); i++ {
 		last := i+1 == len(w)
 		switch c := w[i]; {
@@ -375,48 +389,6 @@ func (m *masker) letters(w string) (string, bool) {
 		if p.takes == "" {
 			break
 		}
-	}
-	return "", false
-}
-
-// named masks the value after the first name in a word that tells of a secret.
-func (m *masker) named(w string) (string, bool) {
-	for i := 1; i < len(w); i++ {
-		sign := 1
-		switch w[i] {
-		case '=', ':', '>':
-		case '%':
-			if sign = 3; !strings.HasPrefix(w[i:], "%3") || i+2 == len(w) || strings.IndexByte("AaDd", w[i+2]) < 0 {
-				continue
-			}
-		default:
-			continue
-		}
-		name, before := nameBefore(w[:i])
-		value := w[i+sign:]
-		windows := (before == '/' && len(name)+1 == i || before == ',') && w[i] == ':' && !strings.HasPrefix(value, "/") // /password:x
-		switch {
-		case before == '/' && !windows, strings.HasPrefix(value, "//"), w[i] == '>' && (before != '<' || value == ""):
-			continue
-		case secretName(name), windows && hasWord(m.program.long, name), name == "data" && strings.Contains(w[:i], "secret"):
-		default:
-			continue
-		}
-		if workingDir(name, value) {
-			continue
-		}
-		if strings.EqualFold(name, "authorization") {
-			m.rest = true
-		}
-		bare := strings.Trim(value, "\"'\\ ")
-		if bare == "" {
-			m.next = (w[i] == ':' || m.program.spaced) && !m.rest // "password: x"; an empty password= is no secret
-			return w, true
-		}
-		if harmlessValue(bare) {
-			continue
-		}
-		return w[:i+sign] + Masked, true
 	}
 	return "", false
 }

@@ -232,7 +232,31 @@ openssl passwd -6 S3CR3T
 cqlsh -password S3CR3T
 app --exec="mysql -pS3CR3T db"
 sh -c "sh -c \"mysql -pS3CR3T db\""
-ffmpeg -i rtsp://me:S3CR3T@cam/1 out.mp4`, "\n")
+ffmpeg -i rtsp://me:S3CR3T@cam/1 out.mp4
+docker login -up S3CR3T
+docker login -upS3CR3T quay.io
+docker login -e me@h -u me -p S3CR3T
+docker run -e "PASSWORD=two S3CR3T" img
+docker run -e "DB_PASSWORD=S3CR3T two" img
+env "PASSWORD=two S3CR3T" run
+"TOKEN=two words S3CR3T" run
+sqlplus mysql u/S3CR3T
+sqlplus -L ssh u/S3CR3T@db
+mysql docker -pS3CR3T
+mysql -h db nginx -pS3CR3T
+ldapsearch -x curl -w S3CR3T
+htpasswd -b mysql me S3CR3T
+docker exec mongo mysql -pS3CR3T
+docker exec redis-server curl -u me:S3CR3T h
+sshpass -p S3CR3T curl -u me:S3CR3T h
+psql -c "ALTER ROLE me PASSWORD 'S3CR3T'"
+mysql -e "GRANT ALL ON a.b TO c IDENTIFIED BY 'S3CR3T'"
+mysql -e "create user a identified with plugin by 'S3CR3T'"
+tool -u me -p S3CR3T
+tool --username me -P S3CR3T
+tool -u me:S3CR3T
+tool --login me:S3CR3T h
+tool --key 0123456789abcdefS3CR3T`, "\n")
 
 // shellLines hold one where only a shell tells.
 var shellLines = strings.Split(`echo root:S3CR3T | chpasswd
@@ -252,7 +276,32 @@ passwd --stdin root <<< S3CR3T
 passwd --stdin root <<<S3CR3T
 true;curl -su a:S3CR3T https://h
 x=$(curl -su a:S3CR3T https://h)
-cd /a&&mysql -pS3CR3T db`, "\n")
+cd /a&&mysql -pS3CR3T db
+sh -c "echo S3CR3T" | passwd --stdin root
+bash -c 'cd /a; printf S3CR3T' | cryptsetup open /dev/sda1 x
+mysql <<EOF ... password S3CR3T
+mysql <<EOF ... S3CR3T EOF`, "\n")
+
+// documents are lines with here-documents, ¶ for a newline.
+var documents = [][2]string{
+	{"mysql -u root <<EOF¶alter user me identified by 'S3CR3T';¶EOF¶ls -u", "mysql -u root <<EOF¶***¶EOF¶ls -u"},
+	{"cat <<-'END' | chpasswd¶\troot:S3CR3T¶\tEND¶", "cat <<-'END' | chpasswd¶***\tEND¶"},
+	{"sh -c \"passwd --stdin a << EOF¶S3CR3T¶EOF\"¶ls", "sh -c \"passwd --stdin a << EOF¶***¶EOF\"¶ls"},
+	{"a <<A <<B¶S3CR3T¶A¶S3CR3T¶B¶c", "a <<A <<B¶***¶B¶c"},
+	{"su - <<X¶say X S3CR3T¶", "su - <<X¶***"},
+	{"a <<X¶X¶mysql <<\"Y\"¶S3CR3T¶Y¶", "a <<X¶X¶mysql <<\"Y\"¶***¶Y¶"},
+	{"mysql <<EOF ... password S3CR3T EOF ls", "mysql <<EOF *** EOF ls"},
+	{"mysql <<EOF", "mysql <<EOF"}, {"expr $((1 << 2)) + 3", "expr $((1 << 2)) + 3"}, {"cat <<< a b", "cat <<< a b"}, {"a <<", "a <<"},
+}
+
+func TestMaskHidesHereDocuments(t *testing.T) {
+	newlines := strings.NewReplacer("¶", "\n")
+	for _, d := range documents {
+		if got, want := Mask(newlines.Replace(d[0])), newlines.Replace(d[1]); got != want {
+			t.Errorf("Mask(%q)\n got  %q\n want %q", d[0], got, want)
+		}
+	}
+}
 
 // plainLines have nothing to hide.
 var plainLines = strings.Split(`ssh -p 22 host
@@ -478,7 +527,29 @@ openssl passwd -6 -stdin
 rabbitmqctl status
 ssh -p 22 h "uptime -p"
 a 'unclosed
-echo pkg:npm/left-pad@1.3.0`, "\n")
+echo pkg:npm/left-pad@1.3.0
+docker run -e "NAME=two words" img
+env "PASSWORD_FILE=/a b" run
+sh -c "echo a b | wc -c" | tee x
+sh -c "ls; echo a" | sort
+tool -u www-data:www-data
+tool --user 1000:1000 -p 80:80
+tool --user me:users
+tool -u me -p 8080
+tool -u me -p /srv/a
+sudo -u me install -p a b
+sudo -u me mkdir -p a
+chown -u a:b c
+lsof -u me -p 123
+tool --key name-of-a-key
+tool --key /etc/ssl/private/server-2024.key
+redis-cli -h mysql info
+docker run mysql redis
+psql -c "select a from b order by c"
+psql -c "alter role me password null"
+useradd -m mysql
+cat a >> b
+sort -u a -o b`, "\n")
 
 func TestMaskHidesSecretsOfManyPrograms(t *testing.T) {
 	if len(secretLines) < 100 || len(plainLines) < 100 {
@@ -529,7 +600,7 @@ func TestMaskAllocatesNothingWhereNothingIsHidden(t *testing.T) {
 func shellWords(line string) []string {
 	var out []string
 	for i := 0; i < len(line); {
-		if line[i] == ' ' {
+		if isBlank(line[i]) {
 			i++
 			continue
 		}

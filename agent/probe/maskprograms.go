@@ -17,6 +17,14 @@ type programOptions struct {
 	spaced   bool   // blanks may stand around the = of a setting
 	acl      bool   // a word that begins with > is a password
 	says     bool   // it prints its arguments
+	runs     bool   // what follows may be another program, by whose options alone it is read
+}
+
+// programState is a program that a line names, and how far its words were read.
+type programState struct {
+	programOptions
+	known bool
+	words int // that are no options
 }
 
 // hasWord reports whether a word is in a list with blanks.
@@ -45,7 +53,9 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{attached: "uUEb", apart: "uUbE", takes: "AcCdDeFhHKmoPQrtTwxXyYz", long: "user proxy-user cert proxy-cert"}, true
 	case "http", "https", "xh":
 		return programOptions{apart: "a", attached: "a", takes: "psoA"}, true
-	case "sshpass", "useradd", "usermod":
+	case "sshpass":
+		return programOptions{attached: "p", apart: "p", takes: "fdPe", runs: true}, true
+	case "useradd", "usermod":
 		return programOptions{attached: "p", apart: "p", takes: "PbcdefgGksuRlZ"}, true
 	case "yt-dlp", "youtube-dl", "twine", "rdesktop", "cqlsh", "beeline", "mongo", "mongosh", "mycli", "pgcli", "doveadm",
 		"mongodump", "mongorestore", "mongoexport", "mongoimport", "mongostat", "mongotop", "ncftp", "ncftpput", "ncftpget", "impala-shell":
@@ -83,7 +93,7 @@ func optionsOf(program string) (p programOptions, ok bool) {
 	case "iscsiadm":
 		return programOptions{apart: "v", long: "value"}, true
 	case "docker", "podman", "nerdctl", "buildah", "helm", "oc", "cf", "az", "ibmcloud", "crane", "oras":
-		return programOptions{attached: "p", apart: "p", only: "login"}, true
+		return programOptions{attached: "p", apart: "p", takes: "e", only: "login", runs: true}, true // -e was an address of mail
 	case "consul", "nomad", "serf":
 		return programOptions{long: "encrypt"}, true
 	case "ceph", "rbd", "rados", "cephfs", "ceph-fuse":
@@ -115,15 +125,15 @@ func optionsOf(program string) (p programOptions, ok bool) {
 	case "rclone":
 		return programOptions{bare: true, long: "obscure"}, true
 	case "aws", "git", "npm", "yarn", "pnpm":
-		return programOptions{set: true, after: "set config configure"}, true
+		return programOptions{set: true, after: "set config configure", runs: true}, true
 	case "gcloud":
 		return programOptions{set: true, after: "set", long: "key"}, true
 	case "echo", "printf", "yes":
-		return programOptions{says: true}, true
+		return programOptions{says: true, runs: true}, true
 	case "psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready":
 		return programOptions{spaced: true}, true
-	case "ssh", "nginx", "mkdir", "cp", "ps":
-		return programOptions{}, true // none; and what was named before does not count
+	case "ssh", "nginx", "mkdir", "cp", "ps", "sudo", "runuser", "chown":
+		return programOptions{runs: true}, true // they have none
 	}
 	return programOptions{}, false
 }
