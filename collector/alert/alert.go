@@ -130,14 +130,8 @@ type Engine struct {
 	groups []*group
 	outbox *outbox
 
-	mu     sync.RWMutex // guards alerts and the results in groups
-	alerts map[alertKey]*Alert
+	mu sync.RWMutex // guards the alerts and the results of the rules
 }
-
-// alertKey names an alert: two rules may give the same labels.
-type alertKey struct{ group, ruleID, fingerprint string }
-
-func (a *Alert) key() alertKey { return alertKey{a.Group, a.RuleID, a.Fingerprint} }
 
 // Open reads the rules and the alerts that are stored. Alerts whose rule is gone are
 // resolved.
@@ -151,7 +145,7 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	e := &Engine{cfg: cfg, alerts: map[alertKey]*Alert{}}
+	e := &Engine{cfg: cfg}
 	if err := e.loadRules(); err != nil {
 		return nil, err
 	}
@@ -184,21 +178,43 @@ type Filter struct {
 
 // List returns alerts: firing ones first, then by rule and labels.
 func (e *Engine) List(f Filter) []Alert {
+	type placed struct {
+		place string
+		alert Alert
+	}
+	var found []placed
 	e.mu.RLock()
-	defer e.mu.RUnlock()
-	var out []Alert
-	for _, a := range e.alerts {
-		if (f.State == "" || a.State == f.State) && matches(a.Labels, f.Match) {
-			out = append(out, *a)
+	for r := range e.rules() {
+		for _, a := range r.alerts {
+			if (f.State == "" || a.State == f.State) && matches(a.Labels, f.Match) {
+				// "firing" is before "pending"
+				found = append(found, placed{string(a.State) + "\x00" + a.Rule + "\x00" + labelText(a.Labels), *a})
+			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Alert) int {
-		if a.State != b.State {
-			return strings.Compare(string(a.State), string(b.State)) // firing before pending
-		}
-		return strings.Compare(a.Rule+"\x00"+labelText(a.Labels), b.Rule+"\x00"+labelText(b.Labels))
-	})
+	e.mu.RUnlock()
+	slices.SortFunc(found, func(a, b placed) int { return strings.Compare(a.place, b.place) })
+	var out []Alert
+	for _, p := range found {
+		out = append(out, p.alert)
+	}
 	return out
+}
+
+// Count returns how many alerts are firing and pending.
+func (e *Engine) Count() (firing, pending int) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for r := range e.rules() {
+		for _, a := range r.alerts {
+			if a.State == Firing {
+				firing++
+			} else {
+				pending++
+			}
+		}
+	}
+	return firing, pending
 }
 
 func matches(ls, want map[string]string) bool {
@@ -222,8 +238,8 @@ func (e *Engine) Show(fingerprint string) (Alert, []Event, error) {
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	for key, a := range e.alerts {
-		if key.fingerprint == fingerprint {
+	for r := range e.rules() {
+		if a := r.alerts[fingerprint]; a != nil {
 			return *a, events, nil
 		}
 	}

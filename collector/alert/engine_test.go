@@ -1,11 +1,13 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,6 +22,7 @@ import (
 type fakeQuery struct {
 	mu    sync.Mutex
 	hosts []string
+	value float64 // 0: 1
 	err   error
 	asked int
 }
@@ -36,14 +39,14 @@ func (f *fakeQuery) Instant(_ context.Context, _ string, at time.Time) (series.V
 	f.asked++
 	var v series.Vector
 	for _, h := range f.hosts {
-		v = append(v, series.Sample{Labels: []metric.Label{{Name: "host", Value: h}}, At: at.UnixMilli(), Value: 1})
+		v = append(v, series.Sample{Labels: []metric.Label{{Name: "host", Value: h}}, At: at.UnixMilli(), Value: cmp.Or(f.value, 1)})
 	}
 	return v, f.err
 }
 
 // rig is an engine that can be restarted.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	path  string
 	rules string
 	now   time.Time
@@ -62,7 +65,7 @@ const oneRule = `groups:
     annotations: {summary: "{{ $labels.host }} is bad"}
 `
 
-func newRig(t *testing.T, rules string) *rig {
+func newRig(t testing.TB, rules string) *rig {
 	dir := t.TempDir()
 	r := &rig{t: t, path: filepath.Join(dir, "state.db"), rules: filepath.Join(dir, "r.yml"), now: scriptStart, query: &fakeQuery{}}
 	r.write(rules)
@@ -339,4 +342,70 @@ func TestRunEvaluatesEachGroupOnTime(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTextsFollowTheResultAndWhatTheyAsk(t *testing.T) {
+	r := newRig(t, `groups:
+- name: g
+  rules:
+  - {alert: Bad, expr: x, labels: {level: "l{{ $value }}"}, annotations: {summary: "{{ $labels.host }} has {{ $value }}"}}
+  - {alert: Asks, expr: x, annotations: {summary: '{{ with query "y" }}{{ len . }}{{ end }} at {{ now }}'}}
+`)
+	text := func(rule string) string {
+		t.Helper()
+		list := r.e.List(Filter{Match: map[string]string{alertName: rule, "host": "a"}})
+		if len(list) != 1 {
+			t.Fatalf("%d alerts %s", len(list), rule)
+		}
+		return list[0].Labels["level"] + list[0].Annotations["summary"]
+	}
+	r.query.set("a")
+	r.pass(30 * time.Second)
+	bad, asks := text("Bad"), text("Asks")
+	if bad != "l1a has 1" || !strings.HasPrefix(asks, "1 at ") {
+		t.Errorf("%q, %q", bad, asks)
+	}
+	r.query.set("a", "b")
+	r.pass(15 * time.Second)
+	if got := text("Asks"); !strings.HasPrefix(got, "2 at ") || got[2:] == asks[2:] {
+		t.Errorf("%q after %q", got, asks)
+	}
+	r.query.value = 3
+	r.pass(15 * time.Second)
+	if got := text("Bad"); got != "l3a has 3" {
+		t.Errorf("%q after %q", got, bad)
+	}
+	r.query.set("c")
+	r.pass(15 * time.Second)
+	if list := r.e.List(Filter{}); len(list) != 2 || list[0].Annotations["summary"] == bad {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestAlertsThatGoOnWriteNothing(t *testing.T) {
+	r := newRig(t, oneRule)
+	r.query.set("a", "b")
+	r.pass(75 * time.Second)
+	var before, after []byte
+	read := func(into *[]byte) {
+		t.Helper()
+		err := r.st.View(func(tx *store.Tx) error {
+			return tx.Table(activeTable).Scan(nil, func(_, v []byte) error {
+				*into = append(*into, v...)
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(&before)
+	r.pass(10 * time.Minute)
+	read(&after)
+	if len(before) == 0 || string(before) != string(after) {
+		t.Errorf("stored %s, then %s", before, after)
+	}
+	if got := r.e.List(Filter{})[0]; !got.SeenAt.Equal(r.now) {
+		t.Errorf("seen at %s, it is %s", got.SeenAt, r.now)
+	}
 }

@@ -2,10 +2,12 @@ package alert
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,29 +135,52 @@ func (e *Engine) record(ctx context.Context, r *rule, v series.Vector, at time.T
 	return e.cfg.Record.Record(ctx, out)
 }
 
-// holding returns the alerts for which the rule holds, with labels and texts only.
-func (e *Engine) holding(ctx context.Context, g *group, r *rule, v series.Vector, at time.Time) (map[alertKey]*Alert, error) {
-	out := make(map[alertKey]*Alert, len(v))
+// holding returns the alerts for which the rule holds, with labels and texts only, by
+// fingerprint. What the last evaluation made of a result holds while that stays the same.
+func (e *Engine) holding(ctx context.Context, g *group, r *rule, v series.Vector, at time.Time) (map[string]*Alert, error) {
+	out, made := make(map[string]*Alert, len(v)), make(map[string]*Alert, len(v))
+	var of []byte
 	for _, s := range v {
-		x := e.newExpander(ctx, r, s, at)
-		ls := labelMap(s)
-		maps.Copy(ls, x.all(r.labels))
-		ls[alertName] = r.alert
-		maps.DeleteFunc(ls, func(_, v string) bool { return v == "" })
-		a := &Alert{
-			Fingerprint: fingerprint(ls), Group: g.key(), Rule: r.alert, RuleID: r.id, Expr: r.expr,
-			Labels: ls, Annotations: x.all(r.annotations), Value: Value(s.Value),
+		of = appendLabels(of[:0], s.Labels)
+		a := r.made[string(of)]
+		if a == nil || r.asks || math.Float64bits(float64(a.Value)) != math.Float64bits(s.Value) {
+			a = e.newAlert(ctx, g, r, s, at)
 		}
-		if _, twice := out[a.key()]; twice {
-			return nil, fmt.Errorf("two results have the same labels %s once the rule's are added", labelText(ls))
+		if out[a.Fingerprint] != nil {
+			return nil, fmt.Errorf("two results have the same labels %s once the rule's are added", labelText(a.Labels))
 		}
-		out[a.key()] = a
+		out[a.Fingerprint], made[string(of)] = a, a
 	}
+	r.made = made
 	return out, nil
 }
 
+// newAlert makes an alert of a result.
+func (e *Engine) newAlert(ctx context.Context, g *group, r *rule, s series.Sample, at time.Time) *Alert {
+	x := e.newExpander(ctx, r, s, at)
+	ls := labelMap(s)
+	maps.Copy(ls, x.all(r.labels))
+	ls[alertName] = r.alert
+	maps.DeleteFunc(ls, func(_, v string) bool { return v == "" })
+	return &Alert{
+		Fingerprint: fingerprint(ls), Group: g.key(), Rule: r.alert, RuleID: r.id, Expr: r.expr,
+		Labels: ls, Annotations: x.all(r.annotations), Value: Value(s.Value),
+	}
+}
+
+// appendLabels appends the labels of a result so that others give other bytes.
+func appendLabels(dst []byte, ls []metric.Label) []byte {
+	for _, l := range ls {
+		dst = binary.AppendUvarint(dst, uint64(len(l.Name)))
+		dst = append(dst, l.Name...)
+		dst = binary.AppendUvarint(dst, uint64(len(l.Value)))
+		dst = append(dst, l.Value...)
+	}
+	return dst
+}
+
 // advance steps all alerts of a rule and stores what changed.
-func (e *Engine) advance(g *group, r *rule, holding map[alertKey]*Alert, at time.Time) error {
+func (e *Engine) advance(g *group, r *rule, holding map[string]*Alert, at time.Time) error {
 	e.mu.RLock()
 	t := timing{now: at, hold: r.hold, keepFiring: r.keepFiring}
 	settling := r.settling
@@ -167,44 +192,42 @@ func (e *Engine) advance(g *group, r *rule, holding map[alertKey]*Alert, at time
 		}
 	}
 	t.settling = at.Before(settling)
-	next := map[alertKey]*Alert{}
+	next := make(map[string]*Alert, len(holding))
 	var changes []Event
-	note := func(key alertKey, old, now *Alert) {
-		next[key] = now
+	note := func(fingerprint string, old, now *Alert) {
+		next[fingerprint] = now
 		if c, ok := changeOf(old, now, at); ok {
 			changes = append(changes, c)
 		}
 	}
-	for key, old := range e.alerts {
-		if key.group == g.key() && key.ruleID == r.id && holding[key] == nil {
-			note(key, old, step(old, false, t))
+	for fingerprint, old := range r.alerts {
+		if holding[fingerprint] == nil {
+			note(fingerprint, old, step(old, false, t))
 		}
 	}
-	for key, seen := range holding {
-		old := e.alerts[key]
+	for fingerprint, seen := range holding {
+		old := r.alerts[fingerprint]
 		now := step(old, true, t)
 		now.Fingerprint, now.Group, now.Rule, now.RuleID, now.Expr = seen.Fingerprint, seen.Group, seen.Rule, seen.RuleID, seen.Expr
 		now.Labels, now.Annotations, now.Value = seen.Labels, seen.Annotations, seen.Value
-		note(key, old, now)
+		note(fingerprint, old, now)
 	}
 	e.mu.RUnlock()
 	slices.SortFunc(changes, func(a, b Event) int {
 		return strings.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint)
 	})
 	// A gap moves HeldFrom of all: store them too.
-	if err := e.save(changes, next, t.unseen > 0); err != nil {
+	var all map[string]*Alert
+	if t.unseen > 0 {
+		all = next
+	}
+	if err := e.save(changes, all); err != nil {
 		return err
 	}
+	maps.DeleteFunc(next, func(_ string, a *Alert) bool { return a == nil || a.State == Resolved })
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r.settling = settling
-	for key, a := range next {
-		if a == nil || a.State == Resolved {
-			delete(e.alerts, key)
-		} else {
-			e.alerts[key] = a
-		}
-	}
+	r.settling, r.alerts = settling, next
 	return nil
 }
 

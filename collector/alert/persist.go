@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"atalaya/collector/store"
@@ -21,30 +20,25 @@ const (
 	outboxTable  = "alert.outbox"
 )
 
-func (k alertKey) bytes() []byte {
-	return store.Key([]byte(k.group), []byte(k.ruleID), []byte(k.fingerprint))
-}
-
 func seqKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// save stores the events, their notifications and the new states. With all it also
-// stores alerts without an event.
-func (e *Engine) save(events []Event, next map[alertKey]*Alert, all bool) error {
-	if len(events) == 0 && (!all || len(next) == 0) {
+// save stores the events, their notifications and the states after them, and the alerts
+// of all besides.
+func (e *Engine) save(events []Event, all map[string]*Alert) error {
+	if len(events) == 0 && len(all) == 0 {
 		return nil
 	}
 	err := e.cfg.Store.Update(func(tx *store.Tx) error {
 		active := tx.Table(activeTable)
-		if all {
-			for key, a := range next {
-				if err := putAlert(active, key, a); err != nil {
+		for _, a := range all {
+			if a != nil {
+				if err := putAlert(active, a); err != nil {
 					return err
 				}
 			}
 		}
 		for _, ev := range events {
-			key := ev.Alert.key()
-			if err := putAlert(active, key, next[key]); err != nil {
+			if err := putAlert(active, &ev.Alert); err != nil {
 				return err
 			}
 			if err := appendHistory(tx, ev); err != nil {
@@ -64,15 +58,16 @@ func (e *Engine) save(events []Event, next map[alertKey]*Alert, all bool) error 
 }
 
 // putAlert stores an active alert and removes one that is over.
-func putAlert(t store.Table, key alertKey, a *Alert) error {
-	if a == nil || a.State == Resolved {
-		return t.Delete(key.bytes())
+func putAlert(t store.Table, a *Alert) error {
+	key := store.Key([]byte(a.Group), []byte(a.RuleID), []byte(a.Fingerprint))
+	if a.State != Pending && a.State != Firing {
+		return t.Delete(key)
 	}
 	b, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	return t.Put(key.bytes(), b)
+	return t.Put(key, b)
 }
 
 // lastSeq returns the greatest key of a table with numbers as keys, 0 for an empty one.
@@ -163,10 +158,10 @@ func (e *Engine) restore() error {
 			if err := json.Unmarshal(v, a); err != nil {
 				return err
 			}
-			if g := e.groupOf(a); g != nil {
+			if g, r := e.ruleOf(a); r != nil {
 				// Stored at its last event only; a later evaluation was noted for the group.
 				a.SeenAt = later(a.SeenAt, g.marked)
-				e.alerts[a.key()] = a
+				r.alerts[a.Fingerprint] = a
 			} else {
 				gone = append(gone, a)
 			}
@@ -193,14 +188,16 @@ func restoreMark(tx *store.Tx, g *group) error {
 	return nil
 }
 
-// groupOf returns the group with the rule of an alert, nil if there is none.
-func (e *Engine) groupOf(a *Alert) *group {
+// ruleOf returns the rule of an alert and its group, nil if there is none.
+func (e *Engine) ruleOf(a *Alert) (*group, *rule) {
 	for _, g := range e.groups {
-		if g.key() == a.Group && slices.ContainsFunc(g.rules, func(r *rule) bool { return r.id == a.RuleID }) {
-			return g
+		for _, r := range g.rules {
+			if g.key() == a.Group && r.id == a.RuleID {
+				return g, r
+			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func later(a, b time.Time) time.Time {
@@ -213,7 +210,6 @@ func later(a, b time.Time) time.Time {
 func (e *Engine) resolveGone(gone []*Alert) error {
 	now := e.cfg.Now()
 	var events []Event
-	next := map[alertKey]*Alert{}
 	for _, a := range gone {
 		var after *Alert
 		if a.State == Firing {
@@ -226,7 +222,6 @@ func (e *Engine) resolveGone(gone []*Alert) error {
 			return errors.New("stored alert is neither pending nor firing")
 		}
 		events = append(events, ev)
-		next[a.key()] = after
 	}
-	return e.save(events, next, false)
+	return e.save(events, nil)
 }

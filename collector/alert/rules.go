@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"regexp"
@@ -56,12 +57,17 @@ type rule struct {
 	keepFiring  time.Duration // keep_firing_for
 	labels      map[string]string
 	annotations map[string]string
+	asks        bool // its texts may depend on more than the result: see asking
+
+	// made are the alerts that the last evaluation made, by the labels of their results.
+	made map[string]*Alert
 
 	// Guarded by Engine.mu.
 	lastEval time.Time
 	took     time.Duration
 	err      error
-	settling time.Time // absence is not believed before: see Engine.step
+	settling time.Time         // absence is not believed before: see Engine.step
+	alerts   map[string]*Alert // pending and firing, by fingerprint
 }
 
 // Rule is what List of rules tells of one.
@@ -82,6 +88,19 @@ type Rule struct {
 	Err           error // of the last evaluation
 }
 
+// rules yields all rules in the order of their files.
+func (e *Engine) rules() iter.Seq[*rule] {
+	return func(yield func(*rule) bool) {
+		for _, g := range e.groups {
+			for _, r := range g.rules {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Rules returns all rules in the order of their files.
 func (e *Engine) Rules() []Rule {
 	e.mu.RLock()
@@ -93,13 +112,9 @@ func (e *Engine) Rules() []Rule {
 				File: g.file, Group: g.name, Name: r.alert + r.record, Recording: r.record != "",
 				Expr: r.expr, For: r.hold, KeepFiringFor: r.keepFiring,
 				Labels: r.labels, Annotations: r.annotations, Interval: g.interval,
-				State: Inactive, LastEval: r.lastEval, Took: r.took, Err: r.err,
+				State: Inactive, Alerts: len(r.alerts), LastEval: r.lastEval, Took: r.took, Err: r.err,
 			}
-			for _, a := range e.alerts {
-				if a.Group != g.key() || a.RuleID != r.id {
-					continue
-				}
-				info.Alerts++
+			for _, a := range r.alerts {
 				if info.State != Firing {
 					info.State = a.State
 				}
@@ -208,7 +223,7 @@ func newRule(pg rulefmt.RuleGroup, pr rulefmt.Rule) *rule {
 	r := &rule{
 		record: pr.Record, alert: pr.Alert, expr: strings.TrimSpace(pr.Expr),
 		hold: time.Duration(pr.For), keepFiring: time.Duration(pr.KeepFiringFor),
-		labels: map[string]string{}, annotations: pr.Annotations,
+		labels: map[string]string{}, annotations: pr.Annotations, alerts: map[string]*Alert{},
 	}
 	for k, v := range pg.Labels {
 		r.labels[k] = v
@@ -217,6 +232,7 @@ func newRule(pg rulefmt.RuleGroup, pr rulefmt.Rule) *rule {
 		r.labels[k] = v
 	}
 	r.id = r.alert + r.record + labelText(r.labels)
+	r.asks = asking(r.labels) || asking(r.annotations)
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -39,6 +40,9 @@ func (e *Engine) newExpander(ctx context.Context, r *rule, s series.Sample, at t
 // expand never fails: an alert with a broken text is better than none, so the error
 // becomes the text, as in Prometheus.
 func (x expander) expand(text string) string {
+	if !strings.Contains(text, "{{") {
+		return text
+	}
 	t := template.NewTemplateExpander(x.ctx, templateVariables+text, "alert "+x.rule, x.data,
 		model.TimeFromUnixNano(x.at.UnixNano()), x.vector, x.base, nil)
 	out, err := t.Expand()
@@ -46,6 +50,17 @@ func (x expander) expand(text string) string {
 		return fmt.Sprintf("<error expanding template: %s>", err)
 	}
 	return out
+}
+
+// asking reports whether a template may call query or now, the functions whose results
+// differ where labels and value of an alert are the same.
+func asking(texts map[string]string) bool {
+	for _, text := range texts {
+		if strings.Contains(text, "query") || strings.Contains(text, "now") {
+			return true
+		}
+	}
+	return false
 }
 
 func (x expander) all(texts map[string]string) map[string]string {

@@ -37,13 +37,7 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 	if out.CIs, err = b.CMDB.Count(); err != nil {
 		return out, classify(err)
 	}
-	for _, a := range b.Alerts.List(alert.Filter{}) {
-		if a.State == alert.Firing {
-			out.Alerts.Firing++
-		} else {
-			out.Alerts.Pending++
-		}
-	}
+	out.Alerts.Firing, out.Alerts.Pending = b.Alerts.Count()
 	var down []string
 	note := func(what string, err error) {
 		if err != nil {
