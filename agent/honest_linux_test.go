@@ -37,10 +37,18 @@ func everything(t *testing.T) map[string]string {
 	return files
 }
 
-func inventory(root string) map[facts.ID]facts.Reading {
+// inventory takes two: what is told once must be told again while nothing has changed.
+func inventory(t *testing.T, root string) map[facts.ID]facts.Reading {
+	t.Helper()
+	probes := InventoryProbes(DefaultConfig())
 	out := make(map[facts.ID]facts.Reading)
-	for _, r := range probe.RunOnce(context.Background(), probe.RootHost(root), InventoryProbes(DefaultConfig())...).Readings {
+	for _, r := range probe.RunOnce(context.Background(), probe.RootHost(root), probes...).Readings {
 		out[r.Section] = r
+	}
+	for _, r := range probe.RunOnce(context.Background(), probe.RootHost(root), probes...).Readings {
+		if first := out[r.Section]; first.Status != r.Status || first.Reason != r.Reason {
+			t.Errorf("%s is %v (%s) and then %v (%s)", r.Section, first.Status, first.Reason, r.Status, r.Reason)
+		}
 	}
 	return out
 }
@@ -79,7 +87,7 @@ func silent(t *testing.T, what string, before, now map[facts.ID]facts.Reading) {
 // TestWhatMayNotBeReadNeverLooksEmpty takes the rights from one folder after the other.
 func TestWhatMayNotBeReadNeverLooksEmpty(t *testing.T) {
 	root := probetest.Tree(t, everything(t))
-	before := inventory(root)
+	before := inventory(t, root)
 	for _, dir := range []string{
 		"etc", "etc/apt", "etc/apt/sources.list.d", "etc/chrony", "etc/systemd", "proc", "proc/1", "proc/net", "proc/sys", "run/systemd/netif/links",
 		"sys", "sys/block", "sys/class", "sys/class/dmi", "sys/class/net", "sys/class/net/eth0", "sys/fs/cgroup", "usr", "usr/lib", "var", "var/lib",
@@ -87,7 +95,7 @@ func TestWhatMayNotBeReadNeverLooksEmpty(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(dir, "/", "_"), func(t *testing.T) {
 			probetest.Deny(t, root, dir)
-			silent(t, dir, before, inventory(root))
+			silent(t, dir, before, inventory(t, root))
 		})
 	}
 }
@@ -132,7 +140,7 @@ var harmless = map[string]string{
 func TestDamagedFilesNeverLookEmpty(t *testing.T) {
 	files := everything(t)
 	root := probetest.Tree(t, files)
-	before := inventory(root)
+	before := inventory(t, root)
 	for _, name := range []string{
 		"etc/passwd", "etc/group", "etc/hosts", "run/systemd/resolve/stub-resolv.conf", "etc/nsswitch.conf", "etc/os-release", "etc/fstab", "etc/crypttab", "etc/sudoers",
 		"etc/apt/sources.list.d/debian.sources", "etc/ssl/certs/ca-certificates.crt", "etc/chrony/chrony.conf", "proc/cpuinfo", "proc/meminfo",
@@ -153,7 +161,7 @@ func TestDamagedFilesNeverLookEmpty(t *testing.T) {
 			}
 			must(t, os.Remove(file))
 			harms[how](t, file, []byte(old))
-			silent(t, name+" is "+how, before, inventory(root))
+			silent(t, name+" is "+how, before, inventory(t, root))
 			must(t, os.RemoveAll(file))
 			write(t, file, []byte(old))
 		}
@@ -174,7 +182,7 @@ func must(t *testing.T, err error) {
 
 // TestAnEmptyRootHasNothingOfAnything: no section of a machine without files is complete.
 func TestAnEmptyRootHasNothingOfAnything(t *testing.T) {
-	for id, r := range inventory(t.TempDir()) {
+	for id, r := range inventory(t, t.TempDir()) {
 		if id != facts.PatchState && (r.Status != facts.StatusUnsupported || len(r.Rows) > 0 || r.Reason == "") {
 			t.Errorf("%s is %v with %d rows, %q", id, r.Status, len(r.Rows), r.Reason)
 		}
@@ -185,7 +193,7 @@ func TestAnEmptyRootHasNothingOfAnything(t *testing.T) {
 func TestDamagedTreesSayWhatIsWrong(t *testing.T) {
 	f := func(section facts.ID, status facts.Status, rows int, reason string, files map[string]string) {
 		t.Helper()
-		r := inventory(probetest.Tree(t, files))[section]
+		r := inventory(t, probetest.Tree(t, files))[section]
 		if r.Status != status || len(r.Rows) != rows || !strings.Contains(r.Reason, reason) || len(r.Reason) > 120 {
 			t.Errorf("%s is %v with %d rows (%s), want %v with %d (%s)", section, r.Status, len(r.Rows), r.Reason, status, rows, reason)
 		}

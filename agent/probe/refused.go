@@ -35,8 +35,9 @@ var neverEmpty = map[string]bool{
 // Most probes say so where it matters; the rest is caught here, so that a section never
 // looks as if all had been seen.
 type refusals struct {
-	mu   sync.Mutex // guards list
+	mu   sync.Mutex // guards all
 	list []refusal
+	met  int // also those beyond maxRefusals and those in the list already
 }
 
 // refusal is what could not be read and of which section it is, 0 for any.
@@ -99,10 +100,20 @@ func ofProcess(name string) bool {
 func (r *refusals) add(one refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.met++
 	same := func(o refusal) bool { return o.about == one.about && o.Path == one.Path }
 	if len(r.list) < maxRefusals && !slices.ContainsFunc(r.list, same) {
 		r.list = append(r.list, one)
 	}
+}
+
+// Refusals is how many files and folders that are there could not be read in this run so
+// far. A probe that keeps an outcome for its next runs keeps none that rests on any of them:
+// each run must tell what it was refused.
+func (h *Host) Refusals() int {
+	h.refused.mu.Lock()
+	defer h.refused.mu.Unlock()
+	return h.refused.met
 }
 
 // take returns what was noted and begins anew.
@@ -110,7 +121,7 @@ func (r *refusals) take() []refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := r.list
-	r.list = nil
+	r.list, r.met = nil, 0
 	return list
 }
 

@@ -96,13 +96,14 @@ func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system
 		s.lack.add("", fmt.Errorf("%d packages of languages left out: limit is %d", len(marks)-maxMarks, maxMarks))
 		marks = marks[:maxMarks]
 	}
+	refused := h.Refusals()
 	if changed {
 		l.unread = lack{}
 		l.read(ctx, h, systems, marks)
 	}
 	s.lack.join(&l.unread)
 	changed = changed || !slices.Equal(l.lack.denied, s.lack.denied)
-	l.lack, l.complete = s.lack, s.lack.problem == nil
+	l.lack, l.complete = s.lack, s.lack.problem == nil && h.Refusals() == refused
 	return changed
 }
 

@@ -182,7 +182,7 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if changed || !p.complete {
 		p.join()
 	}
-	p.complete = problem == nil && p.languages.lack.problem == nil && p.programs.problem == nil
+	p.complete = problem == nil && (p.alone || p.languages.complete) && p.programs.problem == nil
 	r.Whole(facts.Packages, p.revision, p.rows)
 	r.Hidden(facts.Packages, p.languages.lack.err(), p.languages.lack.hides)
 	r.Hidden(facts.Packages, p.programs.problem, runs)
@@ -226,10 +226,11 @@ func (s *system) look(ctx context.Context, h *probe.Host) (changed bool, err err
 	}
 	was := s.present
 	s.found = found{}
+	refused := h.Refusals()
 	if s.present = s.detect(h); s.present {
 		s.found, err = s.read(ctx, h)
 	}
-	s.complete = err == nil
+	s.complete = err == nil && h.Refusals() == refused
 	return s.present || was, err
 }
 

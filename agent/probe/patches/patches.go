@@ -35,7 +35,7 @@ type Config struct {
 
 // New returns the probe of the patch state. It keeps the last outcome of each manager
 // and uses it again while none of the files it came from has changed (by time, size
-// and inode).
+// and inode), unless one of them could not be read.
 func New(cfg Config) probe.Probe {
 	if cfg.IndexMaxAge <= 0 {
 		cfg.IndexMaxAge = DefaultIndexMaxAge
@@ -66,7 +66,8 @@ type manager interface {
 // kept is a manager with its last finding.
 type kept struct {
 	manager
-	last *finding
+	last  *finding
+	whole bool // last: all files that are there could be read
 }
 
 // Info implements probe.Probe.
@@ -93,8 +94,10 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 			k.last = nil
 			continue
 		}
-		if k.last == nil || !k.last.in.unchanged(h) {
+		if k.last == nil || !k.whole || !k.last.in.unchanged(h) {
+			refused := h.Refusals()
 			k.last = k.read(ctx, h)
+			k.whole = h.Refusals() == refused
 		}
 		if err := ctx.Err(); err != nil {
 			k.last = nil

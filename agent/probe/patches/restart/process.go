@@ -70,7 +70,15 @@ func (o *owners) resolve(ctx context.Context, h *probe.Host, rows map[string]*fa
 		}
 	}
 	if len(missing) > 0 {
+		refused := h.Refusals()
 		o.search(ctx, h, missing)
+		if h.Refusals() > refused { // it is to be told again, and may be healed
+			defer func() {
+				for file := range missing {
+					delete(o.known, file)
+				}
+			}()
+		}
 	}
 	for _, row := range rows {
 		for _, file := range row.Files {
