@@ -70,12 +70,16 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	if host == nil {
 		host = probe.LiveHost()
 	}
+	inventory := InventoryProbes(cfg)
+	if err := remember(inventory, sp); err != nil {
+		opt.Log.Warn("programs that do not run are forgotten", "err", err)
+	}
 	hello := helloOf(ctx, host, cfg, opt.Version)
 	gathered := make(chan struct{}, 1)
 	up := newUplink(cfg, opt, address, hello, sp)
 	sched := probe.NewScheduler(probe.Config{
 		Host:              host,
-		Probes:            append(MetricProbes(cfg, opt.Version), InventoryProbes(cfg)...),
+		Probes:            append(MetricProbes(cfg, opt.Version), inventory...),
 		Sink:              sink{spool: sp, alive: opt.Alive, gathered: gathered},
 		Dictionary:        sp.Dictionary(),
 		Interval:          cfg.Interval,
@@ -94,6 +98,24 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	return runAll(ctx, up.Run, sched.Run,
 		func(ctx context.Context) { local.serve(ctx, status) },
 		func(ctx context.Context) { releaseMemory(ctx, gathered) })
+}
+
+// remember tells probes that go on from what was reported before the agent was restarted.
+func remember(probes []probe.Probe, sp *spool.Spool) error {
+	for _, p := range probes {
+		r, ok := p.(interface{ Remember(reported []facts.Row) })
+		if !ok {
+			continue
+		}
+		for _, section := range p.Info().Sections {
+			rows, err := sp.Rows(section)
+			if err != nil {
+				return err
+			}
+			r.Remember(rows)
+		}
+	}
+	return nil
 }
 
 func newUplink(cfg Config, opt Options, address string, hello wire.Hello, sp *spool.Spool) *uplink.Uplink {

@@ -372,6 +372,25 @@ func (s *Spool) rows(id facts.ID) ([]facts.Item, error) {
 	return items, err
 }
 
+// Rows returns the rows of a section as they were last appended, sorted by key.
+func (s *Spool) Rows(id facts.ID) ([]facts.Row, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items, err := s.rows(id)
+	if err != nil {
+		return nil, fmt.Errorf("rows of section %s: %w", id, err)
+	}
+	rows := make([]facts.Row, 0, len(items))
+	for _, it := range items {
+		row, err := wire.DecodeRow(id, it.Data)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
 // inventoryBatches puts updates into as few batches as the limits allow. A section
 // that is too large for one begins whole and continues as changes in the next.
 func inventoryBatches(updates []update) []wire.Batch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -845,5 +846,22 @@ func TestReadingsOfTooManySeriesAreCounted(t *testing.T) {
 	}
 	if got := s.Stats().Refused; got != 1 {
 		t.Errorf("%d refused readings, want 1", got)
+	}
+}
+
+func TestRowsAreThoseLastAppendedAfterReopen(t *testing.T) {
+	s := open(t, t.TempDir(), Config{})
+	for _, r := range []facts.Reading{users(facts.StatusOK, 1, "a:/bin/sh", "b"), users(facts.StatusOK, 2, "a:/bin/bash", "c")} {
+		if err := s.AppendInventory([]facts.Reading{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = reopen(t, s)
+	rows, err := s.Rows(facts.Users)
+	if want := users(facts.StatusOK, 2, "a:/bin/bash", "c").Rows; err != nil || !reflect.DeepEqual(rows, want) {
+		t.Errorf("%v, %v, want %v", rows, err, want)
+	}
+	if rows, err := s.Rows(facts.Groups); err != nil || len(rows) != 0 {
+		t.Errorf("of a section that was never appended: %v, %v", rows, err)
 	}
 }

@@ -35,6 +35,10 @@ func New() probe.Probe {
 	return &packages{systems: systems(), languages: languages{walked: walkedPlaces}}
 }
 
+// Remember tells the probe what was reported before the agent was restarted, so that files
+// of programs which do not run at that moment are read too.
+func (p *packages) Remember(reported []facts.Row) { p.programs.remember(reported) }
+
 // NewSystem is New for one package system alone, by its name as in the rows.
 func NewSystem(name string) probe.Probe {
 	return &packages{systems: slices.DeleteFunc(systems(), func(s *system) bool { return s.name != name }), alone: true}

@@ -15,12 +15,14 @@ import (
 
 // programs finds what running programs are built of: the modules in Go programs, and the
 // archives that Java has open. What it has found of a file stays while the file does not
-// change, also when the program has ended: programs that come and go are no news.
+// change, also when the program has ended, or the agent has in between: programs that come
+// and go are no news.
 //
 // Files in the folders of the operating system are left to its packages, and so are the
 // programs inside containers, whose files are not those of this host.
 type programs struct {
 	files   map[string]program // by path
+	before  map[string]reader  // files that were reported before the agent was restarted
 	problem error              // of the last search
 	denied  error              // of the last search: it may not look at programs of others
 }
@@ -73,6 +75,11 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 			changed, p.problem = true, errors.Join(p.problem, err)
 		}
 	}
+	for _, name := range sortedKeys(p.before) {
+		_, err := p.take(h, name, p.before[name])
+		p.problem = errors.Join(p.problem, err)
+	}
+	p.before = nil
 	seen, processes, denied := make(map[string]bool), 0, 0
 	for name := range dir.Names() {
 		if name[0] < '1' || name[0] > '9' {
@@ -97,6 +104,22 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 		p.denied = fmt.Errorf("modules and archives in programs of other users: %w", fs.ErrPermission)
 	}
 	return changed
+}
+
+// remember notes where rows that were reported before were found.
+func (p *programs) remember(rows []facts.Row) {
+	p.before = make(map[string]reader)
+	for _, r := range rows {
+		row, ok := r.(*facts.PackageRow)
+		if !ok || !runs(row) {
+			continue
+		}
+		for _, name := range row.Locations {
+			if p.before[name] = readGo; row.Source == "maven" {
+				p.before[name] = readJar
+			}
+		}
+	}
 }
 
 // look reads the program of a process unless it is among those that were seen.

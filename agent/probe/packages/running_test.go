@@ -115,6 +115,38 @@ func TestAProgramThatEndedIsReadAnewWhenItsFileChanges(t *testing.T) {
 	look("")
 }
 
+func TestProgramsThatDoNotRunAreKnownAfterARestart(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"opt/shop/shop.jar": fatJar(t), "proc/42/fd/keep": "", "lib/apk/db/installed": "P:musl\nV:1\n\n"})
+	for link, target := range map[string]string{"/proc/42/exe": "/opt/jdk/bin/java", "/proc/42/fd/3": "/opt/shop/shop.jar"} {
+		if err := os.Symlink(target, root+link); err != nil {
+			t.Skip(err)
+		}
+	}
+	h := probe.RootHost(root)
+	before := probetest.Sections(h, New())["packages"].Rows
+	if err := os.RemoveAll(root + "/proc/42"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(probetest.Sections(h, New())["packages"].Rows); n != 1 {
+		t.Errorf("%d rows without a memory, want that of apk alone", n)
+	}
+	restarted := New()
+	restarted.(*packages).Remember(before)
+	for range 2 { // once read they are known like any others
+		if now := probetest.Sections(h, restarted)["packages"].Rows; len(before) != 6 || !reflect.DeepEqual(now, before) {
+			t.Errorf("%d rows before, %d after the restart", len(before), len(now))
+		}
+	}
+	if err := os.Remove(root + "/opt/shop/shop.jar"); err != nil {
+		t.Fatal(err)
+	}
+	restarted = New()
+	restarted.(*packages).Remember(before)
+	if n := len(probetest.Sections(h, restarted)["packages"].Rows); n != 1 {
+		t.Errorf("%d rows of an archive that is gone, want that of apk alone", n)
+	}
+}
+
 func TestModulesOfAGoProgram(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
