@@ -91,6 +91,7 @@ func (m *apkManager) read(ctx context.Context, h *probe.Host) *finding {
 		m.readIndex(ctx, h, f, r, r.cached(dir), names, used, best)
 	}
 	m.indexes = used
+	m.cover(h, f, repos, dir, names)
 	pins := readWorld(h, f.in)
 	for _, p := range installed {
 		row := best[p.name]

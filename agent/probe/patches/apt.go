@@ -50,6 +50,7 @@ func (a apt) read(ctx context.Context, h *probe.Host) *finding {
 		out.indexesProblem = err
 		return out.finding
 	}
+	out.cover(h)
 	for _, id := range sortedIDs(s.rows) {
 		out.rows = append(out.rows, s.rows[id])
 	}

@@ -56,6 +56,9 @@ func (m *pacmanManager) read(ctx context.Context, h *probe.Host) *finding {
 		}
 	}
 	m.indexes = used
+	if len(used) == len(repos) && len(repos) > 0 {
+		f.needBasis("pacman", func(name string) bool { return installed[name] != "" }, func(name string) bool { return chosen[name] })
+	}
 	return f
 }
 

@@ -135,6 +135,7 @@ func (w world) root(t testing.TB) string {
 		release, packages, _ := strings.Cut(content, "|")
 		base := listsDir + "/deb.example.org_" + name + "_dists_x_"
 		files[base+"Release"] = strings.ReplaceAll(release, ";", "\n") + "\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+		files[base+"Release.gpg"] = "x"
 		files[base+"main_binary-amd64_Packages"] = packages
 		fmt.Fprintf(&sources, "deb [arch=amd64] http://deb.example.org/%s x main\n", name)
 	}

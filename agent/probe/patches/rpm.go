@@ -82,6 +82,7 @@ func (m *rpmManager) read(ctx context.Context, h *probe.Host) *finding {
 	}
 	out.names = lowest(out.installed)
 	m.readIndexes(ctx, h, out)
+	out.cover(h)
 	out.locks = readLocks(h, out.in, out.main, out.flavour)
 	if len(out.installed) > 0 {
 		out.judge(h)

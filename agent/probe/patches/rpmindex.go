@@ -25,6 +25,7 @@ type rpmIndex struct {
 	advisories []rpmmd.Advisory
 	modules    rpmmd.Modules
 	notices    bool // it has an updateinfo at all
+	basis      bool // it offers what only the distribution publishes
 	published  facts.Time
 	primary    string // path of primary.xml
 }
@@ -112,6 +113,7 @@ func (x *rpmIndex) part(h *probe.Host, file string, size int64, read func(rpmmd.
 // keep drops what is no newer than what is installed and replaces nothing.
 func (x *rpmIndex) keep(p rpmmd.Package, names want) {
 	installed, ok := names[p.Name]
+	x.basis = x.basis || ok && slices.Contains(basis["rpm"], p.Name)
 	if len(p.Obsoletes) > 0 || ok && rpmNewer(p.Version, installed) {
 		x.packages = append(x.packages, &rpmOffer{Package: p})
 	}

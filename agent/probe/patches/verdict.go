@@ -15,11 +15,13 @@ type finding struct {
 	rows           []facts.Row // updates
 	repositories   []facts.Row
 	indexes        []*indexState
-	problems       []error // what is missing for a verdict
-	unjudged       string  // what the verdict does not cover, "" in most
-	remark         string  // what is not known of complete rows
-	indexesProblem error   // why the indexes were not looked at
-	sourcesProblem error   // what is missing among the configured sources
+	problems       []error  // what is missing for a verdict
+	gaps           []string // why nothing pending would not prove that all is current
+	unchecked      []string // sources whose signature nothing asks for
+	unjudged       string   // what the verdict does not cover, "" in most
+	remark         string   // what is not known of complete rows
+	indexesProblem error    // why the indexes were not looked at
+	sourcesProblem error    // what is missing among the configured sources
 	// rebootReasons tells what the manager knows beyond the kernel and the programs
 	// that run; nil: nothing.
 	rebootReasons func(h *probe.Host) []string
@@ -66,17 +68,20 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 			doubts = append(doubts, err.Error())
 		}
 	}
-	end := supportEnd(h, found)
-	row.Reason = unjudged(found)
+	gaps := supportEnd(h, found)
+	for _, f := range found {
+		gaps = joined(append([]string{gaps}, f.gaps...)...)
+	}
+	row.Reason = joined(unsignedSources(found), unjudged(found))
 	switch {
 	case len(doubts) > 0:
-		row.Verdict, row.Reason = facts.VerdictUnknown, joined(append(doubts, row.Reason)...)
+		row.Verdict, row.Reason = facts.VerdictUnknown, joined(append(doubts, gaps, row.Reason)...)
 	case row.Pending > 0:
-		row.Verdict, row.Reason = facts.VerdictPending, joined(end, row.Reason)
+		row.Verdict, row.Reason = facts.VerdictPending, joined(gaps, row.Reason)
 	case waiting > 0:
-		row.Verdict, row.Reason = facts.VerdictPending, joined(held(waiting), end, row.Reason)
-	case end != "":
-		row.Verdict, row.Reason = facts.VerdictUnknown, joined(end, row.Reason)
+		row.Verdict, row.Reason = facts.VerdictPending, joined(held(waiting), gaps, row.Reason)
+	case gaps != "":
+		row.Verdict, row.Reason = facts.VerdictUnknown, joined(gaps, row.Reason)
 	default:
 		row.Verdict = facts.VerdictCurrent
 	}

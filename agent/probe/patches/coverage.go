@@ -1,0 +1,210 @@
+package patches
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"atalaya/agent/probe"
+)
+
+// This file asks whether the configured sources can prove anything: that nothing waits in
+// a third party's repository, in another release's or in what nobody has signed says
+// nothing of the system's own updates (docs/adr/0037).
+
+// gap notes why no update in the sources is no proof that there is none.
+func (f *finding) gap(format string, args ...any) {
+	f.gaps = append(f.gaps, fmt.Sprintf(format, args...))
+}
+
+// basis names packages that every system of a manager has and nobody but its
+// distribution publishes.
+var basis = map[string][]string{
+	"apt":    {"base-files", "dpkg", "libc6"},
+	"rpm":    {"filesystem", "glibc", "rpm"},
+	"apk":    {"alpine-baselayout", "apk-tools", "musl"},
+	"pacman": {"filesystem", "glibc", "pacman"},
+}
+
+// needBasis notes a gap where none of the sources offers any of the basis that is
+// installed. What is not installed is not looked for in the indexes.
+func (f *finding) needBasis(manager string, installed, offered func(name string) bool) {
+	if slices.ContainsFunc(basis[manager], installed) && !slices.ContainsFunc(basis[manager], offered) {
+		f.gap("no source of the distribution itself is configured")
+	}
+}
+
+// noteRelease is osRelease for what is kept with the finding.
+func noteRelease(h *probe.Host, in *inputs) map[string]string {
+	in.note(h, "/etc/os-release")
+	in.note(h, "/usr/lib/os-release")
+	return osRelease(h)
+}
+
+// publishers are the distributions that publish security updates in a suite of their own:
+// os-release's ID, and but for the case the origin in their Release files.
+var publishers = []string{"debian", "ubuntu"}
+
+// cover weighs apt's sources. A source of which nothing was fetched is a problem of its
+// own, and might be any.
+func (out *aptReading) cover(h *probe.Host) {
+	system := noteRelease(h, out.in)
+	known := slices.Contains(publishers, strings.ToLower(system["ID"]))
+	var own []*release
+	security, fetched := false, true
+	for _, repo := range out.repos {
+		rel := repo.release
+		fetched = fetched && rel.file != ""
+		out.checkSigned(rel)
+		right := !differs(system, rel)
+		switch {
+		case rel.carriesSecurity():
+			security = security || right
+		case rel.notAutomatic:
+		case slices.Contains(publishers, strings.ToLower(rel.origin)), slices.ContainsFunc(basis["apt"], repo.offers):
+			own = append(own, rel)
+		}
+	}
+	if len(out.repos) == 0 || len(out.problems) > 0 && !fetched {
+		return
+	}
+	if len(own) == 0 {
+		out.gap("no source of the distribution itself is configured")
+	} else if known && !slices.ContainsFunc(own, func(r *release) bool { return !differs(system, r) }) {
+		out.gap("the sources are of %s, the system is %s", own[0].name(), first(system["VERSION_CODENAME"], system["VERSION_ID"]))
+	}
+	if known && !security && system["VERSION_ID"] != "" { // testing and unstable have none
+		out.gap("no source of the distribution's security updates is enabled")
+	}
+}
+
+// checkSigned notes an index that bears no signature: apt refuses to install from it
+// unless the configuration allows that.
+func (out *aptReading) checkSigned(rel *release) {
+	switch src := rel.source; {
+	case src.trusted == "yes" || !rel.signed && src.insecure:
+		out.unchecked = append(out.unchecked, src.name())
+	case rel.file != "" && !rel.signed:
+		out.gap("index of %q is not signed", src.name())
+	}
+}
+
+// carriesSecurity goes by the configured words too: mirrors sign with their own labels.
+func (r *release) carriesSecurity() bool {
+	return r.security() || strings.HasSuffix(r.source.suite, "-security") || strings.HasSuffix(r.source.suite, "/updates") ||
+		strings.Contains(r.source.uri, "security")
+}
+
+// name is the codename of the release itself: bookworm for bookworm-security.
+func (r *release) name() string {
+	name, _, _ := strings.Cut(r.codename, "-")
+	name, _, _ = strings.Cut(name, "/")
+	return name
+}
+
+// differs reports whether codename and version both speak against the system's release,
+// as far as both sides tell them.
+func differs(system map[string]string, r *release) bool {
+	if name := system["VERSION_CODENAME"]; name != "" && r.name() != "" {
+		return name != r.name()
+	}
+	id := system["VERSION_ID"]
+	return id != "" && r.version != "" && !within(r.version, id)
+}
+
+// within reports whether a version belongs to a release: 12.5 to 12.
+func within(version, release string) bool {
+	return version == release || strings.HasPrefix(version, release+".")
+}
+
+// offers reports whether any of the indexes has the package.
+func (repo *repository) offers(name string) bool {
+	return slices.ContainsFunc(repo.indexes, func(x repositoryIndex) bool { return len(x.offers[name]) > 0 })
+}
+
+// updatesApart are distributions of rpm packages whose updates have a repository of their
+// own, by os-release's ID and major version, with a word in its name or address.
+var updatesApart = map[string]string{"fedora": "update", "centos 7": "update", "opensuse-leap 15": "update", "sles 15": "update"}
+
+// cover weighs the enabled repositories of dnf or zypper.
+func (out *rpmReading) cover(h *probe.Host) {
+	system := noteRelease(h, out.in)
+	for _, r := range out.repos {
+		if r.row(out.flavour.name, out.main).Signing == "none" {
+			out.unchecked = append(out.unchecked, r.id)
+		}
+	}
+	if len(out.repos) == 0 || slices.ContainsFunc(out.repos, func(r *rpmRepo) bool { return r.index == nil }) {
+		return // told already
+	}
+	out.needBasis("rpm", func(name string) bool { return out.names[name] != "" }, func(string) bool {
+		return slices.ContainsFunc(out.repos, func(r *rpmRepo) bool { return r.index.basis })
+	})
+	major, _, _ := strings.Cut(system["VERSION_ID"], ".")
+	word := first(updatesApart[system["ID"]+" "+major], updatesApart[system["ID"]])
+	if word != "" && !slices.ContainsFunc(out.repos, func(r *rpmRepo) bool {
+		return strings.Contains(strings.ToLower(r.id+" "+r.row(out.flavour.name, out.main).URI), word)
+	}) {
+		out.gap("no repository of the distribution's updates is enabled")
+	}
+	set := out.repos[0].vars.Replace("$releasever")
+	if major != "" && strings.Trim(set, "0123456789.") == "" && !within(system["VERSION_ID"], set) && !within(set, system["VERSION_ID"]) {
+		out.gap("the repositories are of release %s, the system is %s", set, system["VERSION_ID"])
+	}
+}
+
+// alpineBranch is the release that an address of Alpine names.
+var alpineBranch = regexp.MustCompile(`/v(\d+\.\d+)(/|$)`)
+
+// cover weighs apk's repositories. Those with a tag do not count.
+func (m *apkManager) cover(h *probe.Host, f *finding, repos []apkRepo, dir string, names map[string]string) {
+	system := noteRelease(h, f.in)
+	var branches []string
+	offered := make(map[string]bool)
+	for _, r := range repos {
+		x := m.indexes[r.cached(dir)]
+		switch {
+		case r.tag != "":
+			continue
+		case x == nil:
+			return // told already
+		case !x.signed:
+			f.gap("index of %q is not signed", r.id())
+		}
+		branch := ""
+		if found := alpineBranch.FindStringSubmatch(r.url); found != nil {
+			branch = found[1]
+		}
+		branches = append(branches, branch)
+		for _, o := range x.offers {
+			offered[o.name] = true
+		}
+	}
+	if len(branches) == 0 {
+		f.gap("no package repository is configured")
+		return
+	}
+	f.needBasis("apk", func(name string) bool { return names[name] != "" }, func(name string) bool { return offered[name] })
+	id := system["VERSION_ID"]
+	if system["ID"] == "alpine" && id != "" && !slices.ContainsFunc(branches, func(b string) bool {
+		return b == "" || within(id, b)
+	}) {
+		f.gap("the repositories are of v%s, the system is %s", branches[0], id)
+	}
+}
+
+// unsignedSources words which sources are taken as they come, as the configuration says.
+func unsignedSources(found []*finding) string {
+	var names []string
+	for _, f := range found {
+		names = append(names, f.unchecked...)
+	}
+	switch names = filter(names, func(string) bool { return true }); len(names) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("%q is configured to be taken without any signature", names[0])
+	}
+	return fmt.Sprintf("%q and %d more sources are configured to be taken without any signature", names[0], len(names)-1)
+}
