@@ -256,7 +256,16 @@ func TestDiffSaysThatAHostIsNewOrGone(t *testing.T) {
 	if _, err := f.view.Lookup("web1"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "it left the fleet at "+stamp(f.Now.Add(-time.Second))+" (sold); its past is told by its number, 0100000000000000") {
 		t.Errorf("a removed host by its name: %v", err)
 	}
+	away := f.Now.Add(time.Minute)
+	f.Now = away.Add(time.Minute)
+	back := f.Now
 	f.revive(a)
+	if got := diff(DiffQuery{From: there, To: away}); len(got) != 2 || !strings.HasPrefix(got[1], "host removed: not in the fleet at "+stamp(away)+": removed at ") || !strings.HasSuffix(got[1], "brought back at "+stamp(back)+"; it had 2 sections, 4 rows") {
+		t.Errorf("a host that was away at the second moment: %q", got)
+	}
+	if got := diff(DiffQuery{From: away, To: f.Now}); len(got) != 2 || got[1] != "host first-reading: not in the fleet at "+stamp(away)+"; brought back at "+stamp(back)+", with 2 sections, 4 rows since" {
+		t.Errorf("a host that was away at the first moment: %q", got)
+	}
 	if got := diff(DiffQuery{From: there, To: f.Now}); len(got) != 2 || got[0] != "host revived: brought back (by ann)" {
 		t.Errorf("a host that came back with what it had: %q", got)
 	}

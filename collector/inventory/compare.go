@@ -71,13 +71,21 @@ func (c *comparison) ofHost() (items []Event, whole bool, err error) {
 	}
 	came, went := len(c.was) == 0 && len(c.is) > 0, len(c.was) > 0 && len(c.is) == 0
 	e := Event{Section: HostEvents}
+	was, wasAway := c.host.AwayAt(c.q.From)
+	is, isAway := c.host.AwayAt(c.q.To)
 	switch {
 	case came && c.first.After(c.q.From):
 		e.Kind, e.Received = FirstSeen, c.first
 		e.Text = fmt.Sprintf("not known at %s; first seen at %s, with %s since", stamp(c.q.From), stamp(c.first), sizeOf(c.is))
+	case came && wasAway:
+		e.Kind, e.Received = FirstReading, was.Until.Time()
+		e.Text = fmt.Sprintf("not in the fleet at %s; brought back at %s, with %s since", stamp(c.q.From), stamp(e.Received), sizeOf(c.is))
 	case came:
 		e.Kind, e.Received = FirstReading, c.first
 		e.Text = fmt.Sprintf("nothing was known of it at %s; since then %s", stamp(c.q.From), sizeOf(c.is))
+	case went && isAway:
+		e.Kind, e.Received = removedKind, is.From.Time()
+		e.Text = fmt.Sprintf("not in the fleet at %s: removed at %s, brought back at %s; it had %s", stamp(c.q.To), stamp(e.Received), stamp(is.Until.Time()), sizeOf(c.was))
 	case went && c.host.RemovedAt.IsZero():
 		e.Kind, e.Received = removedKind, c.q.To
 		e.Text = fmt.Sprintf("it has not reported since it came back; before it was removed it had %s", sizeOf(c.was))

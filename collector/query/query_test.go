@@ -13,6 +13,7 @@ import (
 	"atalaya/collector/store"
 	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
+	"atalaya/shared/identity"
 	"atalaya/shared/wire"
 )
 
@@ -115,6 +116,34 @@ func TestQuestionsOfAdministrators(t *testing.T) {
 	} {
 		if got := f.ask(Request{SQL: c.sql}); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+}
+
+// TestAHostIsNotListedWhileItIsRemoved: as of a moment between its removal and its return, it
+// is absent from every table; before and after it is there with its facts.
+func TestAHostIsNotListedWhileItIsRemoved(t *testing.T) {
+	f := newSmallFleet(t)
+	web1 := identity.HostID{1}
+	hour := func(n int) time.Time { return t0.Add(time.Duration(n) * time.Hour) }
+	f.Do(func(tx *store.Tx) error { return tx.RemoveHost(web1, hour(30), "sold") })
+	f.Do(func(tx *store.Tx) error { return tx.ReviveHost(web1, hour(40)) })
+	f.Do(func(tx *store.Tx) error { // what is told of a host leaves this alone
+		h, _, err := tx.Host(web1)
+		h.Tags = []string{"web"}
+		return errors.Join(err, tx.PutHost(h))
+	})
+	f.Now = hour(50)
+	for n, want := range map[int]string{29: "web1", 30: "", 39: "", 40: "web1", 50: "web1"} {
+		for _, sql := range []string{
+			"select name from hosts where name = 'web1'",
+			"select h.name from hosts h join packages p using (host_id) where p.name = 'openssl' and h.name like 'web1'",
+			"select host from packages where name = 'openssl' and host = 'web1'",
+			"select distinct host from section_status where host = 'web1'",
+		} {
+			if got := f.ask(Request{SQL: sql, AsOf: hour(n)}); got != want {
+				t.Errorf("after %d hours %s: %q, want %q", n, sql, got, want)
+			}
 		}
 	}
 }

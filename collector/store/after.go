@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
+	"time"
 
 	"atalaya/shared/facts"
 )
@@ -36,11 +38,22 @@ func (s *State) Host(index uint32) (h Host, there bool, err error) {
 }
 
 // there reports whether a host was known at the moment: enrolled by then, or told of by facts
-// that came about by then, and not removed by then.
+// that came about by then, and not removed then.
 func (s *State) there(h Host) bool {
 	removed := facts.TimeOf(h.RemovedAt)
 	if s.now() {
 		return removed == 0
 	}
-	return (removed == 0 || removed > s.at) && facts.TimeOf(h.KnownFrom) <= s.at
+	_, away := h.AwayAt(s.at.Time())
+	return (removed == 0 || removed > s.at) && !away && facts.TimeOf(h.KnownFrom) <= s.at
+}
+
+// AwayAt returns when a host that was brought back had been removed, if it was at that moment.
+func (h Host) AwayAt(at time.Time) (Span, bool) {
+	t := facts.TimeOf(at)
+	i := slices.IndexFunc(h.Away, func(a Span) bool { return a.From <= t && t < a.Until })
+	if i < 0 {
+		return Span{}, false
+	}
+	return h.Away[i], true
 }

@@ -40,6 +40,8 @@ const (
 	metaHosts      = "hosts"       // host indexes given so far
 	metaItems      = "items"       // item numbers given so far
 	metaLastChange = "last_change" // number of the newest change
+	metaReceived   = "received"    // milliseconds: of the newest change, see inOrder
+	metaSetBacks   = "set_backs"   // of the clock, see setBack
 	metaDated      = "dated"       // 1: the records of hosts say from when on they are known
 	metaHistory    = "history"     // milliseconds: the past is known from then on; 0: from the beginning
 )
@@ -72,7 +74,19 @@ type Host struct {
 	// KnownFrom is when the host enrolled, or when the first of its facts came about where
 	// that is earlier: a spool, or a simulated past, tells of the time before.
 	KnownFrom time.Time
+	// Away is when it had been removed before it was brought back, oldest first.
+	Away []Span
 }
+
+// Span is from a moment on until another, which is not in it.
+type Span struct {
+	From  facts.Time `json:"from"`
+	Until facts.Time `json:"until"`
+}
+
+// maxAway bounds the spans of a host, the newest: one that is removed and enrols again every
+// day has two weeks of them.
+const maxAway = 16
 
 // hostRecord is Host as stored.
 type hostRecord struct {
@@ -91,6 +105,7 @@ type hostRecord struct {
 	RemovedWhy   string        `json:"removed_why,omitempty"`
 	Had          *had          `json:"had,omitempty"`
 	FirstAt      facts.Time    `json:"first_at,omitzero"` // of its facts, where that is before EnrolledAt
+	Away         []Span        `json:"away,omitempty"`
 }
 
 // had is where the facts of a removed host are.
@@ -165,7 +180,7 @@ func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
 		ID: id, Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
 		EnrolledAt: rec.EnrolledAt.Time(), MachineID: rec.MachineID, ClockOffset: rec.ClockOffset,
 		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
-		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy, KnownFrom: rec.knownFrom().Time(),
+		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy, KnownFrom: rec.knownFrom().Time(), Away: rec.Away,
 	}
 	m, err := tx.marks(rec.Index)
 	if err != nil {
@@ -210,7 +225,7 @@ func (tx *Tx) PutHost(h Host) error {
 		Index: rec.Index, LossBatches: rec.LossBatches, Name: h.Name, OS: h.OS, Arch: h.Arch,
 		AgentVersion: h.AgentVersion, EnrolledAt: facts.TimeOf(h.EnrolledAt), MachineID: h.MachineID,
 		ClockOffset: h.ClockOffset, Interval: h.Interval, Tags: h.Tags,
-		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy, Had: rec.Had, FirstAt: rec.FirstAt,
+		RemovedAt: rec.RemovedAt, RemovedWhy: rec.RemovedWhy, Had: rec.Had, FirstAt: rec.FirstAt, Away: rec.Away,
 	}
 	if err := tx.putHostRecord(h.ID, rec); err != nil {
 		return err
@@ -230,11 +245,12 @@ type given struct {
 	RemovedAt  facts.Time `json:"removed_at,omitzero"`
 	RemovedWhy string     `json:"removed_why,omitempty"`
 	FirstAt    facts.Time `json:"first_at,omitzero"`
+	Away       []Span     `json:"away,omitempty"`
 }
 
 // keepGiven writes the second copy where it differs from the first.
 func (tx *Tx) keepGiven(rec hostRecord) error {
-	v, err := json.Marshal(given{[]byte(rec.Name), rec.Tags, rec.EnrolledAt, rec.RemovedAt, rec.RemovedWhy, rec.FirstAt})
+	v, err := json.Marshal(given{[]byte(rec.Name), rec.Tags, rec.EnrolledAt, rec.RemovedAt, rec.RemovedWhy, rec.FirstAt, rec.Away})
 	if err != nil {
 		return fmt.Errorf("encode name and tags of %q: %w", rec.Name, err)
 	}
@@ -253,7 +269,7 @@ func (tx *Tx) recall(index uint32) (rec hostRecord, ok bool) {
 	if err != nil || v == nil || json.Unmarshal(v, &g) != nil {
 		return rec, false
 	}
-	return hostRecord{Index: index, Name: string(g.Name), Tags: g.Tags, EnrolledAt: g.EnrolledAt, RemovedAt: g.RemovedAt, RemovedWhy: g.RemovedWhy, FirstAt: g.FirstAt}, true
+	return hostRecord{Index: index, Name: string(g.Name), Tags: g.Tags, EnrolledAt: g.EnrolledAt, RemovedAt: g.RemovedAt, RemovedWhy: g.RemovedWhy, FirstAt: g.FirstAt, Away: g.Away}, true
 }
 
 func (tx *Tx) putHostRecord(id identity.HostID, rec hostRecord) error {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,7 +23,7 @@ const (
 )
 
 // logGroup gives the entries their numbers, which it returns the first of, and adds
-// them to the log at the end of the transaction.
+// them to the log at the end of the transaction. None comes about after it was received.
 func (tx *Tx) logGroup(g group) (first uint64, err error) {
 	if tx.lastChange == 0 {
 		if tx.lastChange, err = tx.meta(metaLastChange); err != nil {
@@ -32,6 +31,12 @@ func (tx *Tx) logGroup(g group) (first uint64, err error) {
 		}
 	}
 	g.first = tx.lastChange + 1
+	if g.received, err = tx.inOrder(g); err != nil {
+		return 0, err
+	}
+	for i := range g.entries {
+		g.entries[i].at = min(g.entries[i].at, g.received)
+	}
 	tx.lastChange += uint64(len(g.entries))
 	tx.groups = append(tx.groups, g)
 	return g.first, tx.putMeta(metaLastChange, tx.lastChange)
@@ -50,7 +55,7 @@ func (tx *Tx) flushLog() error {
 	}
 	placed := map[uint32]uint64{} // host -> block in which it was noted
 	for _, g := range groups {
-		if len(tail.body) >= tx.store.block {
+		if len(tail.body) >= tx.store.block || g.received < tail.high { // a block is of one course of the clock
 			if err := tx.seal(tail); err != nil {
 				return err
 			}
@@ -250,16 +255,23 @@ func (tx *Tx) Reaches(at time.Time) error {
 // firstMoment returns when the first of all changes came about, as the first block of the
 // log tells it; zero where that is not after at.
 func (tx *Tx) firstMoment(at time.Time) (first time.Time, err error) {
+	backs, err := tx.setBacks()
+	if err != nil {
+		return first, err
+	}
 	err = tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
 		head, err := readBlockHead(k, v)
-		if err != nil || head.low <= facts.TimeOf(at) {
-			return cmp.Or(err, ErrStop)
+		if err != nil {
+			return err
+		}
+		begin := byThen(head.low, head.last(), backs)
+		if begin <= facts.TimeOf(at) {
+			return ErrStop
 		}
 		groups, err := head.groups(tx.store.codec)
 		if err != nil {
 			return err
 		}
-		begin := head.low
 		for _, g := range groups {
 			for _, e := range g.entries {
 				begin = min(begin, e.at) // what was told late came about before

@@ -16,6 +16,9 @@ import (
 type State struct {
 	tx *Tx
 	at facts.Time // 0: now
+	// cut is the number of the newest change that counts whatever its moment: the clock
+	// was set back after it.
+	cut uint64
 	// after is the number of the newest change that counts; used instead of at to
 	// replay the log. Set together with bySeq.
 	after uint64
@@ -49,7 +52,8 @@ func (tx *Tx) AsOf(at time.Time) (*State, error) {
 	if at.Before(from) {
 		return nil, fmt.Errorf("%w: it begins at %s", ErrHistory, from.UTC().Format(time.RFC3339))
 	}
-	return tx.past(State{at: facts.TimeOf(at)}), nil
+	cut, err := tx.cutAt(facts.TimeOf(at))
+	return tx.past(State{at: facts.TimeOf(at), cut: cut}), err
 }
 
 // asOfChange returns the state after the change of that number.
@@ -71,7 +75,7 @@ func (s *State) later(e *entry, seq uint64) bool {
 	if s.bySeq {
 		return seq > s.after
 	}
-	return e.at > s.at
+	return e.at > s.at && seq > s.cut
 }
 
 // Hosts calls fn for the hosts that were there, in the order of their ids: known by then
@@ -138,12 +142,13 @@ func (s *State) note(index uint32, e *entry, seq uint64) error {
 	return nil
 }
 
-// reached reports whether nothing received at or before is after the moment.
+// reached reports whether neither the change of that number, received then, nor one before
+// it came after the moment.
 func (s *State) reached(received facts.Time, seq uint64) bool {
 	if s.bySeq {
 		return seq <= s.after
 	}
-	return received <= s.at
+	return received <= s.at || seq <= s.cut
 }
 
 // undone calls fn for the entries of a group that came after the moment, newest first.

@@ -45,6 +45,10 @@ func (tx *Tx) prune(before facts.Time) (dropped int, more bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	backs, err := tx.setBacks()
+	if err != nil {
+		return 0, false, err
+	}
 	horizon := facts.Time(0)
 	var keys [][]byte
 	err = tx.Table(tableChanges).Scan(nil, func(k, v []byte) error {
@@ -52,7 +56,8 @@ func (tx *Tx) prune(before facts.Time) (dropped int, more bool, err error) {
 		if err != nil {
 			return err
 		}
-		if head.high >= before || head.last() > unread {
+		high := byThen(head.high, head.last(), backs)
+		if high >= before || head.last() > unread {
 			return ErrStop
 		}
 		if more = len(keys) == pruneBlocks; more {
@@ -60,7 +65,7 @@ func (tx *Tx) prune(before facts.Time) (dropped int, more bool, err error) {
 		}
 		keys = append(keys, slices.Clone(k))
 		dropped += int(head.count)
-		horizon = max(horizon, head.high)
+		horizon = max(horizon, high)
 		return nil
 	})
 	if err != nil || len(keys) == 0 {

@@ -70,6 +70,9 @@ func (tx *Tx) ReviveHost(id identity.HostID, at time.Time) error {
 	if rec.RemovedAt == 0 {
 		return nil
 	}
+	if now := facts.TimeOf(at); now > rec.RemovedAt {
+		rec.Away = append(rec.Away[max(0, len(rec.Away)+1-maxAway):], Span{rec.RemovedAt, now})
+	}
 	had := rec.Had
 	rec.RemovedAt, rec.RemovedWhy, rec.Had = 0, "", nil
 	if err := tx.putHostRecord(id, rec); err != nil {

@@ -283,6 +283,9 @@ func (s *Store) Update(fn func(*Tx) error) error {
 
 // flush writes what the transaction gathered.
 func (tx *Tx) flush() error {
+	if err := tx.dateBack(); err != nil {
+		return err
+	}
 	if err := tx.flushHave(); err != nil {
 		return err
 	}

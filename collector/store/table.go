@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 
 	bolt "go.etcd.io/bbolt"
+
+	"atalaya/shared/facts"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -35,6 +37,7 @@ type Tx struct {
 	tables     map[string]*table
 	lastChange uint64               // the newest change this transaction logged, 0: none
 	groups     []group              // logged, not yet written
+	dated      facts.Time           // the clock was set back to it, which records of hosts do not know yet; 0: it was not
 	edits      []haveEdit           // of the inverted index, not yet written
 	met        map[string]knownItem // items that this transaction told, see knownItems
 	words      []uint64             // of hostsWith, used again

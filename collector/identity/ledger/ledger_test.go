@@ -69,7 +69,7 @@ func (f *fleet) tell(id hostid.HostID, versions ...string) {
 }
 
 // picture is all that the store tells of a host now, but for what no undo takes back:
-// which batches came and until when, and that its sections are asked for again.
+// which batches came and until when, when it was away, and that its sections are asked for again.
 func (f *fleet) picture(id hostid.HostID) string {
 	f.t.Helper()
 	var b strings.Builder
@@ -78,7 +78,7 @@ func (f *fleet) picture(id hostid.HostID) string {
 		if err != nil {
 			return err
 		}
-		h.LastSeen, h.HighSeq = time.Time{}, 0
+		h.LastSeen, h.HighSeq, h.Away = time.Time{}, 0, nil
 		fmt.Fprintf(&b, "%+v\n", h)
 		states, err := tx.Sections(id)
 		if err != nil {
