@@ -46,7 +46,9 @@ func Functions() []Function {
 
 func registerFunctions(d *sqlite.Driver, s *slot) {
 	for _, f := range functions {
-		d.MustRegisterScalarFunction(f.name, int32(f.args), func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		// Deterministic within a query, whose present does not move: of constants they are
+		// called once and not for each row.
+		d.MustRegisterDeterministicScalarFunction(f.name, int32(f.args), func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 			texts := make([]string, len(args))
 			for i, a := range args {
 				if a == nil {

@@ -170,7 +170,7 @@ func (w *walk) run() error {
 			if err != nil {
 				return err
 			}
-			return w.item(k, nil, false)
+			return w.item(&k, nil, false)
 		})
 	}
 	return w.state.Hosts(func(h store.Host) error { return w.host(h.Index) })
@@ -212,8 +212,8 @@ func (w *walk) host(index uint32) error {
 // knownItem is an item with what a query asks of it again and again.
 type knownItem struct {
 	store.Item
-	hosts  store.HostSet
-	values []any // of its columns, those of the host absent
+	values []any          // of its columns, those of the host absent
+	hosts  *store.HostSet // nil until they are asked for
 }
 
 // itemsOf names the items of one name in one state, as the session keeps them.
@@ -244,8 +244,8 @@ func (w *walk) named(name string, indexes []uint32, only bool) error {
 			session.items[key] = list
 		}
 	}
-	for _, k := range list {
-		if err := w.item(k, indexes, only); err != nil {
+	for i := range list {
+		if err := w.item(&list[i], indexes, only); err != nil {
 			return err
 		}
 	}
@@ -254,9 +254,6 @@ func (w *walk) named(name string, indexes []uint32, only bool) error {
 
 func (w *walk) known(it store.Item) (k knownItem, err error) {
 	k.Item = it
-	if k.hosts, err = w.state.HostsWith(it); err != nil {
-		return k, err
-	}
 	row, err := wire.DecodeRow(w.section.ID, it.Data)
 	if err != nil {
 		return k, err
@@ -266,8 +263,19 @@ func (w *walk) known(it store.Item) (k knownItem, err error) {
 	return k, nil
 }
 
-// item gives the rows of the hosts that have an item, of all or of those named.
-func (w *walk) item(k knownItem, indexes []uint32, only bool) error {
+// item gives the rows of the hosts that have an item, of all or of those named. Where the
+// item itself does not fit, its hosts are not looked at.
+func (w *walk) item(k *knownItem, indexes []uint32, only bool) error {
+	if !w.query.fits(k.values, w.section.host|1<<columnHostID|1<<columnHost) {
+		return w.query.session.count()
+	}
+	if k.hosts == nil {
+		hosts, err := w.state.HostsWith(k.Item)
+		if err != nil {
+			return err
+		}
+		k.hosts = &hosts
+	}
 	if !only {
 		for index := range k.hosts.All() {
 			if err := w.ofHost(k, index); err != nil {
@@ -287,7 +295,7 @@ func (w *walk) item(k knownItem, indexes []uint32, only bool) error {
 }
 
 // ofHost gives an item as the row of one host.
-func (w *walk) ofHost(k knownItem, index uint32) error {
+func (w *walk) ofHost(k *knownItem, index uint32) error {
 	if err := w.name(index); err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ type session struct {
 	// collates says that the text names a way to compare other than byte by byte, which
 	// tables are not told of: they give all rows, and SQLite compares.
 	collates bool
+	// lists says that the text may compare with a list (column in (...)), which tables are
+	// given one value at a time, as if it were the only one.
+	lists    bool
 	failed   error // of a table or function; SQLite keeps only its text
 	states   map[time.Time]*store.State
 	hosts    map[uint32]*hostName
@@ -45,9 +48,11 @@ type session struct {
 // hostName is what every row of facts says of its host.
 type hostName struct{ id, name string }
 
+var wordIn = regexp.MustCompile(`(?i)\bin\b`)
+
 func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *session {
 	return &session{
-		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"),
+		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"), lists: wordIn.MatchString(r.SQL),
 		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, hostRows: map[hostAt][]any{}, changed: map[uint32]*changedItem{},
 		indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
 	}

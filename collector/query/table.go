@@ -53,6 +53,7 @@ type Scan struct {
 	// Below have bounds of range columns, the bounds included.
 	Filter, Above, Below map[int]string
 	wants                uint64
+	conditions           []condition
 }
 
 // Wants reports whether the query reads a column.
@@ -80,6 +81,10 @@ type module struct {
 	slot  *slot
 	table *Table
 }
+
+// VolatileArgs implements vtab.VolatileArgsOpter: the texts of Filter, which are the driver's,
+// are whole. Others end at their first NUL.
+func (*module) VolatileArgs() bool { return true }
 
 // Create implements vtab.Module.
 func (m *module) Create(ctx vtab.Context, _ []string) (vtab.Table, error) {
@@ -115,9 +120,15 @@ const (
 	impossible = 1e30
 )
 
+// whileReading is how much more a plan with conditions costs, so that SQLite takes one
+// only where it need not read the table again for each value of them: not for lists
+// (column in (...)), which it gives to tables one value at a time, nor for joins.
+const whileReading = 1.25
+
 // BestIndex implements vtab.Table: it takes the equalities with key columns and with
-// as_of, and the bounds of range columns. The plan is the columns wanted, in hex, and
-// the use and column of each argument; words for people follow.
+// as_of, the bounds of range columns, and comparisons of others as conditions. The plan
+// is the columns wanted, in hex, and the use and column of each argument; words for
+// people follow.
 func (m *module) BestIndex(info *vtab.IndexInfo) error {
 	if s := m.slot.session; s != nil && !m.table.Past && !s.asOf.IsZero() {
 		return s.fail(noPast(m.table.Name))
@@ -127,13 +138,19 @@ func (m *module) BestIndex(info *vtab.IndexInfo) error {
 		rows = defaultRows
 	}
 	plan := []string{strconv.FormatUint(info.ColUsed, 16)}
-	var names []string
+	var names, tested []string
+	keyed := slices.ContainsFunc(info.Constraints, func(c vtab.Constraint) bool {
+		use, name := m.use(&c)
+		return c.Usable && use == useEqual && name != asOfColumn
+	})
 	for i := range info.Constraints {
 		c := &info.Constraints[i]
 		use, name := m.use(c)
 		switch {
-		case use == 0 || slices.Contains(plan, argument(use, c.Column)):
+		case use == 0 || !isCondition(use) && slices.Contains(plan, argument(use, c.Column)):
 			continue
+		case use == conditions[vtab.OpEQ] && keyed && m.slot.session.lists:
+			continue // it may stand for a list, and the key too: the table would be read for each pair
 		case !c.Usable && name == asOfColumn: // without its moment the table would answer of another one
 			rows = impossible
 			continue
@@ -142,6 +159,10 @@ func (m *module) BestIndex(info *vtab.IndexInfo) error {
 		}
 		c.ArgIndex, c.Omit = len(plan)-1, name == asOfColumn
 		plan = append(plan, argument(use, c.Column))
+		if isCondition(use) {
+			tested = append(tested, name)
+			continue
+		}
 		names = append(names, name)
 		switch {
 		case use != useEqual:
@@ -154,6 +175,10 @@ func (m *module) BestIndex(info *vtab.IndexInfo) error {
 	words := "all rows"
 	if len(names) > 0 {
 		words = "by " + strings.Join(names, ", ")
+	}
+	if len(tested) > 0 {
+		info.EstimatedCost *= whileReading
+		words += ", testing " + strings.Join(tested, ", ")
 	}
 	info.IdxStr = strings.Join(append(plan, words), " ")
 	return nil
@@ -191,7 +216,10 @@ func (m *module) use(c *vtab.Constraint) (use byte, name string) {
 			return useBelow, column.Name
 		}
 	}
-	return 0, ""
+	if m.slot.session.collates {
+		return 0, ""
+	}
+	return conditions[c.Op], column.Name
 }
 
 // planned is an argument of a plan.
@@ -208,7 +236,7 @@ func parsePlan(plan string) (wants uint64, args []planned, err error) {
 	}
 	for field := range strings.FieldsSeq(rest) {
 		n, err := strconv.Atoi(field[1:])
-		if err != nil || !strings.ContainsRune("=<>", rune(field[0])) {
+		if err != nil || !isCondition(field[0]) && strings.IndexByte("=<>", field[0]) < 0 {
 			break // the words begin
 		}
 		args = append(args, planned{field[0], n})
@@ -247,22 +275,32 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 			c.done = true
 			return nil
 		}
-		text := fmt.Sprint(vals[i])
+		text, isText := vals[i].(string)
+		if text = strings.Clone(text); !isText {
+			text = fmt.Sprint(vals[i])
+		}
 		switch {
 		case arg.column == len(c.module.table.Columns):
 			if s.AsOf, err = moment(text, session.now); err != nil {
 				return session.fail(err)
 			}
 			c.asOf = vals[i]
+		case isCondition(arg.use):
+			c := condition{arg.column, arg.use, vals[i]}
+			if isText {
+				c.value = text
+			}
+			s.conditions = append(s.conditions, c)
 		case arg.use == useAbove:
 			s.Above[arg.column] = text
 		case arg.use == useBelow:
 			s.Below[arg.column] = text
+		case !isText && c.module.table.Columns[arg.column].Type == "TEXT": // 5 may be equal to '05'
 		default:
 			s.Filter[arg.column] = text
 		}
 	}
-	c.next, c.stop = iter.Pull2(c.module.table.Scan(s))
+	c.next, c.stop = iter.Pull2(s.only(c.module.table.Scan(s)))
 	c.done, c.n = false, 0
 	return c.Next()
 }
@@ -270,9 +308,6 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 // Next implements vtab.Cursor.
 func (c *cursor) Next() error {
 	row, err, ok := c.next()
-	if err == nil && ok {
-		err = c.module.slot.session.count()
-	}
 	if err != nil {
 		return c.module.slot.session.fail(err)
 	}
