@@ -73,3 +73,33 @@ func fill(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 }
+
+func TestStartOnAFullDiskLosesNothing(t *testing.T) {
+	disk := smalldisk.New(t, "2m")
+	if err := os.CopyFS(disk.Dir, os.DirFS(killed(t))); err != nil {
+		t.Fatal(err)
+	}
+	ballast := disk.Dir + "/ballast"
+	fill(t, ballast)
+	now := testNow
+	cfg := testConfig(disk.Dir)
+	cfg.Now = func() time.Time { return now }
+	d := open(t, cfg)
+	for range 3 {
+		now = now.Add(longestWait)
+		if err := commitOne(t, d, now); err == nil {
+			t.Error("a commit on a full disk gave no error")
+		}
+	}
+	if want := "since 2026-03-01T12:00:00Z: no space left on device"; !strings.Contains(d.Trouble(), want) {
+		t.Errorf("trouble %q, want %q in it", d.Trouble(), want)
+	}
+	disk.Grow("32m")
+	now = now.Add(longestWait)
+	if err := commitOne(t, d, now); err != nil || d.Trouble() != "" {
+		t.Errorf("with space again: %v, trouble %q", err, d.Trouble())
+	}
+	if got, want := points(t, d, "x"), killedPoints; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

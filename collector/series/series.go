@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -147,7 +148,8 @@ type DB struct {
 var ErrClosed = errors.New("series database is closed")
 
 // Open opens or creates the database in cfg.Dir. After an unclean end it replays the
-// engine's log first, about 40 us a series and hour.
+// engine's log first, about 40 us a series and hour. On a full disk it gives a database
+// that answers nothing and says so (Trouble), until there is space.
 func Open(cfg Config) (*DB, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("open series: no directory given")
@@ -176,7 +178,14 @@ func Open(cfg Config) (*DB, error) {
 	}
 	d.parser = parser.NewParser(parser.Options{})
 	d.engine = d.newEngine()
-	if err := d.openEngine(); err != nil {
+	// Begin opens the engine later when there is no space: replaying needs some.
+	if err = tryWrite(d.trial); err == nil {
+		err = d.openEngine()
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		d.broken.Store(true)
+		d.noteWrite(err, false)
+	} else if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
 	return d, nil
@@ -210,7 +219,7 @@ func (d *DB) openEngine() error {
 	opts.SeriesLifecycleCallback = d.hosts
 
 	for _, files := range []*logFiles{&d.wal, &d.wbl} {
-		if err := files.start(); err != nil {
+		if err := errors.Join(mendLog(files.dir, d.log), files.start()); err != nil {
 			return fmt.Errorf("open series: %w", err)
 		}
 	}
@@ -252,7 +261,7 @@ func (d *DB) use(fn func(*tsdb.DB) error) error {
 		return ErrClosed
 	}
 	if d.db == nil {
-		return errors.New("metrics engine is down after a failed write (is the disk full?)")
+		return errors.New("metrics engine is not open since a write failed (is the disk full?)")
 	}
 	return fn(d.db)
 }
