@@ -43,6 +43,9 @@ func (s sink) Greet(g ingest.Greeting) (w ingest.Welcome, err error) {
 			return err
 		}
 		w = ingest.Welcome{HighSeq: high, HighSum: sum, Identity: answer.Text}
+		if answer.Name != "" {
+			g.Hello.Hostname = answer.Name
+		}
 		_, err = tx.Hello(g.Host, g.Hello, g.At)
 		return err
 	})

@@ -151,16 +151,25 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 
 // effects says what a merge does.
 func effects(p ledger.Proposal) []string {
+	stays, goes, past := p.Has, p.Gives, p.Other
 	present := fmt.Sprintf("present facts are those of %s (%s), seen last of those that have any", p.Keep.Name, p.Keep.ID)
 	if p.FactsOf == p.Other.ID {
+		stays, goes, past = p.Gives, p.Has, p.Keep
 		present = fmt.Sprintf("present facts and name become those of %s (%s), seen last %s", p.Other.Name, p.Other.ID, p.Other.LastSeen.UTC().Format(time.DateTime))
 	}
-	return []string{
-		present,
+	out := []string{fmt.Sprintf("%s (%s)", present, sizeText(stays))}
+	if goes.Sections > 0 {
+		out = append(out, fmt.Sprintf("what %s (%s) has now goes into the history (%s)", past.Name, past.ID, sizeText(goes)))
+	}
+	return append(out,
 		fmt.Sprintf("%s keeps its number and tags, and its history includes that of %s", p.Keep.ID, p.Other.ID),
 		fmt.Sprintf("%s (%s) leaves the lists; keys that enrolled as it stand for %s", p.Other.Name, p.Other.ID, p.Keep.ID),
 		fmt.Sprintf("`atalaya host unmerge %s` takes it back", p.Keep.ID),
-	}
+	)
+}
+
+func sizeText(s ledger.Size) string {
+	return fmt.Sprintf("sections: %d, rows: %d", s.Sections, s.Rows)
 }
 
 // UnmergeHost implements Identities.

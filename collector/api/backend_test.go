@@ -423,3 +423,29 @@ func TestScrubMendsThroughTheAPI(t *testing.T) {
 		t.Errorf("after mending: %+v", again)
 	}
 }
+
+// TestAMergeSaysHowMuchComesFromWhom before it is done.
+func TestAMergeSaysHowMuchComesFromWhom(t *testing.T) {
+	w := newWhole(t)
+	older := w.host(1, "web1")
+	w.report(older, facts.Packages, dpkg("bash", "5.1"))
+	newer := w.host(2, "web1-new")
+	w.report(newer, facts.Packages, dpkg("bash", "5.2"), dpkg("vim", "9.0"))
+	w.report(newer, facts.Users, &facts.UserRow{Name: "root"})
+	ctx := context.Background()
+	effects := func(keep, other string) string {
+		t.Helper()
+		return strings.Join(must[v1.MergeResult](t)(w.MergeHosts(ctx, keep, v1.MergeRequest{Other: other})).Effects, "\n")
+	}
+	const gone, come = "what web1 (0100000000000000) has now goes into the history (sections: 1, rows: 1)", "present facts and name become those of web1-new"
+	if got := effects("web1", "web1-new"); !strings.Contains(got, gone) || !strings.Contains(got, come) || !strings.Contains(got, "(sections: 2, rows: 3)\n") {
+		t.Errorf("merging the newer would:\n%s", got)
+	}
+	if got := effects("web1-new", "web1"); !strings.Contains(got, gone) || !strings.Contains(got, "present facts are those of web1-new") {
+		t.Errorf("merging the older would:\n%s", got)
+	}
+	must[v1.RemovedHost](t)(w.RemoveHost(ctx, "web1", "sold"))
+	if got := effects("web1-new", older.String()); strings.Contains(got, "goes into the history") {
+		t.Errorf("merging one without facts would:\n%s", got)
+	}
+}

@@ -79,6 +79,7 @@ type Answer struct {
 	Refuse  bool   // the session
 	Text    string // why, or how the host is known: for the agent
 	Changed bool   // the record is
+	Name    string // what the host goes on to be called; empty: as it says
 }
 
 // Greet judges a machine that begins a session with the key of the host. It changes
@@ -91,7 +92,8 @@ func (r *Record) Greet(g Greeting, judge Judge) Answer {
 	if v.Refuse {
 		return r.refuse(g, v)
 	}
-	if a, contested := r.contest(g, &v); contested {
+	a, contested := r.contest(g, &v)
+	if a.Refuse {
 		return a
 	}
 	changed := r.turn(g)
@@ -99,7 +101,9 @@ func (r *Record) Greet(g Greeting, judge Judge) Answer {
 		r.Add(Event{At: g.At, Kind: v.Kind, Text: v.Text, Lines: v.Lines})
 		changed = true
 	}
-	if len(r.Addresses) > 0 && g.Hostname != "" && g.Name != g.Hostname { // not at its first session: the name is from the enrolment
+	if contested { // its names and addresses are those of two machines
+		a.Name = g.Name
+	} else if len(r.Addresses) > 0 && g.Hostname != "" && g.Name != g.Hostname { // not at its first session: the name is from the enrolment
 		r.Add(Event{At: g.At, Kind: Renamed, Text: fmt.Sprintf("%s is now called %s: same key; %s", g.Name, g.Hostname, v.Reasons())})
 		changed = true
 	}
@@ -108,8 +112,9 @@ func (r *Record) Greet(g Greeting, judge Judge) Answer {
 			"it begins a new epoch and reports again; same key, %s", g.SetBack, v.Reasons())})
 		changed = true
 	}
-	changed = r.address(g, &v) || changed
-	return Answer{Text: v.Text, Changed: r.learn(g.Facts) || changed}
+	changed = r.address(g, &v, contested) || changed
+	a.Text, a.Changed = v.Text, r.learn(g.Facts) || changed
+	return a
 }
 
 // refuse notes a machine that has a copy of the key.
@@ -131,23 +136,43 @@ func (r *Record) refuse(g Greeting, v Verdict) Answer {
 }
 
 // contest looks for a second agent with this key that the hardware does not tell from
-// the first: one of the two folders of state is a copy.
-func (r *Record) contest(g Greeting, v *Verdict) (Answer, bool) {
-	turns := Alternates(after(r.Runs, g.Run)) || Alternates(after(r.Epochs, g.Epoch))
+// the first: one of the two folders of state is a copy, or two machines were merged. One
+// that comes again tells nothing new, and for a day it may still be either.
+func (r *Record) contest(g Greeting, v *Verdict) (a Answer, contested bool) {
+	runs, epochs := after(r.Runs, g.Run), after(r.Epochs, g.Epoch)
+	turns := Alternates(runs) || Alternates(epochs)
 	if !turns && !g.Live {
 		return Answer{}, false
+	}
+	if !g.Live && slices.Equal(runs, r.Runs) && slices.Equal(epochs, r.Epochs) {
+		return Answer{}, g.At.Sub(r.contested()) < contestTime
 	}
 	how := "by turns"
 	if g.Live {
 		how = "at once"
 	}
 	r.Add(Event{At: g.At, Kind: Contested, Text: fmt.Sprintf("two agents use the key of this host %s, the second is %s at %s, and the hardware does not tell which has the copy (%s): "+
-		"give the second an identity of its own by `atalaya-agent enroll --replace`; while one is connected the other is refused", how, g.Hostname, g.Address, v.Reasons())})
+		"give the second an identity of its own by `atalaya-agent enroll --replace`, or take them apart by `atalaya host unmerge` where they were merged; while one is connected the other is refused", how, g.Hostname, g.Address, v.Reasons())})
 	if !g.Live {
-		return Answer{}, false
+		return Answer{}, true
 	}
 	return Answer{Refuse: true, Changed: true, Text: "another agent with this key is connected, on this or on equal hardware (" + v.Reasons() + "): one of the two has a copy of the other's state folder. " +
 		"Give this one an identity of its own: stop it and run `atalaya-agent enroll --replace --token-file FILE` with a new token"}, true
+}
+
+// contestTime is how long after two came by turns it is not known which of them one is.
+const contestTime = 24 * time.Hour
+
+// contested returns when that was last.
+func (r *Record) contested() time.Time {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Kind == Contested && e.Last.After(e.At) {
+			return e.Last
+		} else if e.Kind == Contested {
+			return e.At
+		}
+	}
+	return time.Time{}
 }
 
 // turn notes who came.
@@ -183,12 +208,12 @@ func boardOf(facts []hostid.Fact) uint64 {
 	return h.Sum64()
 }
 
-// address notes where the host came from.
-func (r *Record) address(g Greeting, v *Verdict) bool {
+// address notes where the host came from, and tells it unless it is contested.
+func (r *Record) address(g Greeting, v *Verdict, contested bool) bool {
 	if g.Address == "" || len(r.Addresses) > 0 && r.Addresses[0].Address == g.Address {
 		return false
 	}
-	if len(r.Addresses) > 0 {
+	if len(r.Addresses) > 0 && !contested {
 		r.Add(Event{At: g.At, Kind: AddressChanged, Text: fmt.Sprintf("comes from %s, before from %s: an address is no identity, same key; %s", g.Address, r.Addresses[0].Address, v.Reasons())})
 	}
 	r.Addresses = slices.DeleteFunc(r.Addresses, func(a Address) bool { return a.Address == g.Address })

@@ -62,6 +62,50 @@ func TestAgentsByTurnsAreNoticed(t *testing.T) {
 	}
 }
 
+// TestTwoMachinesThatWereMergedAreToldOnce: agents that come by turns under one record, each with
+// its name and address, are one conflict; the name stays, until one of them is alone again.
+func TestTwoMachinesThatWereMergedAreToldOnce(t *testing.T) {
+	r, name := known(server), "web1"
+	greet := func(at time.Time, hostname, address string, run uint64) {
+		t.Helper()
+		a := r.Greet(Greeting{At: at, Name: name, Hostname: hostname, Address: address, Facts: factsOf(server), Run: run, Epoch: run}, plainJunk)
+		if a.Refuse {
+			t.Fatalf("%s is refused: %s", hostname, a.Text)
+		}
+		if name = hostname; a.Name != "" {
+			name = a.Name
+		}
+	}
+	at := t0
+	for range 50 {
+		at = at.Add(time.Hour)
+		greet(at, "web1", "192.0.2.1", 1)
+		greet(at.Add(time.Minute), "web2", "192.0.2.2", 2)
+	}
+	count := map[Kind]int{}
+	for _, e := range r.Events {
+		count[e.Kind]++
+	}
+	if count[Contested] != 1 || count[Renamed] > 3 || count[AddressChanged] > 3 {
+		t.Errorf("events %v", count)
+	}
+	if last := r.Events[len(r.Events)-1]; last.Kind != Contested || last.Times < 90 || !strings.Contains(last.Text, "`atalaya host unmerge`") {
+		t.Errorf("the newest event is %+v", last)
+	}
+	if name != "web1" && name != "web2" {
+		t.Errorf("it is called %q", name)
+	}
+	kept := name
+	greet(at.Add(2*time.Hour), "web3", "192.0.2.2", 2) // still contested
+	if name != kept {
+		t.Errorf("renamed to %q while it is contested", name)
+	}
+	greet(at.Add(48*time.Hour), "web3", "192.0.2.2", 2)
+	if last := r.Events[len(r.Events)-1]; name != "web3" || last.Kind != Renamed {
+		t.Errorf("alone again it is called %q, the newest event is %+v", name, last)
+	}
+}
+
 // TestCopiedDiskWithItsSerialIsFoundByItsTurns: the first change looks like a disk that
 // was moved, and the second like its way back.
 func TestCopiedDiskWithItsSerialIsFoundByItsTurns(t *testing.T) {

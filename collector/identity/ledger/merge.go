@@ -132,6 +132,18 @@ type Proposal struct {
 	Keep, Other store.Host
 	Verdict     identity.Verdict
 	FactsOf     hostid.HostID // whose present facts the merged host has: who was seen last of those that have any
+	Has, Gives  Size          // what Keep and Other report now
+}
+
+// Size counts facts.
+type Size struct{ Sections, Rows int }
+
+func sizeOf(states []store.SectionState) (s Size) {
+	for _, st := range states {
+		s.Sections++
+		s.Rows += st.Rows
+	}
+	return s
 }
 
 // Propose says what merging other into keep would do; connected says who has a session.
@@ -153,6 +165,7 @@ func Propose(tx *store.Tx, keep, other store.Host, connected func(hostid.HostID)
 	p = Proposal{Keep: keep, Other: other, Verdict: identity.SameMachine(kept.Facts, gone.Facts, judge(tx)), FactsOf: keep.ID}
 	has, err1 := tx.Sections(keep.ID)
 	gives, err2 := tx.Sections(other.ID)
+	p.Has, p.Gives = sizeOf(has), sizeOf(gives)
 	later := other.LastSeen.After(keep.LastSeen)
 	if other.RemovedAt.IsZero() && (len(has) == 0 || later) && (len(gives) > 0 || later && len(has) == 0) {
 		p.FactsOf = other.ID
