@@ -186,6 +186,12 @@ func (r *Report) Glimpsed(section facts.ID, err error, hides func(facts.Row) boo
 	r.glimpsed[section] = true
 }
 
+// Veiled is Remark where a column is not known for want of a right that the installed agent
+// has: the section is partial, but no row is missing.
+func (r *Report) Veiled(section facts.ID, err error) {
+	r.Glimpsed(section, err, func(facts.Row) bool { return false })
+}
+
 // goneLocked returns facts.Reading.Gone of a section with problems.
 func (r *Report) goneLocked(section facts.ID) func(facts.Row) bool {
 	hides := r.hides[section]

@@ -191,3 +191,17 @@ func TestTracesIsTheCapabilityInEffect(t *testing.T) {
 	f("Name:\ta\nCapEff:\tx\n", false)
 	f("", false)
 }
+
+func TestAVeiledColumnMakesASectionPartialOfWhichNothingIsMissing(t *testing.T) {
+	r := NewReport(nil, 9)
+	r.Add(facts.Users, &facts.UserRow{Name: "a"})
+	r.Veiled(facts.Users, fmt.Errorf("states of passwords: %w", fs.ErrPermission))
+	r.Veiled(facts.Groups, fs.ErrPermission)
+	got := r.readings([]facts.ID{facts.Users, facts.Groups}, 1, nil)
+	if got[0].Status != facts.StatusPartial || got[0].Reason != "states of passwords: permission denied" || got[1].Status != facts.StatusPartial {
+		t.Errorf("%+v", got)
+	}
+	if !got[0].Gone(&facts.UserRow{Name: "b"}) {
+		t.Error("a user that is gone counts as hidden")
+	}
+}

@@ -341,7 +341,7 @@ type PatchRow struct {
 	Security  bool   `json:"security" cbor:"6,keyasint"`
 	State     string `json:"state" cbor:"7,keyasint"`                         // pending, held, phased, pinned
 	Source    string `json:"source" cbor:"8,keyasint"`                        // package system
-	Reason    string `json:"reason,omitempty" cbor:"9,keyasint,omitempty"`    // why held, phased or pinned
+	Reason    string `json:"reason,omitempty" cbor:"9,keyasint,omitempty"`    // why held, phased or pinned; which version before the candidate has the fix
 	Advisory  string `json:"advisory,omitempty" cbor:"10,keyasint,omitempty"` // ids of the notices about it, those for security first
 	Severity  string `json:"severity,omitempty" cbor:"11,keyasint,omitempty"` // the worst of its security notices: low, moderate, important, critical
 	CVEs      int    `json:"cves,omitempty" cbor:"12,keyasint,omitempty"`     // distinct ones that its notices name

@@ -55,12 +55,14 @@ func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if unread != nil {
 		r.Problem(facts.AuthorizedKeys, fmt.Errorf("accounts: %w", unread)) // whose homes to look at
 	}
-	remark, err := addShadow(h, users)
-	if err != nil {
+	switch err := addShadow(h, users); {
+	case errors.Is(err, fs.ErrPermission):
+		r.Veiled(facts.Users, err)
+	case err != nil:
 		r.Problem(facts.Users, err)
 	}
-	remarks := []string{remark, elsewhere(h, "passwd", "users")}
-	if remark = strings.Trim(strings.Join(remarks, "; "), "; "); remark != "" {
+	remark := elsewhere(h, "passwd", "users")
+	if remark != "" {
 		r.Remark(facts.Users, remark)
 	}
 	read(h, r, facts.Groups, groupFile, l.parseGroup)

@@ -92,15 +92,15 @@ func dayTime(n int) facts.Time {
 
 // addShadow completes users by shadow(5). Where it cannot be read they stand without; a
 // service unit may hide it from the agent.
-func addShadow(h *probe.Host, users []facts.Row) (remark string, err error) {
+func addShadow(h *probe.Host, users []facts.Row) error {
 	data, err := readUnhidden(h, shadowFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
+		return nil
 	case errors.Is(err, fs.ErrPermission):
-		return "states of passwords are not known: " + shadowFile + " is hidden from the agent", nil
+		return fmt.Errorf("states of passwords are not known: %s is hidden from the agent: %w", shadowFile, fs.ErrPermission)
 	case err != nil:
-		return "", err
+		return err
 	}
 	entries, err := ParseShadow(data, h.Now())
 	byName := make(map[string]*Entry, len(entries))
@@ -123,7 +123,7 @@ func addShadow(h *probe.Host, users []facts.Row) (remark string, err error) {
 	if err != nil {
 		err = fmt.Errorf("%s: %w", shadowFile, err)
 	}
-	return "", err
+	return err
 }
 
 // readUnhidden reads a file, unless systemd hides it (InaccessiblePaths=): there is an

@@ -302,3 +302,11 @@ func BenchmarkFirstReading(b *testing.B) {
 func BenchmarkUnchanged(b *testing.B) {
 	probetest.Benchmark(b, probe.LiveHost(), New())
 }
+
+func TestACertificateThatBeginsWith1970IsKnownToBegin(t *testing.T) {
+	for at, want := range map[time.Time]facts.Time{time.Unix(0, 0): 1, time.Unix(1, 0): 1000, time.Unix(-1, 0): -1000} {
+		if got := moment(at); got != want {
+			t.Errorf("%v is %d, want %d", at, got, want)
+		}
+	}
+}

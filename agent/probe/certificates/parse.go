@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -194,6 +195,15 @@ func fingerprint(der []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// moment tells the beginning of 1970, with which some certificates begin, by a millisecond
+// from an unknown time.
+func moment(t time.Time) facts.Time {
+	if m := facts.TimeOf(t); m != 0 {
+		return m
+	}
+	return 1
+}
+
 // describe makes the row of a certificate.
 func describe(der []byte) *facts.CertificateRow {
 	row := &facts.CertificateRow{SHA256: fingerprint(der)}
@@ -203,7 +213,7 @@ func describe(der []byte) *facts.CertificateRow {
 	}
 	row.Subject, row.Issuer = c.Subject.String(), c.Issuer.String()
 	row.Serial = hex.EncodeToString(c.SerialNumber.Bytes())
-	row.NotBefore, row.NotAfter = facts.TimeOf(c.NotBefore), facts.TimeOf(c.NotAfter)
+	row.NotBefore, row.NotAfter = moment(c.NotBefore), moment(c.NotAfter)
 	row.KeyType, row.KeyBits = key(c.PublicKey)
 	if c.SignatureAlgorithm != x509.UnknownSignatureAlgorithm {
 		row.Signature = c.SignatureAlgorithm.String()

@@ -23,11 +23,12 @@ func secret(name string) bool {
 // maxValue bounds one value; the longest are lists of some hundred bytes.
 const maxValue = 2000
 
-// collectParameters reads what is in force, then what is configured.
-// fewDenied are how many parameters the kernel shows to nobody but root: fs.protected_*,
-// kernel.usermodehelper and the like. More of them are folders without rights.
+// fewDenied are how many parameters the kernel shows to nobody but root, whatever rights
+// others have: fs.protected_*, vm.mmap_rnd_bits and the like. They stand without a value. More
+// of them are folders without rights.
 const fewDenied = 8
 
+// collectParameters reads what is in force, then what is configured.
 func collectParameters(h *probe.Host, r *probe.Report) {
 	rows := make(map[string]*facts.KernelParameterRow)
 	var problem error
@@ -46,17 +47,22 @@ func collectParameters(h *probe.Host, r *probe.Report) {
 	if err != nil && problem == nil && len(rows) == 0 {
 		problem = fmt.Errorf("there is no %s: %w", sysDir, errors.ErrUnsupported)
 	}
+	switch {
+	case problem != nil:
+		r.Problem(facts.KernelParameters, problem)
+	case len(denied) > fewDenied:
+		r.Hidden(facts.KernelParameters, fmt.Errorf("%d parameters below %s: %w", len(denied), sysDir, fs.ErrPermission),
+			func(row facts.Row) bool { return denied[row.Key()] })
+	case len(denied) > 0:
+		for name := range denied {
+			if rows[swap.Replace(name)] == nil {
+				rows[swap.Replace(name)] = &facts.KernelParameterRow{Name: name}
+			}
+		}
+		r.Remark(facts.KernelParameters, "only root may read "+strings.Join(slices.Sorted(maps.Keys(denied)), ", "))
+	}
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r.Add(facts.KernelParameters, rows[name])
-	}
-	if problem != nil {
-		r.Problem(facts.KernelParameters, problem)
-	} else if len(denied) > 0 {
-		which := "only root may read " + strings.Join(slices.Sorted(maps.Keys(denied)), ", ")
-		if len(denied) > fewDenied {
-			which = fmt.Sprintf("%d parameters below %s", len(denied), sysDir)
-		}
-		r.Hidden(facts.KernelParameters, fmt.Errorf("%s: %w", which, fs.ErrPermission), func(row facts.Row) bool { return denied[row.Key()] })
 	}
 }
 

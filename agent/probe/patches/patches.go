@@ -141,5 +141,8 @@ func (p *patches) unsupported(h *probe.Host, r *probe.Report) error {
 	row := &facts.PatchStateRow{Verdict: facts.VerdictUnsupported, Reason: reason}
 	row.RebootRequired, row.RebootReasons = reboot(h, nil)
 	r.Add(facts.PatchState, row)
-	return fmt.Errorf("%s: %w", reason, errors.ErrUnsupported)
+	for _, section := range []facts.ID{facts.Patches, facts.Repositories, facts.PackageIndexes} {
+		r.Problem(section, fmt.Errorf("%s: %w", reason, errors.ErrUnsupported))
+	}
+	return nil // the verdict says so: that section is whole
 }

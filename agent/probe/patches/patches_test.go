@@ -163,7 +163,7 @@ func TestPendingUpdates(t *testing.T) {
 		"security": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 1"), "s": repo(security, "a 1+deb12u1")}},
 			"a 1+deb12u1 pending S"},
 		"security_passed_over": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 3"), "s": repo(security, "a 2")}},
-			"a 3 pending S"},
+			"a 3 pending S by 2"},
 		"held":                          {world{status: have("a 1 Status: hold ok installed"), repos: map[string]string{"d": repo(stable, "a 2")}}, "a 2 held"},
 		"removed_but_configured":        {world{status: have("a 1 Status: deinstall ok config-files"), repos: map[string]string{"d": repo(stable, "a 2")}}, ""},
 		"experimental_is_not_automatic": {world{status: have("a 1"), repos: map[string]string{"e": repo("Suite: experimental;NotAutomatic: yes", "a 2")}}, ""},
@@ -192,7 +192,7 @@ func TestPendingUpdates(t *testing.T) {
 		"phased_always": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2 Phased-Update-Percentage: 0")},
 			extra: map[string]string{"etc/apt/apt.conf": `APT::Get::Always-Include-Phased-Updates "1";`}}, "a 2 pending"},
 		"phased_over_security": {world{status: have("a 1"), repos: map[string]string{
-			"d": repo(stable, "a 3 Phased-Update-Percentage: 0"), "s": repo(security, "a 2")}}, "a 3 pending S"},
+			"d": repo(stable, "a 3 Phased-Update-Percentage: 0"), "s": repo(security, "a 2")}}, "a 3 pending S by 2"},
 		"pinned_version": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2")}, extra: prefs("Package: a\nPin: version 1*\nPin-Priority: 700\n")}, "a 2 pinned"},
 		"pinned_origin": {world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 2")},
 			extra: prefs("Package: a*\nPin: origin deb.example.org\nPin-Priority: -1\n")}, "a 2 pinned"},
@@ -216,7 +216,10 @@ func TestPendingUpdates(t *testing.T) {
 				if p.Security {
 					s += " S"
 				}
-				if (p.State != statePending) != (p.Reason != "") {
+				fix, between := strings.CutPrefix(p.Reason, "the fix for security is that of ")
+				if between {
+					s += " by " + fix
+				} else if (p.State != statePending) != (p.Reason != "") {
 					t.Errorf("%s: reason %q", s, p.Reason)
 				}
 				got = append(got, s)
@@ -575,4 +578,17 @@ func BenchmarkFirstReading(b *testing.B) {
 
 func BenchmarkUnchanged(b *testing.B) {
 	probetest.Benchmark(b, probe.RootHost(probetest.Tree(b, probetest.Files(b, server))), New(Config{}))
+}
+
+func TestAMachineWithoutAPackageManagerHasAWholeVerdict(t *testing.T) {
+	got := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"etc/hostname": "a\n"})), New(Config{}))
+	state := got["patch_state"]
+	if state.Status != facts.StatusOK || len(state.Rows) != 1 || state.Rows[0].(*facts.PatchStateRow).Verdict != facts.VerdictUnsupported {
+		t.Errorf("patch_state: %+v", state)
+	}
+	for _, name := range []string{"patches", "repositories", "package_indexes"} {
+		if s := got[name]; s.Status != facts.StatusUnsupported || s.Reason != "no package manager that can be judged" {
+			t.Errorf("%s is %v (%s)", name, s.Status, s.Reason)
+		}
+	}
 }

@@ -241,10 +241,17 @@ func (s *solver) row(id packageID, p *installed, list []*version, chosen *versio
 	if p != nil {
 		row.Arch, row.Installed, current = p.arch, p.version, p.version
 	}
+	var fix *version // the newest of them
 	for _, v := range list {
-		if !newer(v.text, chosen.text) && (current == "" && v == chosen || current != "" && newer(v.text, current)) {
-			row.Security = row.Security || v.security()
+		if newer(v.text, chosen.text) || !(current == "" && v == chosen || current != "" && newer(v.text, current)) || !v.security() {
+			continue
 		}
+		if fix == nil || newer(v.text, fix.text) {
+			fix = v
+		}
+	}
+	if row.Security = fix != nil; row.Security && !chosen.security() {
+		row.Reason = joined(reason, "the fix for security is that of "+fix.text)
 	}
 	s.rows[id] = row
 }

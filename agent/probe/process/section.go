@@ -122,7 +122,7 @@ func (p *inventory) rows(ctx context.Context, h *probe.Host, r *probe.Report, fo
 	}
 	switch {
 	case blind*fewBlind > len(found) && !h.Traces():
-		r.Remark(facts.Processes, "the executables of other users' processes are not known: permission denied (it takes CAP_SYS_PTRACE)")
+		r.Veiled(facts.Processes, fmt.Errorf("the executables of other users' processes are not known: %w (it takes CAP_SYS_PTRACE)", fs.ErrPermission))
 	case blind > 0:
 		r.Remark(facts.Processes, "the executables of some processes are not known: they are protected")
 	}

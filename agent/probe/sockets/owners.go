@@ -74,16 +74,16 @@ func (s *scanner) owner(inode uint64) int {
 
 // shortcoming says why some sockets have no process: theirs could not be read. A
 // socket of the kernel has none either; that is no shortcoming.
-func (s *scanner) shortcoming() []string {
+func (s *scanner) shortcoming() error {
 	switch {
 	case !slices.ContainsFunc(s.wanted, func(o owner) bool { return o.pid == 0 }):
 		return nil
 	case s.denied > 0:
-		return []string{"the processes of some sockets are not known: permission denied for those of other users, or protected ones"}
+		return fmt.Errorf("the processes of some sockets are not known: %w for those of other users, or protected ones", fs.ErrPermission)
 	case s.hidden:
-		return []string{"some sockets have no process: those of others are hidden (hidepid)"}
+		return errors.New("some sockets have no process: those of others are hidden (hidepid)")
 	case s.cut:
-		return []string{fmt.Sprintf("some sockets have no process: only %d processes were read", maxProcesses)}
+		return fmt.Errorf("some sockets have no process: only %d processes were read", maxProcesses)
 	}
 	return nil
 }

@@ -98,8 +98,12 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 	}
 	for _, id := range []facts.ID{facts.ListeningSockets, facts.Connections} {
 		remarks := w.remarks
-		if id == facts.ListeningSockets || len(rows) > 0 {
-			remarks = append(scan.shortcoming(), remarks...)
+		if lacks := scan.shortcoming(); lacks != nil && (id == facts.ListeningSockets || len(rows) > 0) {
+			if h.Traces() { // the rest is protected from everybody
+				remarks = append([]string{lacks.Error()}, remarks...)
+			} else {
+				r.Veiled(id, lacks)
+			}
 		}
 		if id == facts.Connections {
 			remarks = append(remarks, left...)

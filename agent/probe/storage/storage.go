@@ -59,8 +59,8 @@ func (s *storage) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		r.Problem(facts.Filesystems, err)
 	}
 	if table.remark != "" {
-		r.Remark(facts.Filesystems, table.remark)
-		r.Remark(facts.Mounts, table.remark)
+		r.Veiled(facts.Filesystems, errors.New(table.remark))
+		r.Veiled(facts.Mounts, errors.New(table.remark))
 	}
 	v := survey{host: h, report: r, table: table, content: readContent(h, table)}
 	v.readFstab()
