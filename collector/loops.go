@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"atalaya/collector/store"
+	"atalaya/shared/identity"
 	"atalaya/shared/metric"
 )
 
@@ -16,14 +17,19 @@ const upInterval = 15 * time.Second
 // watchHosts records what the collector itself knows of each host: whether it reports,
 // how wrong its clock is, and what it lost.
 func (c *collector) watchHosts(ctx context.Context) error {
+	lost := map[identity.HostID]uint64{}
 	return every(ctx, upInterval, func(now time.Time) {
-		if err := c.recordHosts(ctx, now); err != nil {
+		if err := c.recordHosts(ctx, now, lost); err != nil {
 			c.opt.Log.Warn("series of the hosts not written", "err", err)
 		}
 	})
 }
 
-func (c *collector) recordHosts(ctx context.Context, now time.Time) error {
+// recordHosts writes up of all hosts; clock and losses, as any exporter's metrics, only of
+// those that report. What a host had lost while it was silent is kept in lost and written
+// once more when it is back: it is then that it tells of further losses, and a sample from
+// before makes them an increase.
+func (c *collector) recordHosts(ctx context.Context, now time.Time, lost map[identity.HostID]uint64) error {
 	revoked := c.authority.RevokedHosts()
 	app := c.series.Begin(ctx)
 	err := c.store.View(func(tx *store.Tx) error {
@@ -33,8 +39,17 @@ func (c *collector) recordHosts(ctx context.Context, now time.Time) error {
 			}
 			labels := []metric.Label{{Name: "host", Value: h.Name}, {Name: "host_id", Value: h.ID.String()}}
 			app.AppendOwn(now.UnixMilli(), "up", labels, c.up(h, now))
+			if now.Sub(h.LastSeen) > c.cfg.SilentAfter {
+				lost[h.ID] = h.LossBatches
+				return nil
+			}
+			total := h.LossBatches
+			if before, back := lost[h.ID]; back {
+				total = before
+				delete(lost, h.ID)
+			}
 			app.AppendOwn(now.UnixMilli(), "atalaya_agent_clock_offset_seconds", labels, h.ClockOffset.Seconds())
-			app.AppendOwn(now.UnixMilli(), "atalaya_agent_lost_batches_total", labels, float64(h.LossBatches))
+			app.AppendOwn(now.UnixMilli(), "atalaya_agent_lost_batches_total", labels, float64(total))
 			return nil
 		})
 	})

@@ -64,7 +64,10 @@ func write(path string) error {
 		if len(states) > 0 {
 			digest = states[0].Digest
 		}
-		seq = h.HighSeq
+		if err != nil {
+			return err
+		}
+		seq, _, err = tx.HighSeq(h.Index, 1)
 		return err
 	})
 	for err == nil {
@@ -96,7 +99,10 @@ func TestNothingAcknowledgedIsLostToKills(t *testing.T) {
 		high := uint64(0)
 		err := s.View(func(tx *Tx) error {
 			h, _, err := tx.Host(writerHost)
-			high = h.HighSeq
+			if err != nil {
+				return err
+			}
+			high, _, err = tx.HighSeq(h.Index, 1)
 			return err
 		})
 		if err != nil {

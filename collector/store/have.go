@@ -61,7 +61,7 @@ func (tx *Tx) editSet(edits []haveEdit) error {
 	piece, item := uint32(edits[0].place>>32), uint32(edits[0].place)
 	key := haveKey(piece<<pieceBits, item)
 	var bits [pieceHosts / 64]uint64
-	err := tx.eachHaving(key, func(low uint32) { bits[low/64%uint32(len(bits))] |= 1 << (low % 64) })
+	err := tx.having(key, bits[:])
 	if errors.Is(err, ErrCorrupt) {
 		err = tx.remakeSet(piece, item, &bits)
 	}
@@ -87,12 +87,13 @@ func (tx *Tx) editSet(edits []haveEdit) error {
 	return tx.Table(tableHave).Put(key, appendSet(nil, list, pieceHosts/8))
 }
 
-func (tx *Tx) eachHaving(key []byte, fn func(low uint32)) error {
+// having sets the bits of the hosts of a piece.
+func (tx *Tx) having(key []byte, bits []uint64) error {
 	v, err := tx.Table(tableHave).Get(key)
 	if err != nil || v == nil {
 		return err
 	}
-	if !eachOf(v, fn) {
+	if !setWords(v, bits) {
 		return &CorruptError{Table: tableHave, Key: key, Detail: "not decodable"}
 	}
 	return nil
@@ -111,9 +112,7 @@ func (tx *Tx) hostsWith(item uint32) (*roaring.Bitmap, error) {
 	}
 	clear(tx.words)
 	for piece := range pieces {
-		into := tx.words[piece*words : (piece+1)*words]
-		err := tx.eachHaving(haveKey(uint32(piece)<<pieceBits, item), func(low uint32) { into[low/64%words] |= 1 << (low % 64) })
-		if err != nil {
+		if err := tx.having(haveKey(uint32(piece)<<pieceBits, item), tx.words[piece*words:(piece+1)*words]); err != nil {
 			return nil, err
 		}
 	}

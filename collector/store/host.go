@@ -66,8 +66,6 @@ type Host struct {
 
 	Index       uint32    // short number of the host within this state file, from 1, never reused
 	LastSeen    time.Time // last message or batch
-	Epoch       uint64    // of the newest sequence of batches
-	HighSeq     uint64    // all batches of Epoch up to it are durable or given up
 	LossBatches uint64    // that the host's spool dropped before they came here
 	RemovedAt   time.Time // zero: the host is active; else its record stays as a tombstone
 	RemovedWhy  string    // what RemoveHost was told
@@ -182,13 +180,7 @@ func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
 		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
 		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy, KnownFrom: rec.knownFrom().Time(), Away: rec.Away,
 	}
-	m, err := tx.marks(rec.Index)
-	if err != nil {
-		return Host{}, err
-	}
-	if len(m) > 0 {
-		h.Epoch, h.HighSeq = m[0].epoch, m[0].high
-	}
+	var err error
 	h.LastSeen, err = tx.lastSeen(id, rec.Index)
 	return h, err
 }
@@ -325,6 +317,23 @@ func (tx *Tx) HostSection(index uint32, section facts.ID) (h Host, st SectionSta
 // Hosts calls fn for all active hosts in the order of their ids. ErrStop ends it early.
 func (tx *Tx) Hosts(fn func(Host) error) error {
 	return tx.HostsFrom(identity.HostID{}, fn)
+}
+
+// CountHosts returns how many active hosts there are. It reads the records of those only
+// that seem to be removed.
+func (tx *Tx) CountHosts() (n int, err error) {
+	err = tx.Table(tableHosts).Scan(nil, func(k, v []byte) error {
+		n++
+		if !bytes.Contains(v, []byte(`"removed_at":`)) {
+			return nil
+		}
+		rec, err := decodeHost(k, v)
+		if rec.RemovedAt != 0 {
+			n--
+		}
+		return err
+	})
+	return n, err
 }
 
 // HostsFrom is Hosts from the first host whose id is not below from.

@@ -95,6 +95,52 @@ func eachOf(set []byte, fn func(id uint32)) bool {
 	return !d.bad
 }
 
+// setWords sets the bits of the numbers of a stored set, 64 a word; false: it is not one,
+// or has numbers beyond the words.
+func setWords(set []byte, words []uint64) bool {
+	switch {
+	case len(set) > 0 && set[0] == setRuns:
+		d := decoder{b: set[1:]}
+		next := uint64(0)
+		for len(d.b) > 0 {
+			from := next + d.uvarint()
+			n := d.uvarint() + 1
+			if d.bad || n == 0 || from >= uint64(len(words))*64 || n > uint64(len(words))*64-from {
+				return false
+			}
+			next = from + n
+			fillBits(words, from, next)
+		}
+		return true
+	case len(set) > 0 && set[0] == setBits && len(set)-1 == len(words)*8:
+		for i := range words {
+			words[i] |= binary.LittleEndian.Uint64(set[1+8*i:])
+		}
+		return true
+	}
+	fits := true
+	return eachOf(set, func(id uint32) {
+		if fits = fits && int(id/64) < len(words); fits {
+			words[id/64] |= 1 << (id % 64)
+		}
+	}) && fits
+}
+
+// fillBits sets the bits [from, to), of which there is one at least.
+func fillBits(words []uint64, from, to uint64) {
+	first, last := from/64, (to-1)/64
+	head, tail := ^uint64(0)<<(from%64), ^uint64(0)>>(63-(to-1)%64)
+	if first == last {
+		words[first] |= head & tail
+		return
+	}
+	words[first] |= head
+	for i := first + 1; i < last; i++ {
+		words[i] = ^uint64(0)
+	}
+	words[last] |= tail
+}
+
 // HostSet is a set of host numbers. The zero value is empty. The methods that
 // combine sets change none of them.
 type HostSet struct{ b *roaring.Bitmap }

@@ -144,14 +144,14 @@ func TestHostKeepsItsIndexAndTheStoresFields(t *testing.T) {
 	}
 	put(Host{ID: id, Name: "web1", EnrolledAt: at})
 	put(Host{ID: identity.HostID{2}, Name: "web2"})
-	put(Host{ID: id, Name: "web1b", EnrolledAt: at, Index: 77, HighSeq: 9})
+	put(Host{ID: id, Name: "web1b", EnrolledAt: at, Index: 77})
 	s.Seen(id, at.Add(time.Hour))
 	err := s.View(func(tx *Tx) error {
 		h, ok, err := tx.Host(id)
 		if err != nil || !ok {
 			return fmt.Errorf("host: %v, %w", ok, err)
 		}
-		if h.Name != "web1b" || h.Index != 1 || h.HighSeq != 0 || !h.EnrolledAt.Equal(at) || !h.LastSeen.Equal(at.Add(time.Hour)) {
+		if h.Name != "web1b" || h.Index != 1 || !h.EnrolledAt.Equal(at) || !h.LastSeen.Equal(at.Add(time.Hour)) {
 			t.Errorf("got %+v", h)
 		}
 		if got, ok, err := tx.HostByIndex(2); !ok || err != nil || got != (identity.HostID{2}) {

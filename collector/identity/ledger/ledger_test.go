@@ -78,7 +78,7 @@ func (f *fleet) picture(id hostid.HostID) string {
 		if err != nil {
 			return err
 		}
-		h.LastSeen, h.HighSeq, h.Away = time.Time{}, 0, nil
+		h.LastSeen, h.Away = time.Time{}, nil
 		fmt.Fprintf(&b, "%+v\n", h)
 		states, err := tx.Sections(id)
 		if err != nil {
