@@ -86,8 +86,7 @@ func newPatchVerdict(row *facts.PatchStateRow, now time.Time) *PatchVerdict {
 		RebootRequired: row.RebootRequired,
 		RebootReasons:  row.RebootReasons,
 	}
-	if row.IndexTime != 0 {
-		age := int64(now.Sub(row.IndexTime.Time()).Seconds())
+	if age := int64(now.Sub(row.IndexTime.Time()).Seconds()); row.IndexTime != 0 && age >= 0 { // none where it is dated ahead
 		v.IndexAgeSeconds = &age
 	}
 	return v

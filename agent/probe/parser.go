@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -25,6 +26,24 @@ type Parser struct {
 	// Parse returns what encoding/json writes: rows of package facts where there are
 	// such. An error may come with what could be read.
 	Parse func(in Input) (any, error)
+	// MaxBytes is more than a file of the kind has; 0: as Limit says.
+	MaxBytes int64
+	// Head is how much of the beginning tells all there is to tell; 0: all of it.
+	Head int64
+	// ParseFile reads a file that may be far larger than what is in it. nil: Parse does.
+	ParseFile func(f *os.File) (any, error)
+}
+
+// Limit is how many bytes a file of the kind may have: a page of a device some kilobytes,
+// a text of /proc or /etc at most what a probe keeps of one.
+func (p Parser) Limit() int64 {
+	switch {
+	case p.MaxBytes > 0:
+		return p.MaxBytes
+	case p.Form.Binary:
+		return 1 << 20
+	}
+	return maxKept
 }
 
 // Form is what a file must look like to be of a kind. A parser of the agent takes what
@@ -57,6 +76,16 @@ func (p Parser) Read(in Input) (any, error) {
 		return nil, p.not(in, err)
 	}
 	got, problem := p.Parse(in)
+	return p.judge(in, got, errors.Join(damage, problem), blank)
+}
+
+// ReadFile is Read for a Parser that has ParseFile.
+func (p Parser) ReadFile(f *os.File) (any, error) {
+	got, problem := p.ParseFile(f)
+	return p.judge(Input{Name: f.Name()}, got, problem, p.Form.Empty)
+}
+
+func (p Parser) judge(in Input, got any, problem error, blank bool) (any, error) {
 	if hollow(reflect.ValueOf(got)) {
 		switch {
 		case problem != nil:
@@ -65,7 +94,7 @@ func (p Parser) Read(in Input) (any, error) {
 			return nil, p.not(in, errors.New("nothing of it found"))
 		}
 	}
-	if problem = errors.Join(damage, problem); problem != nil {
+	if problem != nil {
 		return got, fmt.Errorf("%s: damaged, read in part: %w", in.Name, problem)
 	}
 	return got, nil

@@ -18,10 +18,6 @@ import (
 	"atalaya/agent/probe"
 )
 
-// maxParseBytes bounds one file given to parse; the largest real ones, dpkg status
-// files and rpm databases, have some tens of megabytes.
-const maxParseBytes = 512 << 20
-
 func newParse() *cobra.Command {
 	var list bool
 	parsers := agent.Parsers()
@@ -103,12 +99,9 @@ func parseFiles(p probe.Parser, stdin io.Reader, stdout io.Writer, names []strin
 	var results []any
 	var problems error
 	for _, name := range names {
-		data, err := readBounded(stdin, name)
-		if err == nil {
-			var got any
-			if got, err = p.Read(probe.Input{Name: name, Data: data}); got != nil {
-				results = append(results, got)
-			}
+		got, err := parseFile(p, stdin, name)
+		if got != nil {
+			results = append(results, got)
 		}
 		problems = errors.Join(problems, err)
 	}
@@ -132,35 +125,53 @@ func kindTable(parsers []probe.Parser) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func readBounded(stdin io.Reader, name string) ([]byte, error) {
-	in := stdin
+// parseFile reads no more than a file of the kind can have, and nothing of a larger one.
+func parseFile(p probe.Parser, stdin io.Reader, name string) (any, error) {
+	in, size := stdin, int64(0)
 	if name != "-" {
-		if err := mayParse(name); err != nil {
-			return nil, err
-		}
-		f, err := os.Open(name)
+		f, err := openToParse(p, name)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		in = f
+		defer f.Close() // read only: nothing can be lost
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if in, size = f, info.Size(); p.ParseFile != nil && info.Mode().IsRegular() {
+			return p.ReadFile(f)
+		}
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxParseBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %q: %w", name, err)
+	limit := p.Limit()
+	if p.Head > 0 {
+		in, size, limit = io.LimitReader(in, p.Head), 0, p.Head
 	}
-	if len(data) > maxParseBytes {
-		return nil, fmt.Errorf("read %q: larger than %d bytes", name, maxParseBytes)
+	var data []byte
+	if size <= limit {
+		var err error
+		if data, err = io.ReadAll(io.LimitReader(in, limit+1)); err != nil {
+			return nil, fmt.Errorf("read %q: %w", name, err)
+		}
+		size = int64(len(data))
 	}
-	return data, nil
+	if size > limit {
+		return nil, fmt.Errorf("read %q: larger than the %d KiB that a file of kind %s may have", name, limit>>10, p.Kind)
+	}
+	return p.Read(probe.Input{Name: name, Data: data})
 }
 
-// mayParse refuses what may never end: a pipe that nobody writes to, a device. What the
-// caller has opened itself may be one, as in parse dpkg <(zcat status.gz).
-func mayParse(name string) error {
+// openToParse refuses what may never end: a pipe that nobody writes to, a device. What the
+// caller has opened itself may be one, as in parse dpkg <(zcat status.gz), and a disk where
+// its beginning is asked for.
+func openToParse(p probe.Parser, name string) (*os.File, error) {
 	info, err := os.Stat(name)
-	if err != nil || info.Mode().IsRegular() || info.IsDir() || strings.HasPrefix(name, "/dev/fd/") || strings.HasPrefix(name, "/proc/self/fd/") {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("read %q: it is a pipe or a device, which may never end (if you mean it: atalaya-agent parse KIND - < %s)", name, name)
+	mode := info.Mode()
+	disk := p.Head > 0 && mode&os.ModeDevice != 0 && mode&os.ModeCharDevice == 0
+	if !mode.IsRegular() && !mode.IsDir() && !disk && !strings.HasPrefix(name, "/dev/fd/") && !strings.HasPrefix(name, "/proc/self/fd/") {
+		return nil, fmt.Errorf("read %q: it is a pipe or a device, which may never end (if you mean it: atalaya-agent parse KIND - < %s)", name, name)
+	}
+	return os.Open(name)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,41 @@ func TestParseRefusesWhatMayNeverEnd(t *testing.T) {
 		if code != exitFailed || !strings.Contains(talk, "may never end (if you mean it: atalaya-agent parse KIND - < "+name+")") {
 			t.Errorf("%s: exit %d: %s", name, code, talk)
 		}
+	}
+}
+
+// TestParseReadsNoMoreThanTheKindCanHave gives files of 2 GB: what is too large is not read
+// at all, and of a disk's image the beginning is.
+func TestParseReadsNoMoreThanTheKindCanHave(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "image")
+	swap := append(make([]byte, 4086), "SWAPSPACE2"...)
+	swap[1024], swap[1028], swap[1036] = 1, 9, 1 // version, last page, first byte of the UUID
+	if err := os.WriteFile(file, swap, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 2<<30); err != nil {
+		t.Skipf("no sparse files here: %v", err)
+	}
+	for kind, limit := range map[string]string{"edid": "1024 KiB", "cpuinfo": "4096 KiB", "dpkg": "65536 KiB", "rpm": "262144 KiB"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		out, talk, code := play(t, "", "parse", kind, file)
+		runtime.ReadMemStats(&after)
+		if code != exitFailed || out != "" || !strings.Contains(talk, "larger than the "+limit+" that a file of kind "+kind+" may have") {
+			t.Errorf("%s: exit %d: %s", kind, code, talk)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+			t.Errorf("%s: %d bytes allocated", kind, used)
+		}
+	}
+	if out, talk, code := play(t, "", "parse", "superblock", file); code != 0 || !strings.Contains(out, `"swap"`) {
+		t.Errorf("superblock: exit %d: %s%s", code, out, talk)
+	}
+	if out, talk, code := play(t, string(swap)+strings.Repeat("\x00", 1<<20), "parse", "superblock", "-"); code != 0 || !strings.Contains(out, `"swap"`) {
+		t.Errorf("superblock from a pipe: exit %d: %s%s", code, out, talk)
+	}
+	if _, talk, code := play(t, strings.Repeat("x", 2<<20), "parse", "edid", "-"); code != exitFailed || !strings.Contains(talk, "larger than the 1024 KiB") {
+		t.Errorf("edid from a pipe: exit %d: %s", code, talk)
 	}
 }
 

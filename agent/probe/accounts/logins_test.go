@@ -107,6 +107,23 @@ func loginTree(t testing.TB) string {
 	return root
 }
 
+// TestParseOfASparseLastlog reads 1.2 TB of which two records are there.
+func TestParseOfASparseLastlog(t *testing.T) {
+	f, err := os.Open(filepath.Join(loginTree(t), "var/log/lastlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, seekData); err != nil {
+		t.Skipf("holes are not told here: %v", err)
+	}
+	got, err := parseLastlogFile(f)
+	want := "[{0 {user  tty3 console 0 1650000000000}} {4294967294 {user  tty3 console 0 1660000000000}}]"
+	if s := fmt.Sprint(got); err != nil || s != want {
+		t.Errorf("%v, %v; want %s", s, err, want)
+	}
+}
+
 func TestLogins(t *testing.T) {
 	root := loginTree(t)
 	p := New()

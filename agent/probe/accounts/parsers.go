@@ -18,8 +18,8 @@ func Parsers() []probe.Parser {
 		{Kind: "shadow", Help: "/etc/shadow: states of passwords, no hash", Form: probe.Form{Want: "lines NAME:PASSWORD:CHANGED:MIN:MAX:WARN:INACTIVE:EXPIRES:"},
 			Parse: probe.OfBytes(parseShadowFields)},
 		{Kind: "gshadow", Help: "/etc/gshadow: administrators and members of groups, no hash", Form: probe.Form{Want: "lines NAME:PASSWORD:ADMINISTRATORS:MEMBERS"}, Parse: probe.OfBytes(parseGshadow)},
-		{Kind: "utmp", Help: "/run/utmp, /var/log/wtmp, /var/log/btmp: records of logins", Form: probe.Form{Want: "records of utmp(5)", Binary: true, Empty: true}, Parse: probe.OfBytes(shownUtmp)},
-		{Kind: "lastlog", Help: "/var/log/lastlog: last login of each user", Form: probe.Form{Want: "records of lastlog(8)", Binary: true, Empty: true}, Parse: probe.OfBytes(shownLastlog)},
+		{Kind: "utmp", MaxBytes: 64 << 20, Help: "/run/utmp, /var/log/wtmp, /var/log/btmp: records of logins", Form: probe.Form{Want: "records of utmp(5)", Binary: true, Empty: true}, Parse: probe.OfBytes(shownUtmp)},
+		{Kind: "lastlog", MaxBytes: maxLastlog, ParseFile: parseLastlogFile, Help: "/var/log/lastlog: last login of each user", Form: probe.Form{Want: "records of lastlog(8)", Binary: true, Empty: true}, Parse: probe.OfBytes(ParseLastlog)},
 		{Kind: "sudoers", Help: "/etc/sudoers: rules, aliases expanded", Form: probe.Form{Want: "rules of sudoers(5)", Empty: true, Some: `^\s*([\w.%+@"\\!-][^=<>]*=\s*(\([^)]*\)\s*)?([A-Z_]+[:=]\S*\s*)*!?(/|[A-Z]|sudoedit)|\w+_Alias\s|Defaults|#|@include)`}, Parse: named(ParseSudoers)},
 		{Kind: "doas", Help: "/etc/doas.conf: rules", Form: probe.Form{Want: "rules of doas.conf(5)", Empty: true}, Parse: named(ParseDoas)},
 		{Kind: "authorized_keys", Help: "~/.ssh/authorized_keys: fingerprints", Form: probe.Form{Want: "lines [OPTIONS] TYPE KEY [COMMENT]", Empty: true}, Parse: probe.OfBytes(ParseAuthorizedKeys)},
@@ -105,21 +105,6 @@ func shownUtmp(data []byte) ([]Session, error) {
 		return nil, errors.New("nothing but zeros")
 	}
 	return ParseUtmp(data)
-}
-
-// shownLastlog refuses records whose terminal is no text: any bytes have times.
-func shownLastlog(data []byte) (any, error) {
-	size := lastlogRecord(int64(len(data)))
-	for rest := data; len(rest) >= size; rest = rest[size:] {
-		s := parseLastlog(rest[:size])
-		if s.At != 0 && strings.ContainsFunc(s.Line+s.Host, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return nil, errors.New("records not understood")
-		}
-	}
-	if len(data) < size && len(data) > 0 {
-		return nil, errors.New("shorter than one record")
-	}
-	return ParseLastlog(data)
 }
 
 func named(parse func(string, []byte) ([]facts.Row, error)) func(probe.Input) (any, error) {

@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 
 	"atalaya/shared/facts"
 )
@@ -152,21 +155,76 @@ func parseLastlog(rec []byte) Session {
 	return Session{Type: userProcess, At: at, Line: text(rest[:32]), Host: text(rest[32 : 32+256])}
 }
 
-// ParseLastlog reads all of lastlog(5); the number of a record is the user's.
+// shownLogin is one record of lastlog(5); the number of the record is the user's.
+type shownLogin struct {
+	UID int64 `json:"uid"`
+	Session
+}
+
+// ParseLastlog reads all of lastlog(5). Records whose terminal is no text are none: any
+// bytes have times.
 func ParseLastlog(data []byte) (any, error) {
-	type login struct {
-		UID int `json:"uid"`
-		Session
+	size := int64(lastlogRecord(int64(len(data))))
+	if n := int64(len(data)); n > 0 && n < size {
+		return nil, errors.New("shorter than one record")
 	}
-	size := lastlogRecord(int64(len(data)))
-	out := []login{}
-	for uid := 0; len(data) >= size; uid++ {
-		if s := parseLastlog(data[:size]); s.At != 0 {
-			out = append(out, login{uid, s})
+	out, err := appendLogins([]shownLogin{}, 0, data, size)
+	if err == nil && int64(len(data))%size > 0 {
+		err = errors.New("cut off in a record")
+	}
+	return out, err
+}
+
+// appendLogins reads the records of a part, of which uid is the first.
+func appendLogins(out []shownLogin, uid int64, data []byte, size int64) ([]shownLogin, error) {
+	for ; int64(len(data)) >= size; uid, data = uid+1, data[size:] {
+		s := parseLastlog(data[:size])
+		if s.At == 0 {
+			continue
 		}
-		data = data[size:]
+		if strings.ContainsFunc(s.Line+s.Host, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return nil, errors.New("records not understood")
+		}
+		out = append(out, shownLogin{uid, s})
 	}
-	if len(data) > 0 {
+	return out, nil
+}
+
+// maxLastlog bounds what is read of a lastlog: 200,000 users. Holes do not count: a user
+// with the number 4,294,967,294 makes the file 1.2 TB long.
+const maxLastlog = 64 << 20
+
+// seekData is a whence of lseek(2) on Linux: the next part that has data. A system that does not know them has its file read whole.
+const seekData = 3
+
+// parseLastlogFile reads those parts of lastlog(5) that are there.
+func parseLastlogFile(f *os.File) (any, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := int64(lastlogRecord(info.Size()))
+	out, read := []shownLogin{}, int64(0)
+	buf := make([]byte, 256*size)
+	for at := int64(0); at+size <= info.Size(); {
+		if next, err := f.Seek(at, seekData); err == nil {
+			at = max(at, next/size*size)
+		} else if errors.Is(err, syscall.ENXIO) { // a hole to the end
+			break
+		}
+		n, err := f.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return out, err
+		}
+		if out, err = appendLogins(out, at/size, buf[:n], size); err != nil || int64(n) < size {
+			return out, err
+		}
+		at += int64(n) / size * size
+		if read += int64(n); read > maxLastlog {
+			return out, fmt.Errorf("more than %d bytes are in it", maxLastlog)
+		}
+	}
+	if info.Size()%size > 0 {
 		return out, errors.New("cut off in a record")
 	}
 	return out, nil

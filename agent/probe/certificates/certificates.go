@@ -150,7 +150,7 @@ func (p *certProbe) keep(h *probe.Host, path string, parse func(*file, []byte)) 
 // Parsers returns the format that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{{
-		Kind: "x509", Help: "PEM, DER or Java key store: certificates", Form: probe.Form{Want: "a certificate in PEM, DER or JKS", Binary: true},
+		Kind: "x509", MaxBytes: maxFileBytes, Help: "PEM, DER or Java key store: certificates", Form: probe.Form{Want: "a certificate in PEM, DER or JKS", Binary: true},
 		Parse: func(in probe.Input) (any, error) {
 			rows := []facts.Row{}
 			for _, c := range Parse(in.Data) {

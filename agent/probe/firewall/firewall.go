@@ -281,7 +281,7 @@ func parseSaved(b []byte) *facts.FirewallRow {
 // Parsers returns the format that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{{
-		Kind: "iptables-save", Help: "rules as iptables-save writes them: tables, policies, number of rules",
+		Kind: "iptables-save", MaxBytes: 8 << 20, Help: "rules as iptables-save writes them: tables, policies, number of rules",
 		Form: probe.Form{Want: "*TABLE, :CHAIN POLICY, -A CHAIN RULE, COMMIT", Line: `^\s*(\*[a-z]+$|:\S+ |COMMIT|(\[\d+:\d+\] )?-[A-Z] )`, Some: `^\s*\*[a-z]+`},
 		Parse: func(in probe.Input) (any, error) {
 			row := parseSaved(in.Data)

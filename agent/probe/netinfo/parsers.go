@@ -31,8 +31,8 @@ func readTable(h *probe.Host, name string, form probe.Form) (string, error) {
 // Parsers returns the formats that this package reads.
 func Parsers() []probe.Parser {
 	return []probe.Parser{
-		{Kind: "route", Help: "/proc/net/route: IPv4 routes of the main table", Parse: probe.OfText(routeFile("inet", parseRoutes4)), Form: formRoute4},
-		{Kind: "ipv6_route", Help: "/proc/net/ipv6_route: IPv6 routes of the main table", Parse: probe.OfText(routeFile("inet6", parseRoutes6)), Form: formRoute6},
+		{Kind: "route", MaxBytes: 16 << 20, Help: "/proc/net/route: IPv4 routes of the main table", Parse: probe.OfText(routeFile("inet", parseRoutes4)), Form: formRoute4},
+		{Kind: "ipv6_route", MaxBytes: 16 << 20, Help: "/proc/net/ipv6_route: IPv6 routes of the main table", Parse: probe.OfText(routeFile("inet6", parseRoutes6)), Form: formRoute6},
 		{Kind: "arp", Help: "/proc/net/arp: IPv4 neighbours", Parse: probe.OfText(arpFile), Form: formARP},
 		{Kind: "if_inet6", Help: "/proc/net/if_inet6: IPv6 addresses", Parse: probe.OfText(func(text string) ([]*facts.AddressRow, error) {
 			return parseInet6(text), nil

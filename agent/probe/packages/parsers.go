@@ -12,9 +12,9 @@ import (
 func Parsers() []probe.Parser {
 	python := probe.Form{Want: "lines Name: and Version:"}
 	return []probe.Parser{
-		{Kind: "dpkg", Help: "/var/lib/dpkg/status: packages", Form: probe.Form{Want: "stanzas of lines Package:, Status:, Version:"}, Parse: probe.OfBytes(ParseDpkg)},
-		{Kind: "rpm", Help: "/var/lib/rpm: rpmdb.sqlite, Packages.db or Packages: packages", Form: probe.Form{Want: "a database of rpm: sqlite, ndb or Berkeley DB", Binary: true}, Parse: probe.OfBytes(ParseRPM)},
-		{Kind: "apk", Help: "/lib/apk/db/installed: packages", Form: probe.Form{Want: "stanzas of lines P:NAME, V:VERSION"}, Parse: probe.OfBytes(ParseAPK)},
+		{Kind: "dpkg", MaxBytes: 64 << 20, Help: "/var/lib/dpkg/status: packages", Form: probe.Form{Want: "stanzas of lines Package:, Status:, Version:"}, Parse: probe.OfBytes(ParseDpkg)},
+		{Kind: "rpm", MaxBytes: 256 << 20, Help: "/var/lib/rpm: rpmdb.sqlite, Packages.db or Packages: packages", Form: probe.Form{Want: "a database of rpm: sqlite, ndb or Berkeley DB", Binary: true}, Parse: probe.OfBytes(ParseRPM)},
+		{Kind: "apk", MaxBytes: 64 << 20, Help: "/lib/apk/db/installed: packages", Form: probe.Form{Want: "stanzas of lines P:NAME, V:VERSION"}, Parse: probe.OfBytes(ParseAPK)},
 		{Kind: "pacman", Help: "/var/lib/pacman/local/NAME/desc: packages", Form: probe.Form{Want: "blocks %NAME%, %VERSION%"}, Parse: probe.OfBytes(ParsePacman)},
 		{Kind: "snap", Help: "meta/snap.yaml: the package", Form: probe.Form{Want: "YAML with name: and version:"}, Parse: probe.OfBytes(ParseSnap)},
 		{Kind: "flatpak", Help: "/var/lib/flatpak/app/*/*/*/active/deploy: origin and version", Form: probe.Form{Want: "a GVariant of type (ssasta{sv})", Binary: true}, Parse: probe.OfBytes(flatpakFile)},

@@ -21,7 +21,7 @@ func Parsers() []probe.Parser {
 			Want: "lines deb URI SUITE COMPONENT..., or stanzas with Types: and URIs:", Empty: true, Some: `^\s*(deb|deb-src)\s|^Types:|^\s*#`}},
 		{Kind: "apt-release", Help: "InRelease or Release: origin, dates, sizes of the indexes", Parse: parseAptRelease, Form: probe.Form{
 			Want: "lines Origin:, Suite:, Date:, SHA256:", Some: `^(Origin|Label|Suite|Codename|Date|MD5Sum|SHA256): ?`}},
-		{Kind: "apt-packages", Help: "Packages: versions offered", Parse: parseAptPackages, Form: probe.Form{
+		{Kind: "apt-packages", MaxBytes: 128 << 20, Help: "Packages: versions offered", Parse: parseAptPackages, Form: probe.Form{
 			Want: "stanzas of lines Package:, Version:, Architecture:, maybe compressed", Binary: true, Empty: true}},
 		{Kind: "apt-preferences", Help: "/etc/apt/preferences: pins", Parse: parseAptPreferences, Form: probe.Form{
 			Want: "stanzas of lines Package:, Pin:, Pin-Priority:", Empty: true, Some: `^(Package|Pin|Explanation):|^#`, Line: `^[\w-]+:|^\s`}},
@@ -33,11 +33,11 @@ func Parsers() []probe.Parser {
 		{Kind: "rpm-repo", Help: "/etc/yum.repos.d/*.repo: repositories", Parse: parseRPMRepos, Form: probe.Form{
 			Want: "[ID] with lines NAME=VALUE", Empty: true, Comment: "#;", Line: `^\s*\[|^\s*[\w.-]+\s*[=:]|^\s`, Some: `^\s*(baseurl|mirrorlist|metalink|name|enabled|gpgcheck|path)\s*=|^[#;]`}},
 		{Kind: "repomd", Help: "repomd.xml: files of an rpm repository", Parse: probe.OfBytes(rpmmd.ParseRepomd), Form: list("XML with <repomd>", false)},
-		{Kind: "primary", Help: "primary.xml: packages of an rpm repository", Parse: parsePrimary, Form: list("XML with <metadata>, maybe compressed", true)},
-		{Kind: "updateinfo", Help: "updateinfo.xml: notices of an rpm repository", Parse: parseUpdateinfo, Form: list("XML with <updates>, maybe compressed", true)},
-		{Kind: "modulemd", Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseModules, Form: probe.Form{
+		{Kind: "primary", MaxBytes: 256 << 20, Help: "primary.xml: packages of an rpm repository", Parse: parsePrimary, Form: list("XML with <metadata>, maybe compressed", true)},
+		{Kind: "updateinfo", MaxBytes: 128 << 20, Help: "updateinfo.xml: notices of an rpm repository", Parse: parseUpdateinfo, Form: list("XML with <updates>, maybe compressed", true)},
+		{Kind: "modulemd", MaxBytes: 64 << 20, Help: "modules.yaml: streams of modules of an rpm repository", Parse: parseModules, Form: probe.Form{
 			Want: "YAML with document: modulemd, maybe compressed", Binary: true}},
-		{Kind: "apkindex", Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseAPKFile, Form: list("APKINDEX in a tar.gz", true)},
+		{Kind: "apkindex", MaxBytes: 64 << 20, Help: "APKINDEX.tar.gz: packages of an apk repository", Parse: parseAPKFile, Form: list("APKINDEX in a tar.gz", true)},
 		{Kind: "apk-repositories", Help: "/etc/apk/repositories: repositories", Parse: func(in probe.Input) (any, error) {
 			list := []string{}
 			for _, r := range parseAPKRepos(string(in.Data), in.Name) {
@@ -45,9 +45,9 @@ func Parsers() []probe.Parser {
 			}
 			return list, nil
 		}, Form: probe.Form{Want: "lines [@TAG] URL", Empty: true, Line: `^\s*(@\S+\s+)?([a-z+]+://|/)\S*\s*$`}},
-		{Kind: "pacman-db", Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parsePacmanFile, Form: probe.Form{
+		{Kind: "pacman-db", MaxBytes: 64 << 20, Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parsePacmanFile, Form: probe.Form{
 			Want: "NAME/desc files in a tar, maybe compressed", Binary: true}},
-		{Kind: "snapd-state", Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: probe.OfBytes(func(b []byte) ([]facts.Row, error) {
+		{Kind: "snapd-state", MaxBytes: 64 << 20, Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: probe.OfBytes(func(b []byte) ([]facts.Row, error) {
 			rows, _, err := parseSnapState(b)
 			return rows, err
 		}), Form: probe.Form{Want: `JSON with "data"`, Some: `"data"\s*:`}},

@@ -31,7 +31,7 @@ func Parsers() []probe.Parser {
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		out = append(out, probe.Parser{
 			Kind: protocol, Help: "/proc/net/" + protocol + ": sockets",
-			Form:  tableForm,
+			Form: tableForm, MaxBytes: maxTable,
 			Parse: probe.OfBytes(func(b []byte) ([]connection, error) { return connections(protocol, b), nil }),
 		})
 	}

@@ -17,16 +17,16 @@ func Parsers() []probe.Parser {
 			Line: `^\s*\S+\s+(/\S*|none|swap|ignore)\s+[\w.,:+-]+(\s+[^\s#]\S*(\s+\d+(\s+\d+)?)?)?\s*(#.*)?$`}},
 		{Kind: "crypttab", Help: "/etc/crypttab: encrypted volumes, without their key files", Parse: probe.OfBytes(ParseCrypttab), Form: probe.Form{
 			Want: "lines NAME DEVICE [KEY [OPTIONS]]", Empty: true, Line: `^\s*[\w.+:@\\-]+\s+(/|\w+=)\S+(\s+\S+){0,2}\s*$`}},
-		{Kind: "mounts", Help: "/proc/mounts: what is mounted", Parse: mountRows(parseMounts), Form: probe.Form{
+		{Kind: "mounts", MaxBytes: 16 << 20, Help: "/proc/mounts: what is mounted", Parse: mountRows(parseMounts), Form: probe.Form{
 			Want: "lines SOURCE TARGET TYPE OPTIONS 0 0", Ended: true, Line: `^\S+ /\S* \S+ \S+ \d+ \d+$`}},
-		{Kind: "mountinfo", Help: "/proc/self/mountinfo: what is mounted", Parse: mountRows(parseMountInfo), Form: probe.Form{
+		{Kind: "mountinfo", MaxBytes: 16 << 20, Help: "/proc/self/mountinfo: what is mounted", Parse: mountRows(parseMountInfo), Form: probe.Form{
 			Want: "lines ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS ... - TYPE SOURCE OPTIONS", Ended: true, Line: `^\d+ \d+ \d+:\d+ \S+ /\S* \S+ .*- \S+ `}},
 		{Kind: "swaps", Help: "/proc/swaps: swap areas", Parse: probe.OfBytes(ParseSwaps), Form: probe.Form{
 			Want: "lines NAME TYPE SIZE USED PRIORITY", Ended: true, Line: `^Filename\s+Type|\s(partition|file)\s+\d+\s+\d+\s+-?\d+$`}},
 		{Kind: "mdstat", Help: "/proc/mdstat: arrays of the kernel's software RAID", Parse: probe.OfBytes(ParseMDStat), Form: probe.Form{
 			Want: "Personalities, and lines mdN : active LEVEL ...", Ended: true, Some: `^Personalities|^md\S* : |^unused devices`}},
 		{Kind: "lvm", Help: "/etc/lvm/backup/GROUP: a volume group with its volumes", Parse: probe.OfBytes(ParseLVM), Form: probe.Form{Want: "GROUP { id = ... }"}},
-		{Kind: "superblock", Help: "first 68 KiB of a device: what is on it", Parse: probe.OfBytes(parseSuperblock), Form: probe.Form{
+		{Kind: "superblock", Head: superblockBytes, Help: "first 68 KiB of a device: what is on it", Parse: probe.OfBytes(parseSuperblock), Form: probe.Form{
 			Want: "a file system, swap area, volume or partition table", Binary: true}},
 		{Kind: "ata-identify", Help: "page of IDENTIFY DEVICE, 512 bytes: the disk", Parse: probe.OfBytes(parseIdentity), Form: probe.Form{
 			Want: "256 words of IDENTIFY DEVICE (ACS-4)", Binary: true}},
