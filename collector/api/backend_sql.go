@@ -34,6 +34,9 @@ func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer,
 		}
 		out.Unknown = append(out.Unknown, unknown)
 	}
+	for _, r := range a.Remarks {
+		out.Remarks = append(out.Remarks, v1.SQLRemark(r))
+	}
 	out.Rows, out.Scanned, out.ElapsedSeconds = a.Rows, a.Scanned, a.Elapsed.Seconds()
 	return out, nil
 }

@@ -106,6 +106,9 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 		for _, u := range doc.Unknown {
 			c.say(unknownLine(u, doc.AsOf))
 		}
+		for _, r := range doc.Remarks {
+			c.say(fmt.Sprintf("%s gave NULL in %d of %d calls, neither below nor above anything: %s", r.Function, r.Null, r.Of, r.Example))
+		}
 	}
 	return nil
 }

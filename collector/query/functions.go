@@ -28,9 +28,9 @@ type function struct {
 }
 
 var functions = []function{
-	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; scheme is the column source, or one of " + strings.Join(version.Schemes(), ", ")}, vercmp},
-	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, -7d or +30d"}, momentText},
-	{"age", 1, Function{"age(time)", "seconds since a time; negative: it is still to come"}, age},
+	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; NULL when one is odd; scheme is the column source (NULL for snap, flatpak and others without an order), or one of " + strings.Join(version.Schemes(), ", ")}, vercmp},
+	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, -7d or +30d; NULL of a column's text that is none"}, momentText},
+	{"age", 1, Function{"age(time)", "seconds since a time; negative: it is still to come; NULL of a column's text that is none"}, age},
 	{"cidr_contains", 2, Function{"cidr_contains(prefix, address)", "1 when the address lies in the prefix"}, cidrContains},
 	{"regexp", 2, Function{"text REGEXP pattern", "1 when the pattern (RE2) matches somewhere in the text"}, matches},
 }
@@ -45,7 +45,7 @@ func Functions() []Function {
 }
 
 func registerFunctions(d *sqlite.Driver, s *slot) {
-	for _, f := range functions {
+	for i, f := range functions {
 		// Deterministic within a query, whose present does not move: of constants they are
 		// called once and not for each row.
 		d.MustRegisterDeterministicScalarFunction(f.name, int32(f.args), func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
@@ -56,7 +56,7 @@ func registerFunctions(d *sqlite.Driver, s *slot) {
 				}
 				texts[i] = fmt.Sprint(a)
 			}
-			v, err := f.call(s.session, texts)
+			v, err := s.session.call(i, texts)
 			if err != nil {
 				return nil, s.session.fail(fmt.Errorf("%w: %s: %w", ErrQuery, f.name, err))
 			}
@@ -68,21 +68,27 @@ func registerFunctions(d *sqlite.Driver, s *slot) {
 func vercmp(_ *session, args []string) (driver.Value, error) {
 	scheme := version.Scheme(args[0])
 	if scheme == "" {
-		scheme = args[0] // the error names it
+		return nil, oddf("versions of %q have no order here (it is known of: dpkg, pip, npm, %s)", args[0], strings.Join(version.Schemes(), ", "))
 	}
 	c, err := version.Compare(scheme, args[1], args[2])
-	return int64(c), err
+	if err != nil {
+		return nil, oddValue{err}
+	}
+	return int64(c), nil
 }
 
 func momentText(s *session, args []string) (driver.Value, error) {
 	t, err := moment(args[0], s.now)
-	return Time(t), err
+	if err != nil {
+		return nil, oddValue{err}
+	}
+	return Time(t), nil
 }
 
 func age(s *session, args []string) (driver.Value, error) {
 	t, err := moment(args[0], s.now)
 	if err != nil {
-		return nil, err
+		return nil, oddValue{err}
 	}
 	return int64(s.now.Sub(t).Seconds()), nil
 }
@@ -90,7 +96,7 @@ func age(s *session, args []string) (driver.Value, error) {
 func cidrContains(_ *session, args []string) (driver.Value, error) {
 	p, err := netip.ParsePrefix(args[0])
 	if err != nil {
-		return nil, err
+		return nil, oddf("%q is no prefix (want 10.0.0.0/8)", args[0])
 	}
 	a, err := netip.ParseAddr(strings.TrimSpace(args[1]))
 	if err != nil {

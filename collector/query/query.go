@@ -97,6 +97,8 @@ type Answer struct {
 	Elapsed time.Duration
 	// Unknown says which sections that were read are not known everywhere.
 	Unknown []Unknown
+	// Remarks are about values that functions could not read.
+	Remarks []Remark
 }
 
 // Config of an Engine.
@@ -194,6 +196,7 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 		defer func() { s.session = nil }()
 		answer, err = s.run(running, r)
 		if err == nil && !r.Explain {
+			answer.Remarks = s.session.remarks()
 			answer.Unknown, err = s.session.unknown()
 		}
 		return s.session.explain(err)

@@ -43,6 +43,9 @@ type session struct {
 	read     map[reading]*hostsRead // sections whose tables were read
 	// patterns are the regular expressions that were compiled.
 	patterns map[string]*regexp.Regexp
+	sql      string
+	literals map[[2]string]bool // of sql: function and first argument; nil until needed
+	tallies  []tally            // of functions, in their order
 }
 
 // hostName is what every row of facts says of its host.
@@ -55,6 +58,7 @@ func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *se
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"), lists: wordIn.MatchString(r.SQL),
 		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, hostRows: map[hostAt][]any{}, changed: map[uint32]*changedItem{},
 		indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
+		sql: r.SQL, tallies: make([]tally, len(functions)),
 	}
 }
 
@@ -207,7 +211,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if n, err := fmt.Sscanf(text, "%d", &seconds); err == nil && n == 1 && fmt.Sprint(seconds) == text {
 		return time.Unix(seconds, 0).UTC(), nil
 	}
-	return time.Time{}, fmt.Errorf("%w: %q is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", ErrQuery, text)
+	return time.Time{}, fmt.Errorf("%q is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", text)
 }
 
 // offset reads a duration with its sign; beside Go's units there are d and w.

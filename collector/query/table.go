@@ -282,7 +282,7 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 		switch {
 		case arg.column == len(c.module.table.Columns):
 			if s.AsOf, err = moment(text, session.now); err != nil {
-				return session.fail(err)
+				return session.fail(fmt.Errorf("%w: %w", ErrQuery, err))
 			}
 			c.asOf = vals[i]
 		case isCondition(arg.use):

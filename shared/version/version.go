@@ -5,7 +5,10 @@
 // versions allocates nothing.
 package version
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // comparer compares two versions of one scheme: -1, 0 or 1.
 type comparer func(a, b string) (int, error)
@@ -68,7 +71,7 @@ func Compare(scheme, a, b string) (int, error) {
 			return s.compare(a, b)
 		}
 	}
-	return 0, fmt.Errorf("version scheme %q is not known (known: %v)", scheme, Schemes())
+	return 0, fmt.Errorf("version scheme %q is not known (known: %s)", scheme, strings.Join(Schemes(), ", "))
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -30,6 +30,15 @@ type SQLAnswer struct {
 	Scanned        int64        `json:"scanned" doc:"rows that were looked at"`
 	ElapsedSeconds float64      `json:"elapsed_seconds"`
 	Unknown        []SQLUnknown `json:"unknown,omitempty" doc:"sections that were read and are not completely known on some hosts: what these did not tell counts as absent"`
+	Remarks        []SQLRemark  `json:"remarks,omitempty" doc:"functions that were given values they cannot read: NULL was the result"`
+}
+
+// SQLRemark says of a function how often it could not read a value, which then gave NULL.
+type SQLRemark struct {
+	Function string `json:"function"`
+	Null     int64  `json:"null" doc:"calls that gave NULL for it"`
+	Of       int64  `json:"of" doc:"calls"`
+	Example  string `json:"example"`
 }
 
 // SQLUnknown is a section that a query asked for and that some hosts did not tell
