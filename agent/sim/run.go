@@ -19,12 +19,12 @@ import (
 	"atalaya/shared/identity"
 )
 
-// Config of a run. Address, Tokens and StateDir are required; a period of zero never
+// Config of a run. StateDir is required, Tokens for hosts that are not yet enrolled; a period of zero never
 // comes.
 type Config struct {
 	Shape
 	Agents         int
-	Address        string        // of the collector, host:port
+	Address        string        // of the collector, host:port; default the tokens', then that of the run before
 	Tokens         string        // file with a token for each host that is not yet enrolled, one a line
 	StateDir       string        // keys and certificates of the hosts, and the ledger
 	Ramp           float64       // hosts that start in a second
@@ -79,6 +79,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	r := &run{cfg: cfg, fleet: NewFleet(cfg.Shape), began: time.Now()}
 	if r.tokens, err = openTokens(cfg.Tokens); err != nil {
+		return err
+	}
+	if r.cfg.Address, err = keepAddress(cfg.StateDir, cmp.Or(cfg.Address, r.tokens.address())); err != nil {
 		return err
 	}
 	if r.ledger, err = OpenLedger(cfg.StateDir); err != nil {
@@ -313,6 +316,18 @@ func openTokens(name string) (*tokenFile, error) {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
 	return &tokenFile{lines: strings.Fields(string(text))}, nil
+}
+
+// address is what the first token says of its collector; empty: there is none.
+func (t *tokenFile) address() string {
+	if len(t.lines) == 0 {
+		return ""
+	}
+	token, err := identity.ParseToken(t.lines[0])
+	if err != nil {
+		return "" // next says why
+	}
+	return token.Address
 }
 
 func (t *tokenFile) next() (identity.Token, error) {

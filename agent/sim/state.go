@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"atalaya/agent/spool"
 )
@@ -16,6 +17,8 @@ import (
 const (
 	lockName  = "lock"       // held by the run
 	shapeName = "shape.json" // of the fleet whose ledger this is
+	// addressName holds the address of the collector that the fleet reports to.
+	addressName = "collector"
 )
 
 // lockState takes the folder for one run: two would write one ledger. The lock ends with
@@ -68,4 +71,17 @@ func keepShape(dir string, s Shape) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, shapeName), append(b, '\n'), 0o600)
+}
+
+// keepAddress notes where the collector is; without an address it is where it was before.
+func keepAddress(dir, address string) (string, error) {
+	name := filepath.Join(dir, addressName)
+	if address != "" {
+		return address, os.WriteFile(name, []byte(address+"\n"), 0o600)
+	}
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("where is the collector? give --tokens FILE, made with `atalaya token create --count N`, or its --address HOST:PORT")
+	}
+	return strings.TrimSpace(string(b)), err
 }

@@ -138,7 +138,7 @@ func TestEveryRouteObeysThePermissionTable(t *testing.T) {
 			if _, err := f.CreateToken(context.Background(), v1.TokenRequest{Kind: v1.TokenEnrol}); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.SaveQuery(context.Background(), v1.SavedQuery{Name: "kept", SQL: "select 1"}); err != nil {
+			if err := f.SaveQuery(context.Background(), v1.SavedQuery{Name: "kept", SQL: "select 1"}, false); err != nil {
 				t.Fatal(err)
 			}
 			f.HostList = append(f.HostList, v1.Host{ID: "9090909090909090", Name: "gone"})

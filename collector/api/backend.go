@@ -78,6 +78,7 @@ var kinds = []struct{ cause, kind error }{
 	{asset.ErrRepair, ErrBusy},
 	{search.ErrBuilding, ErrBusy},
 	{query.ErrNotSaved, ErrNotFound},
+	{query.ErrSaved, ErrConflict},
 	{query.ErrQuery, ErrInvalid},
 	{query.ErrLimit, ErrTooMuch},
 	{inventory.ErrTooMany, ErrTooMuch},

@@ -66,8 +66,8 @@ func (b sqlBackend) SavedQueries() (out []v1.SavedQuery, err error) {
 }
 
 // SaveQuery implements Queries.
-func (b sqlBackend) SaveQuery(ctx context.Context, q v1.SavedQuery) error {
-	return classify(b.Queries.Save(ctx, query.Saved{Name: q.Name, SQL: q.SQL, Note: q.Note, By: cmp.Or(q.SavedBy, "unknown")}))
+func (b sqlBackend) SaveQuery(ctx context.Context, q v1.SavedQuery, replace bool) error {
+	return classify(b.Queries.Save(ctx, query.Saved{Name: q.Name, SQL: q.SQL, Note: q.Note, By: cmp.Or(q.SavedBy, "unknown")}, replace))
 }
 
 // ForgetQuery implements Queries.

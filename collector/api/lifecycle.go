@@ -51,7 +51,7 @@ func (a *API) tagHost(ctx context.Context, in *struct {
 	}
 	for _, tag := range in.Body.Add {
 		if err := v1.CheckTag(tag); err != nil {
-			return nil, fmt.Errorf("%w: tag %q: %w", ErrInvalid, tag, err)
+			return nil, fmt.Errorf("%w: tag %.70q: %w", ErrInvalid, tag, err)
 		}
 		if slices.Contains(in.Body.Remove, tag) {
 			return nil, fmt.Errorf("%w: tag %q is to be added and taken away", ErrInvalid, tag)

@@ -16,7 +16,7 @@ type Queries interface {
 	SQL(ctx context.Context, r v1.SQLRequest) (v1.SQLAnswer, error)
 	SQLSchema() v1.SQLSchema
 	SavedQueries() ([]v1.SavedQuery, error)
-	SaveQuery(ctx context.Context, q v1.SavedQuery) error
+	SaveQuery(ctx context.Context, q v1.SavedQuery, replace bool) error
 	ForgetQuery(name string) error
 }
 
@@ -59,7 +59,7 @@ func (a *API) saveQuery(ctx context.Context, in *struct {
 	Body v1.SaveQuery
 }) (*struct{}, error) {
 	by := principal(ctx).Name
-	return nil, a.Queries.SaveQuery(ctx, v1.SavedQuery{Name: in.Name, SQL: in.Body.SQL, Note: in.Body.Note, SavedBy: by})
+	return nil, a.Queries.SaveQuery(ctx, v1.SavedQuery{Name: in.Name, SQL: in.Body.SQL, Note: in.Body.Note, SavedBy: by}, in.Body.Replace)
 }
 
 func (a *API) forgetQuery(_ context.Context, in *SavedParam) (*struct{}, error) {

@@ -40,9 +40,6 @@ func readSheet(content []byte, separator rune) (*sheet, error) {
 		return nil, invalidf("the file is UTF-16: save it as \"CSV UTF-8\"")
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
-	if !utf8.Valid(content) {
-		return nil, invalidf("line %d: not UTF-8: save the file as \"CSV UTF-8\", or convert it: iconv -f WINDOWS-1252 -t UTF-8", invalidLine(content))
-	}
 	skipped := 0
 	if first, rest, ok := bytes.Cut(content, []byte("\n")); ok && len(bytes.TrimRight(first, "\r")) == 5 && bytes.HasPrefix(first, []byte("sep=")) {
 		separator, content, skipped = rune(first[4]), rest, 1 // as Excel writes it
@@ -56,19 +53,14 @@ func readSheet(content []byte, separator rune) (*sheet, error) {
 	return parseSheet(content, separator, skipped)
 }
 
-func invalidLine(content []byte) int {
-	line := 1
-	for len(content) > 0 {
-		r, n := utf8.DecodeRune(content)
-		if r == utf8.RuneError && n == 1 {
-			break
+// isText says what is wrong with cells that are no text.
+func isText(cells []string) error {
+	for _, cell := range cells {
+		if !utf8.ValidString(cell) {
+			return invalidf("not UTF-8 in %q: save the file as \"CSV UTF-8\", or convert it: iconv -f WINDOWS-1252 -t UTF-8", short(strings.ToValidUTF8(cell, "?")))
 		}
-		if r == '\n' {
-			line++
-		}
-		content = content[n:]
 	}
-	return line
+	return nil
 }
 
 // guessSeparator is what the first line holds most of outside of quotes.
@@ -117,6 +109,9 @@ func parseSheet(content []byte, separator rune, skipped int) (*sheet, error) {
 		line, _ := in.FieldPos(0)
 		switch {
 		case s.header == nil:
+			if err := isText(cells); err != nil {
+				return nil, fmt.Errorf("line %d: %w", line+skipped, err)
+			}
 			s.header = cells
 		case len(s.rows) == maxRows:
 			return nil, invalidf("the file has more than %d rows: cut it in two", maxRows)

@@ -111,12 +111,16 @@ func (c catalogue) named(name string) (Field, error) {
 
 // column finds the field for a column of a file, by its name or an alias.
 func (c catalogue) column(title string) (Field, bool) {
-	name := strings.Trim(strings.Map(func(r rune) rune {
+	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" -./", r) {
 			return '_'
 		}
 		return r
-	}, strings.ToLower(strings.TrimSpace(title))), "_")
+	}, strings.ToLower(strings.TrimSpace(title)))
+	if f, ok := c.find(name); ok { // one may end in _
+		return f, true
+	}
+	name = strings.Trim(name, "_")
 	if f, ok := c.find(name); ok {
 		return f, true
 	}

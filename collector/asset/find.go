@@ -68,7 +68,7 @@ func findOrHost(tx *store.Tx, ref string) (Record, store.Host, error) {
 		}
 	}
 	for _, kind := range []string{keyTag, keySerial, keyName, keyHost} {
-		if len(found) > 0 && kind != keyTag {
+		if len(found) > 0 { // a number is never ambiguous: it is what errors ask for
 			break
 		}
 		ids, err := byKey(tx, kind, ref)

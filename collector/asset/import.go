@@ -115,6 +115,7 @@ type importer struct {
 	key   int            // column of the key
 	seen  map[ID]int     // asset -> line of its row
 	keys  map[string]int // folded key -> line
+	blind int            // line of a row whose key cannot be read; 0: none
 	plan  Plan
 }
 
@@ -187,7 +188,12 @@ func (r *importer) note(row PlanRow) {
 
 func (r *importer) row(row sheetRow) (out PlanRow, err error) {
 	if len(row.cells) > len(r.cols) {
+		r.blind = row.line
 		return out, invalidf("the row has %d cells, the header %d: quote cells that hold the separator", len(row.cells), len(r.cols))
+	}
+	if err := isText(row.cells); err != nil {
+		r.blind = row.line
+		return out, err
 	}
 	key := ""
 	if r.key < len(row.cells) {
@@ -278,6 +284,9 @@ func (r *importer) edit(row sheetRow) Edit {
 
 // deleteMissing removes the assets that have the key and no row.
 func (r *importer) deleteMissing() error {
+	if r.blind > 0 {
+		return invalidf("line %d cannot be read: mend it first, to know which assets are missing", r.blind)
+	}
 	var gone []Record
 	err := Each(r.pen.tx, 0, func(rec Record) error {
 		if _, ok := r.seen[rec.ID]; !ok && rec.Values[r.in.Key] != "" {

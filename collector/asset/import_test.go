@@ -116,12 +116,64 @@ func TestImportRefusesWhatItCannotRead(t *testing.T) {
 	}
 	f("", "the file is empty")
 	f("\xff\xfea\x00", "UTF-16")
-	f("asset_tag,owner\nIT-1,J\xfcrgen\n", "line 2: not UTF-8")
+	f("asset_tag,own\xe9r\nIT-1,Ana\n", "line 1: invalid: not UTF-8")
 	f("asset_tag,owner\nIT-1,\"Ana\nIT-2,Ben\n", "line 3: ")
 	f("asset_tag,owner\nIT-1,A\"na\n", "line 2: ")
 	f(strings.Repeat("a,", maxColumns)+"\n", "more than 200 columns")
 	f("asset_tag\n"+strings.Repeat("x\n", maxRows+1), "more than 100000 rows")
 	f(strings.Repeat("x", MaxFile+1), "at most")
+}
+
+// TestImportRefusesRowsThatAreNoText: the other rows have their own reasons, and nothing
+// counts as missing that may stand in a row which cannot be read.
+func TestImportRefusesRowsThatAreNoText(t *testing.T) {
+	d := newDesk(t)
+	d.add("asset_tag=IT-4")
+	content := "asset_tag,owner,status\nIT-1,J\xfcrgen,\nIT-2,Ana,\nIT-3,x,nowhere\n"
+	plan, err := d.load(content, func(in *Import) { in.SkipRefused = true })
+	if err != nil || plan.Added != 1 || plan.Refused != 2 || !plan.Applied {
+		t.Fatal(plan, err)
+	}
+	for i, want := range map[int]string{0: `not UTF-8 in "J?rgen": save the file as`, 2: `status: "nowhere": want one of`} {
+		if got := plan.Rows[i].Reason; !strings.HasPrefix(got, want) {
+			t.Errorf("row %d: %s, want %s", i, got, want)
+		}
+	}
+	_, err = d.load(content, func(in *Import) { in.SkipRefused, in.DeleteMissing = true, true })
+	refused(t, err, ErrInvalid, "line 2 cannot be read: mend it first")
+}
+
+func TestImportTakesAnExportWithAFieldThatEndsInAnUnderscore(t *testing.T) {
+	d := newDesk(t)
+	if err := d.Define(Field{Name: "rack_", Type: Text}, "amy"); err != nil {
+		t.Fatal(err)
+	}
+	d.add("asset_tag=IT-1", "rack_=7")
+	var b strings.Builder
+	if err := d.Export(&b); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := d.load(b.String()); err != nil || plan.Unchanged != 1 {
+		t.Error(plan, err)
+	}
+	if err := d.Define(Field{Name: "rack", Type: Text}, "amy"); err != nil {
+		t.Error(err)
+	}
+	if plan, err := d.load("asset_tag,Rack \nIT-1,8\n"); err != nil || plan.Changed != 1 || plan.Rows[0].Fields[0].Field != "rack" {
+		t.Error(plan, err)
+	}
+}
+
+func TestANumberIsNeverAmbiguous(t *testing.T) {
+	d := newDesk(t)
+	d.add("asset_tag=IT-1")
+	d.add("asset_tag=A1")
+	d.add("asset_tag=A99")
+	for ref, want := range map[string]ID{"A1": 1, "A2": 2, "A99": 3} {
+		if a, err := d.Asset(ref); err != nil || a.ID != want {
+			t.Errorf("%s is %v, %v; want %v", ref, a.ID, err, want)
+		}
+	}
 }
 
 func TestImportRemovesWhatIsMissingWhenTold(t *testing.T) {

@@ -37,6 +37,12 @@ func (c *client) assetList() *cobra.Command {
 					doc.Now = page.Now
 					return page.Assets, page.Next, err
 				})
+				slices.SortStableFunc(list, func(a, b v1.Asset) int {
+					if a.ID != "" || b.ID != "" { // those that have one come first, by number
+						return 0
+					}
+					return strings.Compare(a.Host, b.Host)
+				})
 				doc.Assets = notNil(list)
 				return c.answer(err, doc, func() view { return assetList(doc) })
 			})

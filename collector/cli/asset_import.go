@@ -40,7 +40,8 @@ func (c *client) assetImport() *cobra.Command {
 		Short: "Show what a CSV file would change of the assets, and do it with --yes",
 		Long: "Compare a CSV file with the records and show what would be added, changed (old and new) or\n" +
 			"refused (with line and reason). --yes does it, in one transaction, and nothing when a row\n" +
-			"is refused, unless --skip-refused. The same file again changes nothing.\n\n" +
+			"is refused, unless --skip-refused. The same file again changes nothing. Refused rows are exit\n" +
+			"status 1, in the preview too, unless --skip-refused.\n\n" +
 			"The first line names the fields (`atalaya asset fields`); common other names are known\n" +
 			"(Serial Number, Purchase Date, ...), --map gives others. Rows find their assets by --key.\n" +
 			"Empty cells leave what is declared. Commas, semicolons and tabs, UTF-8 with and without\n" +
@@ -68,7 +69,7 @@ func (c *client) assetImport() *cobra.Command {
 				if err := c.show(doc, func() view { return list(planTable(doc), "") }); err != nil {
 					return err
 				}
-				return c.concludeImport(doc, yes)
+				return c.concludeImport(doc, yes, in.SkipRefused)
 			})
 		},
 	}
@@ -122,8 +123,8 @@ func planTable(doc v1.AssetPlan) table {
 }
 
 // concludeImport says what the plan comes to, and fails when it was to be carried out and
-// was not.
-func (c *client) concludeImport(doc v1.AssetPlan, yes bool) error {
+// was not, or would not be.
+func (c *client) concludeImport(doc v1.AssetPlan, yes, skip bool) error {
 	sum := fmt.Sprintf("%d added, %d changed, %d unchanged, %d refused", doc.Added, doc.Changed, doc.Unchanged, doc.Refused)
 	if doc.Removed > 0 {
 		sum += fmt.Sprintf(", %d removed", doc.Removed)
@@ -139,6 +140,8 @@ func (c *client) concludeImport(doc v1.AssetPlan, yes bool) error {
 		sum += fmt.Sprintf("; %d found their hosts", doc.Linked)
 	case yes && !doc.Applied:
 		return fmt.Errorf("nothing was changed, because rows are refused: %s (mend them, or apply the others with --skip-refused)", sum)
+	case !yes && doc.Refused > 0 && !skip:
+		return fmt.Errorf("preview: %s; nothing was changed, and --yes would change nothing: mend these rows, or leave them out with --skip-refused", sum)
 	case !yes && doc.Added+doc.Changed+doc.Removed > 0:
 		sum = "preview: " + sum + "; nothing was changed yet, --yes does it"
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -79,8 +80,19 @@ func Run(ctx context.Context, env Env, root *cobra.Command, args []string) int {
 		}
 		return 1
 	}
-	fmt.Fprintf(env.Stderr, "%s: %s (see --help)\n", root.Name(), oneLine(err.Error()))
+	fmt.Fprintf(env.Stderr, "%s: %s (see --help)\n", root.Name(), oneLine(plainUsage(err.Error())))
 	return 2
+}
+
+// exclusive is cobra's text about flags that exclude each other.
+var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+
+// plainUsage says of such flags which were given, and what is wanted.
+func plainUsage(text string) string {
+	if m := exclusive.FindStringSubmatch(text); m != nil {
+		return "--" + strings.ReplaceAll(m[1], " ", " and --") + ": want one of them"
+	}
+	return text
 }
 
 // failure marks errors of a command that was called rightly. All others are
@@ -244,6 +256,9 @@ func (c *client) call(ctx context.Context, command func(context.Context, *v1.Cli
 
 // all joins the pages of a list, up to limit items; 0 means all.
 func all[T any](limit int, fetch func(v1.Page) ([]T, string, error)) (items []T, more bool, err error) {
+	if limit < 0 {
+		return nil, false, usagef("--limit: want 1 or more, or 0 for all")
+	}
 	const pageSize = 1000
 	page := v1.Page{}
 	for {

@@ -21,7 +21,7 @@ const maxQueryText = 64 << 10
 // queryFlags are what `atalaya query` may be told.
 type queryFlags struct {
 	asOf, saved, save, note, forget string
-	explain, schema, list           bool
+	explain, schema, list, force    bool
 }
 
 func (c *client) queryCommand() *cobra.Command {
@@ -41,6 +41,14 @@ func (c *client) queryCommand() *cobra.Command {
 			"  atalaya query --save no-chrony --note 'hosts without time' \"select ...\" && atalaya query --saved no-chrony",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"save", "saved", "forget"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+					return usagef("--%s: want the name of a query", name)
+				}
+			}
+			if q.save == "" && (q.note != "" || q.force) {
+				return usagef("--note and --force are of a query that is saved: want --save NAME too")
+			}
 			return c.ask(cmd.Context(), func(ctx context.Context, api *v1.Client) error { return c.query(ctx, api, q, cmd.InOrStdin(), args) })
 		},
 	}
@@ -50,6 +58,7 @@ func (c *client) queryCommand() *cobra.Command {
 	f.BoolVar(&q.schema, "schema", false, "list the tables, or the columns of the TABLE given as argument")
 	f.StringVar(&q.saved, "saved", "", "run the saved query of this `name`")
 	f.StringVar(&q.save, "save", "", "save the query under this `name` instead of running it")
+	f.BoolVar(&q.force, "force", false, "with --save: replace the query of this name; its note stays unless --note gives another")
 	f.StringVar(&q.note, "note", "", "`text` that says what a saved query is for")
 	f.BoolVar(&q.list, "list", false, "list the saved queries")
 	f.StringVar(&q.forget, "forget", "", "take the saved query of this `name` away")
@@ -82,7 +91,7 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 	case text == "" && q.saved == "":
 		return usagef("want a query, as in: atalaya query \"select name from hosts\"")
 	case q.save != "":
-		if err := api.SaveQuery(ctx, q.save, v1.SaveQuery{SQL: text, Note: q.note}); err != nil {
+		if err := api.SaveQuery(ctx, q.save, v1.SaveQuery{SQL: text, Note: q.note, Replace: q.force}); err != nil {
 			return err
 		}
 		c.say("saved; run it with: atalaya query --saved " + q.save)
@@ -133,14 +142,18 @@ func unknownLine(u v1.SQLUnknown, asOf time.Time) string {
 }
 
 func queryText(stdin io.Reader, args []string) (string, error) {
-	if len(args) == 0 || args[0] != "-" {
-		return strings.Join(args, ""), nil
+	text := strings.Join(args, "")
+	if text == "-" {
+		b, err := io.ReadAll(io.LimitReader(stdin, maxQueryText+1))
+		if err != nil {
+			return "", err
+		}
+		text = string(b)
 	}
-	b, err := io.ReadAll(io.LimitReader(stdin, maxQueryText+1))
-	if err == nil && len(b) > maxQueryText {
-		err = usagef("the query has more than %d bytes", maxQueryText)
+	if len(text) > maxQueryText {
+		return "", usagef("the query has more than %d bytes", maxQueryText)
 	}
-	return string(b), err
+	return text, nil
 }
 
 // answerTable shows what a query gave; the plan of one is a single column.
@@ -216,7 +229,7 @@ func (c *client) answerSchema(err error, doc v1.SQLSchema, args []string) error 
 		})
 	}
 	for _, t := range doc.Tables {
-		if t.Name == args[0] {
+		if strings.EqualFold(t.Name, args[0]) { // as in SQL
 			return c.show(t, func() view { return list(columnTable(t), "") })
 		}
 	}

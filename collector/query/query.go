@@ -191,9 +191,10 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
 	defer cancel()
 	var answer *Answer
+	var scanned int64
 	err = e.cfg.Store.View(func(tx *store.Tx) error {
 		s.session = newSession(running, tx, r, began)
-		defer func() { s.session = nil }()
+		defer func() { scanned, s.session = s.session.scanned, nil }()
 		answer, err = s.run(running, r)
 		if err == nil && !r.Explain {
 			answer.Remarks = s.session.remarks()
@@ -208,7 +209,11 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case running.Err() != nil:
-		return nil, fmt.Errorf("%w: it took longer than %s; ask for fewer hosts, or by name", ErrLimit, r.Limits.Time)
+		advice := ""
+		if scanned > 0 {
+			advice = "; ask for fewer hosts, or by name"
+		}
+		return nil, fmt.Errorf("%w: it took longer than %s%s", ErrLimit, r.Limits.Time, advice)
 	}
 	return nil, err
 }

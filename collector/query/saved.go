@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,12 @@ const tableSaved = "query.saved"
 // maxSaved bounds how many queries may be saved.
 const maxSaved = 1000
 
-// ErrNotSaved: no query is saved under that name.
-var ErrNotSaved = errors.New("no such saved query")
+var (
+	// ErrNotSaved: no query is saved under that name.
+	ErrNotSaved = errors.New("no such saved query")
+	// ErrSaved: there is one of that name, which may be replaced only where that was said.
+	ErrSaved = errors.New("saved already")
+)
 
 // Saved is a query that people keep under a name.
 type Saved struct {
@@ -31,9 +36,9 @@ type Saved struct {
 
 var savedName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// Save keeps a query under its name, in place of the one that had it. It must be one
-// that can be run.
-func (e *Engine) Save(ctx context.Context, s Saved) error {
+// Save keeps a query under its name; it must be one that can be run. One that has the name
+// stays, unless it is to be replaced; then its note stays if no other is given.
+func (e *Engine) Save(ctx context.Context, s Saved, replace bool) error {
 	if !savedName.MatchString(s.Name) {
 		return fmt.Errorf("%w: name %q: want lower case letters, digits, - and _, at most 64", ErrQuery, s.Name)
 	}
@@ -41,17 +46,38 @@ func (e *Engine) Save(ctx context.Context, s Saved) error {
 		return err
 	}
 	s.At = e.cfg.Now().UTC()
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
 	return e.cfg.Store.Update(func(tx *store.Tx) error {
 		t := tx.Table(tableSaved)
-		if n, err := t.Count(); err != nil || n >= maxSaved {
-			return errors.Join(err, fmt.Errorf("%w: %d queries are saved: forget some", ErrQuery, n))
+		v, err := t.Get([]byte(s.Name))
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			if n, err := t.Count(); err != nil || n >= maxSaved {
+				return errors.Join(err, fmt.Errorf("%w: %d queries are saved: forget some", ErrQuery, n))
+			}
+		} else if err := s.follows(v, replace); err != nil {
+			return err
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			return err
 		}
 		return t.Put([]byte(s.Name), b)
 	})
+}
+
+// follows takes the note of the query that is replaced, if that may be.
+func (s *Saved) follows(before []byte, replace bool) error {
+	old, err := decodeSaved([]byte(s.Name), before)
+	if err != nil {
+		return err
+	}
+	if !replace {
+		return fmt.Errorf("%w: %q, by %s on %s: give another name, or replace it (--force)", ErrSaved, s.Name, old.By, old.At.Format(time.DateOnly))
+	}
+	s.Note = cmp.Or(s.Note, old.Note)
+	return nil
 }
 
 // Forget takes a saved query away.

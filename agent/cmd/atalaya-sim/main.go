@@ -102,7 +102,7 @@ func newRun() *cobra.Command {
 	shapeFlags(cmd, &c.Shape)
 	f := cmd.Flags()
 	f.IntVar(&c.Agents, "agents", 100, "`number` of hosts")
-	f.StringVar(&c.Address, "address", "127.0.0.1:7443", "of the collector, `host:port`")
+	f.StringVar(&c.Address, "address", "", "of the collector, `host:port` (default that in the tokens, then that of the run before)")
 	f.StringVar(&c.Tokens, "tokens", "", "`file` with a token a line, for hosts that are not yet enrolled")
 	f.StringVar(&c.StateDir, "state", "", "`folder` for keys, certificates and the ledger")
 	f.Float64Var(&c.Ramp, "ramp", 100, "hosts that start in a second")

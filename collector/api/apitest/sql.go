@@ -60,10 +60,17 @@ func (f *Fleet) SavedQueries() ([]v1.SavedQuery, error) {
 }
 
 // SaveQuery implements api.Queries.
-func (f *Fleet) SaveQuery(_ context.Context, q v1.SavedQuery) error {
+func (f *Fleet) SaveQuery(_ context.Context, q v1.SavedQuery, replace bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q.SavedAt = f.Now
+	if i := slices.IndexFunc(f.saved, func(s v1.SavedQuery) bool { return s.Name == q.Name }); i >= 0 {
+		if !replace {
+			return fmt.Errorf("%w: %q is saved already", api.ErrConflict, q.Name)
+		}
+		q.Note = cmp.Or(q.Note, f.saved[i].Note)
+		f.saved = slices.Delete(f.saved, i, i+1)
+	}
 	f.saved = append(f.saved, q)
 	return f.fail
 }

@@ -98,7 +98,9 @@ type SavedQuery struct {
 // SaveQuery is what is saved.
 type SaveQuery struct {
 	SQL  string `json:"sql" minLength:"1" maxLength:"65536"`
-	Note string `json:"note,omitempty" maxLength:"200"`
+	Note string `json:"note,omitempty" maxLength:"200" doc:"what it is for; empty: that of the query that is replaced"`
+	// Replace lets it take the place of another.
+	Replace bool `json:"replace,omitempty" doc:"replace the query of this name; without, that is a conflict"`
 }
 
 // SavedQueries is the list of them, by name.

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -59,6 +62,9 @@ func restore(out io.Writer, format, backup, data string) error {
 		return fmt.Errorf("restored, but the collector's user may not read it: %w", err)
 	}
 	r := restored{state, kept, "start the collector; its hosts send what is newer"}
+	if _, err := os.Stat(filepath.Join(data, "ca.key")); errors.Is(err, fs.ErrNotExist) {
+		r.Next = fmt.Sprintf("copy ca.key and ca.pem, and revoked if there is one, from the folder of the collector that was backed up into %s: without ca.key its hosts trust no collector; then start it", data)
+	}
 	switch format {
 	case "json":
 		e := json.NewEncoder(out)

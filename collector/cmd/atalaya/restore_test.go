@@ -72,6 +72,12 @@ func TestRestorePutsTheBackupInPlace(t *testing.T) {
 	if got := names(t, state, nil); len(got) != 2 {
 		t.Errorf("after a broken backup: %q, want what was there", got)
 	}
+	if got := run(0, backup, "--data", t.TempDir()); !strings.Contains(got, "next      copy ca.key and ca.pem") {
+		t.Errorf("in a folder without the CA's key: %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if got := run(0, backup, "--data", dir); !strings.Contains(got, "kept      "+state+".before-") || !strings.Contains(got, "next      start") {
 		t.Errorf("says %q", got)
 	}
