@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -38,9 +39,9 @@ func everything(t *testing.T) map[string]string {
 }
 
 // inventory takes two: what is told once must be told again while nothing has changed.
-func inventory(t *testing.T, root string) map[facts.ID]facts.Reading {
+func inventory(t *testing.T, root string, sections ...facts.ID) map[facts.ID]facts.Reading {
 	t.Helper()
-	probes := InventoryProbes(DefaultConfig())
+	probes := InventoryProbes(DefaultConfig(), sections...)
 	out := make(map[facts.ID]facts.Reading)
 	for _, r := range probe.RunOnce(context.Background(), probe.RootHost(root), probes...).Readings {
 		out[r.Section] = r
@@ -163,6 +164,26 @@ func TestDamagedFilesNeverLookEmpty(t *testing.T) {
 			harms[how](t, file, []byte(old))
 			silent(t, name+" is "+how, before, inventory(t, root))
 			must(t, os.RemoveAll(file))
+			write(t, file, []byte(old))
+		}
+	}
+}
+
+// TestADamagedAttributeIsToldOf fills the small files of /sys with NUL bytes, one after the
+// other: of those whose paths differ by numbers alone, the first.
+func TestADamagedAttributeIsToldOf(t *testing.T) {
+	files := everything(t)
+	root := probetest.Tree(t, files)
+	some := []facts.ID{facts.CPUs, facts.PCIDevices, facts.BlockDevices, facts.Interfaces, facts.Services, facts.Kernel} // of the probes that read /sys
+	before := inventory(t, root, some...)
+	digits, seen := regexp.MustCompile(`[0-9]+`), make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		kind := digits.ReplaceAllString(name, "")
+		if old := files[name]; !seen[kind] && strings.HasPrefix(name, "sys/") && old != "" && !strings.HasPrefix(old, "-> ") {
+			seen[kind] = true
+			file := filepath.Join(root, name)
+			write(t, file, make([]byte, 100))
+			silent(t, name, before, inventory(t, root, some...))
 			write(t, file, []byte(old))
 		}
 	}

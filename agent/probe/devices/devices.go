@@ -48,13 +48,13 @@ func (p *devices) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		return err
 	}
 	defer p.names.done()
-	cards, bus := p.collectPCI(h, r)
+	cards, bus := p.collectPCI(h.For(facts.PCIDevices), r)
 	for _, collect := range []func(){
-		func() { p.collectUSB(h, r) },
-		func() { collectGPUs(h, r, cards, bus) },
-		func() { collectMonitors(h, r) },
-		func() { p.collectSensors(h, r) },
-		func() { collectBootSecurity(h, r) },
+		func() { p.collectUSB(h.For(facts.USBDevices), r) },
+		func() { collectGPUs(h.For(facts.GPUs), r, cards, bus) },
+		func() { collectMonitors(h.For(facts.Monitors), r) },
+		func() { p.collectSensors(h.For(facts.Sensors), r) },
+		func() { collectBootSecurity(h.For(facts.BootSecurity), r) },
 	} {
 		if err := ctx.Err(); err != nil {
 			return err

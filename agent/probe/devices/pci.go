@@ -31,6 +31,7 @@ func (p *devices) collectPCI(h *probe.Host, r *probe.Report) (cards []*facts.PCI
 		driver, _ := h.Readlink(dir + "driver") // none is bound
 		state := modalias + " " + driver
 		k := p.pci[e.Name()]
+		refused := h.Refusals()
 		if k.row == nil || k.state != state {
 			k = keptPCI{state, p.pciRow(h, e.Name(), dir, modalias)}
 			if k.row == nil {
@@ -42,7 +43,9 @@ func (p *devices) collectPCI(h *probe.Host, r *probe.Report) (cards []*facts.PCI
 				k.row.Driver = ""
 			}
 		}
-		kept[e.Name()] = k
+		if h.Refusals() == refused {
+			kept[e.Name()] = k
+		}
 		r.Add(facts.PCIDevices, k.row)
 		if class := k.row.ClassID; strings.HasPrefix(class, "03") || strings.HasPrefix(class, "12") {
 			cards = append(cards, k.row)

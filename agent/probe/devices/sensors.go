@@ -50,10 +50,13 @@ func (p *devices) collectSensors(h *probe.Host, r *probe.Report) {
 		chip := chipName(h, dir)
 		state := chip + " " + strings.Join(names, " ")
 		k := p.sensors[e.Name()]
+		refused := h.Refusals()
 		if k.state != state {
 			k = keptSensors{state, sensorRows(h, dir, chip, names)}
 		}
-		kept[e.Name()] = k
+		if h.Refusals() == refused {
+			kept[e.Name()] = k
+		}
 		r.Add(facts.Sensors, k.rows...)
 	}
 	p.sensors = kept

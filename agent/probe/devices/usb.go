@@ -45,11 +45,14 @@ func (p *devices) collectUSB(h *probe.Host, r *probe.Report) {
 		}
 		state := ids + " " + h.ReadString(dir+"devnum") + " " + strings.Join(interfaces[e.Name()], " ")
 		k := p.usb[e.Name()]
+		refused := h.Refusals()
 		if k.row == nil || k.state != state {
 			k = keptUSB{state, p.usbRow(h, e.Name(), dir, strings.ToLower(ids))}
 			drivers(h, k.row, interfaces[e.Name()])
 		}
-		kept[e.Name()] = k
+		if h.Refusals() == refused {
+			kept[e.Name()] = k
+		}
 		r.Add(facts.USBDevices, k.row)
 	}
 	p.usb = kept

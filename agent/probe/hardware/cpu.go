@@ -43,7 +43,14 @@ func (k *keptCPUs) read(h *probe.Host) {
 	if k.rows != nil && state != "" && state == k.state {
 		return
 	}
-	*k = keptCPUs{state: state}
+	*k = keptCPUs{}
+	if refused := h.Refusals(); state != "" {
+		defer func() {
+			if h.Refusals() == refused {
+				k.state = state
+			}
+		}()
+	}
 	b, err := h.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		if _, statErr := h.Stat("/proc/cpuinfo"); probe.Absent(statErr) {

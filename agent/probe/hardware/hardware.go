@@ -100,7 +100,7 @@ func (p *hardwareProbe) Collect(_ context.Context, h *probe.Host, r *probe.Repor
 	p.cpus.report(r, fw.sockets)
 	r.Add(facts.MemoryArrays, p.memory.rows(h, r, fw)...)
 	reportPower(h, r, fw)
-	reportTPM(h, r, fw.tpm)
+	reportTPM(h.For(facts.TPM), r, fw.tpm)
 	return nil
 }
 

@@ -19,6 +19,7 @@ const powerFolder = "/sys/class/power_supply"
 // when both name equally many.
 func reportPower(h *probe.Host, r *probe.Report, fw *firmware) {
 	entries, err := h.ReadDir(powerFolder)
+	h = h.For(facts.Batteries)
 	if err != nil && !probe.Absent(err) {
 		r.Problem(facts.Batteries, err)
 		r.Problem(facts.PowerSupplies, err)
@@ -32,6 +33,7 @@ func reportPower(h *probe.Host, r *probe.Report, fw *firmware) {
 			batteries = append(batteries, battery(h, e.Name(), dir))
 		case kind == "Mains" || kind == "USB" || kind == "UPS":
 			supplies++
+			h := h.For(facts.PowerSupplies)
 			r.Add(facts.PowerSupplies, &facts.PowerSupplyRow{
 				Name: e.Name(), Type: strings.ToLower(kind), Manufacturer: meaningful(printable(h.ReadString(dir + "manufacturer"))),
 				Part: meaningful(printable(h.ReadString(dir + "model_name"))), Serial: meaningful(printable(h.ReadString(dir + "serial_number"))),

@@ -61,7 +61,7 @@ func (p *netProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) er
 		r.Problem(facts.Neighbours, err)
 		return collectPortable(r)
 	}
-	names, err := collectInterfaces(h, r)
+	names, err := collectInterfaces(h.For(facts.Interfaces), r)
 	if err != nil {
 		r.Problem(facts.Interfaces, err)
 	}

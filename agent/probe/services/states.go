@@ -148,7 +148,7 @@ func walk(h *probe.Host, dir string, running map[string]bool, depth int) error {
 		switch {
 		case !e.IsDir():
 		case strings.HasSuffix(name, service):
-			processes, err := h.ReadFile(path.Join(dir, name, "cgroup.procs"))
+			processes, err := h.For(facts.Services).ReadFile(path.Join(dir, name, "cgroup.procs"))
 			if errors.Is(err, fs.ErrPermission) {
 				problem = errors.Join(problem, err)
 			}
