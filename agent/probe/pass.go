@@ -100,6 +100,9 @@ func (p *pass) work(ctx context.Context, worker, from int, done chan<- struct{})
 		if !p.begin(worker, i, report) {
 			return
 		}
+		if r.info.Foreign {
+			p.lend(report, i)
+		}
 		err := errHung
 		if !hung {
 			err = r.collect(ctx, report)
@@ -133,6 +136,21 @@ func (p *pass) end(worker, i int, err error) bool {
 	}
 	p.out[i].err = err
 	return true
+}
+
+// lend tells a report which series the probes before it have given in this pass.
+func (p *pass) lend(report *Report, i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	report.given = append(report.given[:0], make([]bool, len(p.dict.Series()))...)
+	for _, o := range p.out[:i] {
+		if o.report == nil {
+			continue
+		}
+		for _, s := range o.report.Samples() {
+			report.given[s.Series] = true
+		}
+	}
 }
 
 // supervise waits for the worker and returns the index to go on from: behind the last

@@ -33,6 +33,9 @@ type Info struct {
 	// Period lies between two runs of a metric probe, roughly; 0: it runs at every tick.
 	// An inventory probe runs so often besides the complete readings; 0: it does not.
 	Period time.Duration
+	// Foreign metric probes give series of others' making, which may be another probe's too:
+	// Report.Given tells. They come last.
+	Foreign bool
 	// Optional metric probes run only where the configuration names them.
 	Optional bool
 	Sections []facts.ID // inventory sections it fills; none for a metric probe

@@ -33,6 +33,7 @@ type Report struct {
 	maxItems  int
 	capped    map[facts.ID]int
 	dropped   int
+	given     []bool // by series, where the probe is Foreign: it has a sample in this pass
 }
 
 // NewReport returns an empty report that numbers its series in dict and takes at most
@@ -63,8 +64,27 @@ func (r *Report) Sample(desc *metric.Desc, value float64, labels ...string) {
 		return
 	}
 	if id, ok := r.dict.ID(desc, labels...); ok {
+		if r.given != nil {
+			r.give(id)
+		}
 		r.samples = append(r.samples, metric.Sample{Series: id, Value: value})
 	}
+}
+
+func (r *Report) give(id uint32) {
+	for int(id) >= len(r.given) {
+		r.given = append(r.given, false)
+	}
+	r.given[id] = true
+}
+
+// Given reports whether a series has a sample in this pass already, of this probe or of one
+// before it. Only a probe whose Info says Foreign may ask.
+func (r *Report) Given(desc *metric.Desc, labels ...string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, ok := r.dict.ID(desc, labels...)
+	return ok && int(id) < len(r.given) && r.given[id]
 }
 
 // Reset empties the report for another run, keeping the room it has taken for samples.

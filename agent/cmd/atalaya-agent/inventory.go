@@ -106,10 +106,12 @@ func newMetrics() *cobra.Command {
 		Short: "Take one reading of the metrics and print it; no collector is needed",
 		Long: "Take one reading of the metrics of this machine, or of the one whose files lie below\n" +
 			"--root, and print it. Names, labels and units are node_exporter's. With --compat node\n" +
-			"also what is off by default, and nothing that node_exporter does not have.\n\n" + machineHelp,
+			"also what is off by default, and nothing that node_exporter does not have: in the textfile\n" +
+			"folder of a node_exporter of this machine each series would come twice.\n\n" + machineHelp,
 		Example: "  atalaya-agent metrics\n" +
 			"  atalaya-agent metrics --format json\n" +
-			"  atalaya-agent metrics --compat node > /var/lib/node_exporter/atalaya.prom",
+			"  atalaya-agent metrics --compat node | atalaya metric check\n" +
+			"  atalaya-agent metrics --compat node > /srv/metrics/new && mv /srv/metrics/new /srv/metrics/web1.prom",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if compat != "" && compat != "node" {
@@ -130,6 +132,7 @@ func newMetrics() *cobra.Command {
 			if len(res.Frame.Samples) == 0 {
 				return m.nothing()
 			}
+			tellProblems(cmd.ErrOrStderr(), res.Err)
 			if compat == "node" {
 				agent.AddCollectors(&res)
 				res.Frame.Samples = slices.DeleteFunc(res.Frame.Samples, func(s metric.Sample) bool {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,18 @@ func (m *machine) nothing() error {
 		return nothingError(fmt.Sprintf("no metric could be read below %s: give the folder that holds proc, sys and etc of the machine", m.root))
 	}
 	return nothingError("no metric could be read: is /proc mounted?")
+}
+
+// tellProblems writes what could not be read, a line each, without what the machine does
+// not have.
+func tellProblems(talk io.Writer, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			tellProblems(talk, one)
+		}
+	} else if err != nil && !probe.Absent(err) {
+		fmt.Fprintf(talk, "atalaya-agent: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 }
 
 // unlessDenied drops the error of a configuration that this user may not read, with a

@@ -15,6 +15,7 @@ type sample struct {
 	desc   *metric.Desc
 	labels []string // values, in the order of desc.Labels
 	value  float64
+	line   int // in the file, from 1
 }
 
 const (
@@ -30,11 +31,10 @@ func parse(b []byte) ([]sample, error) {
 		return nil, fmt.Errorf("not UTF-8")
 	}
 	p := parser{kinds: make(map[string]metric.Kind), descs: make(map[string]*metric.Desc), seen: make(map[string]bool)}
-	number := 0
 	for line := range strings.Lines(string(b)) {
-		number++
+		p.number++
 		if err := p.line(strings.TrimRight(line, "\r\n")); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+			return nil, fmt.Errorf("line %d: %w", p.number, err)
 		}
 		if len(p.samples) > maxSamples {
 			return nil, fmt.Errorf("more than %d samples", maxSamples)
@@ -48,6 +48,7 @@ type parser struct {
 	descs   map[string]*metric.Desc
 	seen    map[string]bool // series
 	samples []sample
+	number  int // of the line
 }
 
 func (p *parser) line(line string) error {
@@ -110,7 +111,7 @@ func (p *parser) comment(f []string) error {
 
 func (p *parser) add(name string, labels []metric.Label, v float64) error {
 	sort.Slice(labels, func(i, j int) bool { return labels[i].Name < labels[j].Name })
-	s := sample{value: v}
+	s := sample{value: v, line: p.number}
 	family, series := name, name
 	var names []string
 	for i, l := range labels {

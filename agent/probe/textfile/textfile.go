@@ -1,7 +1,8 @@
 // Package textfile reads metrics that programs of the administrator leave in files:
 // every *.prom file of one folder, in the text format of Prometheus 0.0.4. A file
-// that breaks the format, or is too large, is left out as a whole and told of in
-// node_textfile_scrape_error; the others are reported.
+// that breaks the format, is too large, or has a series that a file before it or the
+// agent itself gives, is left out as a whole and told of in node_textfile_scrape_error;
+// the others are reported.
 //
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 package textfile
@@ -10,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"time"
 
@@ -42,11 +44,12 @@ type file struct {
 	stamp   probe.Stamp
 	samples []sample
 	err     error
-	seen    int // run in which it was last there
+	clash   error // with the other files, as they are, or with a series of the agent
+	seen    int   // run in which it was last there
 }
 
 func (f *folder) Info() probe.Info {
-	return probe.Info{Name: "textfile", Metrics: true, Period: period, MaxBytes: maxBytes, MaxItems: maxSamples + maxFiles + 1}
+	return probe.Info{Name: "textfile", Metrics: true, Period: period, MaxBytes: maxBytes, MaxItems: maxSamples + maxFiles + 1, Foreign: true}
 }
 
 // Collect implements probe.Probe.
@@ -61,6 +64,7 @@ func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 		return errors.ErrUnsupported
 	}
 	problems, total := err, 0
+	f.refresh(h, entries)
 	for _, e := range entries {
 		if path.Ext(e.Name()) != ".prom" {
 			continue
@@ -76,11 +80,6 @@ func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 			problems = errors.Join(problems, err)
 		}
 	}
-	for name, x := range f.files {
-		if x.seen != f.runs {
-			delete(f.files, name)
-		}
-	}
 	failed := 0.0
 	if problems != nil {
 		failed = 1
@@ -89,28 +88,69 @@ func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 	return problems
 }
 
-// report reads a file if it has changed, and reports what it says.
-func (f *folder) report(h *probe.Host, r *probe.Report, name string) error {
-	at := path.Join(f.dir, name)
-	stamp := h.Stamp(at)
-	x := f.files[name]
-	if x == nil || x.stamp != stamp {
-		x = &file{stamp: stamp}
-		b, err := h.ReadFile(at)
-		if err == nil {
-			x.samples, err = parse(b)
+// refresh reads the files that have changed. When there is one, each may fit in again.
+func (f *folder) refresh(h *probe.Host, entries []os.DirEntry) {
+	changed, total := false, 0
+	for _, e := range entries {
+		name := e.Name()
+		if path.Ext(name) != ".prom" {
+			continue
 		}
-		if err != nil {
-			x.samples, x.err = nil, fmt.Errorf("%s: %w", name, err)
+		if total++; total > maxFiles {
+			break
 		}
-		f.files[name] = x
+		at := path.Join(f.dir, name)
+		stamp := h.Stamp(at)
+		x := f.files[name]
+		if x == nil || x.stamp != stamp {
+			x, changed = &file{stamp: stamp}, true
+			b, err := h.ReadFile(at)
+			if err == nil {
+				x.samples, err = parse(b)
+			}
+			if err != nil {
+				x.samples, x.err = nil, fmt.Errorf("%s: %w", name, err)
+			}
+			f.files[name] = x
+		}
+		x.seen = f.runs
 	}
-	x.seen = f.runs
+	for name, x := range f.files {
+		if x.seen != f.runs {
+			changed = true
+			delete(f.files, name)
+		}
+	}
+	for _, x := range f.files {
+		if changed {
+			x.clash = nil
+		}
+	}
+}
+
+// report reports what a file says, all of it or nothing. A clash stays until a file
+// changes: the agent does not give each of its series at every tick.
+func (f *folder) report(h *probe.Host, r *probe.Report, name string) error {
+	x := f.files[name]
+	for i := range x.samples {
+		s := &x.samples[i]
+		if x.clash != nil || !r.Given(s.desc, s.labels...) {
+			continue
+		}
+		by := "another file before it"
+		if metric.HelpOf(s.desc.Name) != "" {
+			by = "the agent itself"
+		}
+		x.clash = fmt.Errorf("%s: line %d: %s is given by %s", name, s.line, s.desc.Name, by)
+	}
+	if err := errors.Join(x.err, x.clash); err != nil {
+		return err
+	}
 	for i := range x.samples {
 		r.Sample(x.samples[i].desc, x.samples[i].value, x.samples[i].labels...)
 	}
-	if info, err := h.Stat(at); err == nil && x.err == nil {
+	if info, err := h.Stat(path.Join(f.dir, name)); err == nil {
 		r.Sample(&metric.TextfileTime, float64(info.ModTime().UnixMilli())/1e3, name)
 	}
-	return x.err
+	return nil
 }

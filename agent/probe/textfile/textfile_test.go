@@ -1,6 +1,7 @@
 package textfile
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probetest"
+	"atalaya/shared/metric"
 )
 
 func TestParse(t *testing.T) {
@@ -81,6 +83,42 @@ func TestABadFileCostsOnlyItself(t *testing.T) {
 	probetest.Write(t, root, "t/huge.prom", []byte(strings.Repeat("# x\n", maxBytes)))
 	if names, failed := read(); len(names) != 2 || failed != 1 {
 		t.Errorf("with a huge one: %v, error %v", names, failed)
+	}
+}
+
+// own gives a series that a file may give too.
+type own struct{}
+
+func (own) Info() probe.Info { return probe.Info{Name: "own", Metrics: true} }
+func (own) Collect(_ context.Context, _ *probe.Host, r *probe.Report) error {
+	r.Sample(&metric.Load1, 1)
+	return nil
+}
+
+func TestASeriesComesOnce(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"t/a.prom": "x{l=\"1\"} 5\n", "t/b.prom": "y 1\nx{l=\"1\"} 6\n",
+		"t/c.prom": "# mine\nnode_load1 9\n", "t/d.prom": "x{l=\"2\"} 7\n"})
+	p, h := New("/t"), probe.RootHost(root)
+	read := func() (values []float64, err string) {
+		t.Helper()
+		res := probe.RunOnce(t.Context(), h, own{}, p)
+		for _, s := range res.Frame.Samples {
+			if res.Series[s.Series].Name != "node_textfile_mtime_seconds" {
+				values = append(values, s.Value)
+			}
+		}
+		return values, fmt.Sprint(res.Err)
+	}
+	const own = "c.prom: line 2: node_load1 is given by the agent itself"
+	for range 2 { // as long as nothing changes
+		values, err := read()
+		if !slices.Equal(values, []float64{1, 5, 7, 1}) || err != "probe textfile: b.prom: line 2: x is given by another file before it\n"+own {
+			t.Errorf("%v, %s", values, err)
+		}
+	}
+	probetest.Write(t, root, "t/a.prom", []byte("other 50\n"))
+	if values, err := read(); !slices.Equal(values, []float64{1, 50, 1, 6, 7, 1}) || err != "probe textfile: "+own {
+		t.Errorf("after one was mended: %v, %s", values, err)
 	}
 }
 
