@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"atalaya/collector/asset"
 	"atalaya/collector/query"
@@ -40,12 +41,21 @@ func assetsTable() query.Table {
 			return yield()
 		}
 		text, only := s.Filter[host]
-		if !only || !s.AsOf.IsZero() { // of the past all are undone together
+		if !only {
 			return asset.AsOf(s.Tx(), s.AsOf, give)
 		}
 		id, err := identity.ParseHostID(text)
 		if err != nil {
 			return nil // no host has such a number
+		}
+		if !s.AsOf.IsZero() { // of the past all are undone together
+			was, err := assetsThen(&s)
+			for _, r := range was[id] {
+				if err == nil {
+					err = give(r)
+				}
+			}
+			return err
 		}
 		r, ok, err := asset.OfHost(s.Tx(), id)
 		if err != nil || !ok {
@@ -54,6 +64,22 @@ func assetsTable() query.Table {
 		return give(r)
 	})
 	return t
+}
+
+// assetsOf names what a query keeps of the assets at a moment.
+type assetsOf struct{ at time.Time }
+
+// assetsThen are the assets of hosts at the moment of a scan.
+func assetsThen(s *query.Scan) (map[identity.HostID][]asset.Record, error) {
+	return query.Once(s, assetsOf{s.AsOf}, func() (map[identity.HostID][]asset.Record, error) {
+		was := map[identity.HostID][]asset.Record{}
+		return was, asset.AsOf(s.Tx(), s.AsOf, func(r asset.Record) error {
+			if id, ok := r.Host(); ok {
+				was[id] = append(was[id], r)
+			}
+			return nil
+		})
+	})
 }
 
 func fillAsset(tx *store.Tx, row []any, r asset.Record, now bool) error {

@@ -70,6 +70,8 @@ func TestAssetsInSQLJoinHostsAndHaveAPast(t *testing.T) {
 	f("select a.asset, h.name, a.owner, a.price, a.currency, a.tags, a.custom, a.locked, a.changed_by from assets a join hosts h using (host_id)",
 		`A1 web1 Ben 99.50 EUR ["web"] {"rack_units":"2"} [] ben`)
 	f("select n.owner, b.owner, b.locked from assets n join assets('-30m') b using (asset)", `Ben Ana ["owner"`)
+	f("select h.name, b.owner, n.owner from hosts h left join assets('-30m') b using (host_id) left join assets n using (host_id)", "web1 Ana Ben")
+	f("select h.name, b.owner from hosts h left join assets('-2h') b using (host_id)", "web1 <nil>")
 	f("select count(*) from assets('-2h')", "0")
 	f("select kind, field, old, new, note from asset_history where field = 'owner' order by seq",
 		"added owner <nil> Ana <nil>", "locked owner <nil> <nil> audit", "unlocked owner <nil> <nil> <nil>", "changed owner Ana Ben moved")

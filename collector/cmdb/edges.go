@@ -2,6 +2,8 @@ package cmdb
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +53,7 @@ func Edges(tx *store.Tx, state *store.State, q EdgeQuery, fn func(Edge) error) e
 		if err != nil {
 			return err
 		}
+		e.few = len(hosts) <= fewHosts
 		size := len(hosts)
 		if q.FirstSeen {
 			size = maxSince
@@ -82,8 +85,10 @@ type edges struct {
 	query    EdgeQuery
 	from, to item
 	fn       func(Edge) error
-	stopped  bool              // by fn
-	ids      map[uint32]string // of the operating systems of hosts
+	few      bool                // hosts there are, the same for every relation
+	stopped  bool                // by fn
+	ids      map[uint32]string   // of the operating systems of hosts
+	told     map[facts.ID]*since // of few hosts, by section
 }
 
 // hosts are those that may say a relation, in the order in which they came: the log has
@@ -100,14 +105,11 @@ func (e *edges) hosts(rel Relation) ([]store.Host, error) {
 
 // some gives the relations of some hosts.
 func (e *edges) some(rel Relation, hosts []store.Host) error {
-	var first *since
-	if e.query.FirstSeen {
-		var err error
-		if first, err = readSince(e.tx, sections[rel.From], hosts, e.state.At()); err != nil {
-			return err
-		}
+	first, err := e.since(sections[rel.From], hosts)
+	if err != nil {
+		return err
 	}
-	if rel.From.shared() {
+	if rel.From.shared() && (e.from.class != 0 || !e.few) {
 		return e.software(rel, hosts, first)
 	}
 	for _, h := range hosts {
@@ -130,6 +132,25 @@ func (e *edges) some(rel Relation, hosts []store.Host) error {
 		}
 	}
 	return nil
+}
+
+// since returns since when the rows of a section of some hosts say what they say, nil where
+// nobody asks. The logs of few hosts are read once for all sections: each host's lies
+// scattered over that of the fleet.
+func (e *edges) since(section facts.ID, hosts []store.Host) (*since, error) {
+	if !e.query.FirstSeen {
+		return nil, nil
+	}
+	if e.few && e.told != nil {
+		return e.told[section], nil
+	}
+	wanted := []facts.ID{section}
+	if e.few {
+		wanted = slices.Collect(maps.Keys(derivations))
+	}
+	var err error
+	e.told, err = readSince(e.tx, wanted, hosts, e.state.At())
+	return e.told[section], err
 }
 
 // software gives the relations of software of some hosts, from the dictionary: items of

@@ -93,6 +93,9 @@ func TestRelationsAndItemsInBulkAreThoseOfEachItem(t *testing.T) {
 		defer f.Close()
 		f.host("a")
 		f.host("b")
+		for i := range rapid.SampledFrom([]int{0, fewHosts}).Draw(r, "others") { // many are read in another way
+			f.host(fmt.Sprint("other", i))
+		}
 		was := map[time.Time][]string{}
 		for range rapid.IntRange(1, 12).Draw(r, "steps") {
 			at := f.Now
@@ -102,6 +105,14 @@ func TestRelationsAndItemsInBulkAreThoseOfEachItem(t *testing.T) {
 		f.catchUp()
 		if d := cmp.Diff(f.shown(), f.edges(time.Time{}, EdgeQuery{FirstSeen: true})); d != "" {
 			r.Fatalf("relations (-shown +in bulk):\n%s", d)
+		}
+		var alone []string
+		for index := range uint32(len(f.hosts)) {
+			set := store.HostSetOf(index + 1)
+			alone = append(alone, f.edges(time.Time{}, EdgeQuery{FirstSeen: true, Hosts: &set})...)
+		}
+		if slices.Sort(alone); !slices.Equal(alone, f.edges(time.Time{}, EdgeQuery{FirstSeen: true})) {
+			r.Fatalf("relations of each host alone: %q", alone)
 		}
 		for _, at := range slices.SortedFunc(maps.Keys(was), time.Time.Compare) {
 			if d := cmp.Diff(was[at], f.edges(at, EdgeQuery{FirstSeen: true})); d != "" {

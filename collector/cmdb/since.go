@@ -111,22 +111,31 @@ func (s *since) of(index uint32, key string) time.Time {
 	return cmp.Or(h.base, s.begin).Time()
 }
 
-// readSince reads the log of a section of some hosts, up to a moment where there is one.
-func readSince(tx *store.Tx, section facts.ID, hosts []store.Host, until time.Time) (*since, error) {
+// readSince reads the log of some sections of some hosts once, up to a moment where there
+// is one.
+func readSince(tx *store.Tx, wanted []facts.ID, hosts []store.Host, until time.Time) (map[facts.ID]*since, error) {
 	history, err := tx.HistoryFrom()
 	if err != nil {
 		return nil, err
 	}
-	s, byID := &since{facts.TimeOf(history), map[uint32]*hostSince{}}, map[identity.HostID]*hostSince{}
-	for _, h := range hosts {
-		byID[h.ID] = &hostSince{keys: map[string]facts.Time{}}
-		s.hosts[h.Index] = byID[h.ID]
-	}
-	return s, eachChange(tx, hosts, store.ChangeQuery{Section: section}, func(c store.Change) error {
-		if !until.IsZero() && c.At.After(until) {
-			return nil
+	bySection, byHost := map[facts.ID]*since{}, map[hostSection]*hostSince{}
+	for _, section := range wanted {
+		s := &since{facts.TimeOf(history), map[uint32]*hostSince{}}
+		bySection[section] = s
+		for _, h := range hosts {
+			of := &hostSince{keys: map[string]facts.Time{}}
+			s.hosts[h.Index], byHost[hostSection{h.ID, section}] = of, of
 		}
-		return byID[c.Host].take(c)
+	}
+	q := store.ChangeQuery{CameTo: until}
+	if len(wanted) == 1 {
+		q.Section = wanted[0]
+	}
+	return bySection, eachChange(tx, hosts, q, func(c store.Change) error {
+		if of := byHost[hostSection{c.Host, c.Section}]; of != nil {
+			return of.take(c)
+		}
+		return nil
 	})
 }
 

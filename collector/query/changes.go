@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"modernc.org/sqlite/vtab"
+
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/wire"
@@ -68,6 +70,11 @@ func changesTable() Table {
 		if below, ok := s.Below[changeAt]; ok {
 			if at, err := moment(below, s.session.now); err == nil && (q.CameTo.IsZero() || at.Before(q.CameTo)) {
 				q.CameTo = at.Add(time.Second) // tables show whole seconds
+			}
+		}
+		for _, c := range s.conditions {
+			if kind, ok := c.value.(string); ok && c.column == changeKind && c.use == conditions[vtab.OpEQ] {
+				q.Kind = kind
 			}
 		}
 		return s.eachChange(q, func(c store.Change) error {

@@ -17,6 +17,29 @@ func TestVersionsAreOfItems(t *testing.T) {
 	}
 }
 
+// TestChangesAreCountedByKindAndSection: changes of other kinds are passed over before their
+// rows are read, those that a condition leaves open are not.
+func TestChangesAreCountedByKindAndSection(t *testing.T) {
+	f := newSmallFleet(t)
+	for where, want := range map[string]string{
+		"section in ('users', 'groups')":                        "5",
+		"section = 'users'":                                     "3",
+		"section = 'users' and kind = 'added'":                  "2",
+		"kind = 'changed'":                                      "1",
+		"kind = 'CHANGED'":                                      "0",
+		"kind = 'CHANGED' collate nocase":                       "1",
+		"kind = 'changed' and kind = 'added'":                   "0",
+		"kind = 'changed' or kind = 'status'":                   "7",
+		"kind in ('changed', 'status')":                         "7",
+		"kind <> 'added' and kind > 'b'":                        "7",
+		"host = 'web2' and section in ('packages', 'services')": "4",
+	} {
+		if got := f.ask(Request{SQL: "select count(*) from changes where " + where}); got != want {
+			t.Errorf("%s: %s, want %s", where, got, want)
+		}
+	}
+}
+
 // TestChangesOfOneItem: what a query keeps of an item does not pass from one change to another.
 func TestChangesOfOneItem(t *testing.T) {
 	f := newSmallFleet(t)

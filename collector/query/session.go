@@ -46,6 +46,8 @@ type session struct {
 	sql      string
 	literals map[[2]string]bool // of sql: function and first argument; nil until needed
 	tallies  []tally            // of functions, in their order
+	// made are what tables keep for the rest of the query, see Once.
+	made map[any]any
 }
 
 // hostName is what every row of facts says of its host.
@@ -57,7 +59,7 @@ func newSession(ctx context.Context, tx *store.Tx, r Request, now time.Time) *se
 	return &session{
 		ctx: ctx, tx: tx, asOf: r.AsOf, now: now, limit: r.Limits.Scanned, collates: strings.Contains(strings.ToLower(r.SQL), "collate"), lists: wordIn.MatchString(r.SQL),
 		read: map[reading]*hostsRead{}, states: map[time.Time]*store.State{}, hosts: map[uint32]*hostName{}, hostRows: map[hostAt][]any{}, changed: map[uint32]*changedItem{},
-		indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{},
+		indexes: map[identity.HostID]uint32{}, items: map[itemsOf][]knownItem{}, patterns: map[string]*regexp.Regexp{}, made: map[any]any{},
 		sql: r.SQL, tallies: make([]tally, len(functions)),
 	}
 }

@@ -65,6 +65,24 @@ func (s *Scan) Tx() *store.Tx { return s.session.tx }
 // State returns the fleet at the moment of the scan.
 func (s *Scan) State() (*store.State, error) { return s.session.state(s.AsOf) }
 
+// maxMade is how many things tables keep: of the moments of one table, mostly.
+const maxMade = 4
+
+// Once returns what make makes for a key, which is kept for the scans of the query that follow: a
+// join asks a table again for each row of another.
+func Once[K comparable, V any](s *Scan, key K, make func() (V, error)) (v V, err error) {
+	if v, ok := s.session.made[key].(V); ok {
+		return v, nil
+	}
+	if v, err = make(); err == nil {
+		if len(s.session.made) >= maxMade {
+			clear(s.session.made)
+		}
+		s.session.made[key] = v
+	}
+	return v, err
+}
+
 // Context ends with the query.
 func (s *Scan) Context() context.Context { return s.session.ctx }
 

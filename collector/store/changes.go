@@ -16,6 +16,7 @@ type ChangeQuery struct {
 	// came about after CameFrom and not after CameTo; zero: no bound
 	CameFrom, CameTo time.Time
 	Section          facts.ID // 0: all
+	Kind             string   // as ChangeKind.String has it; empty: all
 	Limit            int      // 0: none
 	NewestFirst      bool
 	// Bare leaves out of rows the columns that are each host's own (see HostColumns), which
@@ -38,6 +39,7 @@ func (q ChangeQuery) blockFits(h blockHead) bool {
 func (q ChangeQuery) fits(g group, i int) bool {
 	seq := g.first + uint64(i)
 	return seq > q.After && (q.Before == 0 || seq < q.Before) && (q.Section == 0 || g.entries[i].section == q.Section) &&
+		(q.Kind == "" || g.entries[i].kind.String() == q.Kind) &&
 		(q.From.IsZero() || g.received > facts.TimeOf(q.From)) && (q.To.IsZero() || g.received <= facts.TimeOf(q.To)) &&
 		(q.CameFrom.IsZero() || g.entries[i].at > facts.TimeOf(q.CameFrom)) && (q.CameTo.IsZero() || g.entries[i].at <= facts.TimeOf(q.CameTo))
 }
