@@ -165,7 +165,12 @@ func (tx *Tx) hostRecord(id identity.HostID) (hostRecord, bool, error) {
 	return rec, err == nil, err
 }
 
-func decodeHost(key, v []byte) (rec hostRecord, err error) {
+func decodeHost(key, v []byte) (hostRecord, error) {
+	var plain hostRecord
+	if plain.plain(v) {
+		return plain, nil
+	}
+	var rec hostRecord
 	if err := json.Unmarshal(v, &rec); err != nil {
 		return rec, &CorruptError{Table: tableHosts, Key: bytes.Clone(key), Detail: err.Error()}
 	}

@@ -51,6 +51,7 @@ type table struct {
 	tx     *Tx
 	name   string
 	bucket *bolt.Bucket // nil while the table is empty and was not written
+	cursor *bolt.Cursor // of find
 	err    error        // why the table cannot be used
 	dirty  bool
 	count  uint64 // of records; loaded by the first write
@@ -96,11 +97,14 @@ func Key(parts ...[]byte) []byte {
 // checksum covers the table and the key too, so that a value that turns up in
 // another place is not taken for a good one.
 func checksum(table string, key, value []byte) uint32 {
-	var n [4]byte
-	binary.LittleEndian.PutUint32(n[:], uint32(len(key)))
-	c := crc32.Update(0, castagnoli, []byte(table))
-	c = crc32.Update(c, castagnoli, n[:])
-	c = crc32.Update(c, castagnoli, key)
+	c := ^uint32(0) // by hand: crc32.Update would have name and length allocated for each record
+	for i := range len(table) {
+		c = castagnoli[byte(c)^table[i]] ^ c>>8
+	}
+	for n, i := uint32(len(key)), 0; i < 4; n, i = n>>8, i+1 {
+		c = castagnoli[byte(c)^byte(n)] ^ c>>8
+	}
+	c = crc32.Update(^c, castagnoli, key)
 	return crc32.Update(c, castagnoli, value)
 }
 
@@ -123,11 +127,26 @@ func (t Table) Get(key []byte) (value []byte, err error) {
 		return nil, t.err
 	}
 	defer guard(&err, t.name, key)()
-	stored := t.bucket.Get(key)
+	stored := t.find(key)
 	if stored == nil {
 		return nil, nil
 	}
 	return unseal(t.name, key, stored)
+}
+
+// find is bolt's Get. Where nothing is written one cursor serves all calls: a new one for
+// each is most of what a list of hosts leaves for the collector of garbage.
+func (t *table) find(key []byte) []byte {
+	if t.tx.b.Writable() {
+		return t.bucket.Get(key)
+	}
+	if t.cursor == nil {
+		t.cursor = t.bucket.Cursor()
+	}
+	if k, v := t.cursor.Seek(key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
 }
 
 // Put sets the value of key. Key and value may be reused after it returns.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,5 +167,13 @@ func TestHostKeepsItsIndexAndTheStoresFields(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestChecksumCoversNameLengthKeyAndValue(t *testing.T) {
+	key, value := []byte("a key"), []byte("its value")
+	whole := append([]byte("store.hosts\x05\x00\x00\x00"), append(key, value...)...)
+	if got, want := checksum("store.hosts", key, value), crc32.Checksum(whole, castagnoli); got != want {
+		t.Errorf("%08x, want %08x", got, want)
 	}
 }
