@@ -18,6 +18,22 @@ const (
 	nixNew = `{"version":3,"elements":{"ripgrep":{"active":true,"storePaths":["/nix/store/0123456789abcdfghijklmnpqrsvwxyz-ripgrep-14.1.0"]}}}`
 )
 
+// TestASnapIsThereWithoutTheStateOfSnapd: nothing else of snapd is left.
+func TestASnapIsThereWithoutTheStateOfSnapd(t *testing.T) {
+	for name, want := range map[string]int{"snap/lxd/current/meta/snap.yaml": 1, "snap/lxd/12/meta/snap.yaml": 0} {
+		r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{name: snapYAML, "var/lib/dpkg/status": ""})), New())["packages"]
+		got := 0
+		for _, row := range r.Rows {
+			if row.(*facts.PackageRow).Source == "snap" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %d snaps, %s %s", name, got, r.Status, r.Reason)
+		}
+	}
+}
+
 func TestPortageSnapFlatpakAndNix(t *testing.T) {
 	r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
 		"var/db/pkg/dev-libs/openssl-3.0.13-r2/SIZE":                          "1234\n",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -17,7 +18,13 @@ import (
 var snapDirs = []string{"/snap", "/var/lib/snapd/snap"}
 
 func snapFound(h *probe.Host) bool {
-	return exists(h, "/var/lib/snapd/state.json") || exists(h, "/var/lib/snapd/snap")
+	if exists(h, "/var/lib/snapd/state.json") || exists(h, "/var/lib/snapd/snap") {
+		return true
+	}
+	entries, err := h.ReadDir(snapDirs[0])
+	return err != nil && !probe.Absent(err) || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return exists(h, path.Join(snapDirs[0], e.Name(), "current/meta/snap.yaml"))
+	})
 }
 
 func readSnap(_ context.Context, h *probe.Host) (got found, problem error) {

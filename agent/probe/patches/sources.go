@@ -151,10 +151,29 @@ func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 			s.uri = strings.ReplaceAll(s.uri, "$(ARCH)", arch)
 			s.suite = strings.ReplaceAll(s.suite, "$(ARCH)", arch)
 			s.file = name
+			s.signedBy = withMissing(h, in, s.signedBy)
 			all = append(all, s)
 		}
 	}
 	return all, problem
+}
+
+// withMissing marks key files that are not there: apt refuses what they should check.
+func withMissing(h *probe.Host, in *inputs, keys string) string {
+	if !strings.HasPrefix(keys, "/") {
+		return keys
+	}
+	words := strings.Split(keys, ", ")
+	for i, key := range words {
+		if !strings.HasPrefix(key, "/") {
+			continue
+		}
+		in.note(h, key)
+		if _, err := h.Stat(key); notThere(err) {
+			words[i] += " (missing)"
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // parseSourcesList reads the one-line style: deb [ option=value ... ] uri suite [component ...].

@@ -106,7 +106,11 @@ func proof(t *testing.T, archive *txtar.Archive) string {
 	}
 	for _, r := range s["repositories"].Rows {
 		x := r.(*facts.RepositoryRow)
-		fmt.Fprintf(&b, "repository %q enabled %t, signing %q, %s\n", x.ID, x.Enabled, x.Signing, x.URI)
+		fmt.Fprintf(&b, "repository %q enabled %t, signing %q, %s", x.ID, x.Enabled, x.Signing, x.URI)
+		if x.SignedBy != "" {
+			b.WriteString(", by " + x.SignedBy)
+		}
+		b.WriteString("\n")
 	}
 	return strings.ReplaceAll(b.String(), "  ", " ")
 }

@@ -141,7 +141,7 @@ func addProcess(h *probe.Host, found map[string]*facts.RestartRow, pid int, file
 		return
 	}
 	if row.Container == "" {
-		files = wanted(h, files)
+		files = wanted(h, files, row.Exe)
 	}
 	if len(files) == 0 {
 		return

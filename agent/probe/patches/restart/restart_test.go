@@ -121,6 +121,20 @@ func TestDeletedFiles(t *testing.T) {
 	}
 }
 
+// TestADeletedProgramIsToldWhereverItLay leaves out what programs map below /tmp by
+// themselves.
+func TestADeletedProgramIsToldWhereverItLay(t *testing.T) {
+	line := func(name string) string { return "7f0-7f1 r-xp 0 fe:01 1 " + name + " (deleted)\n" }
+	root := procTree(t, line("/tmp/tool")+line("/tmp/jit.1"), line("/run/shared.2"))
+	if err := os.Symlink("/tmp/tool (deleted)", filepath.Join(root, "proc/1/exe")); err != nil {
+		t.Fatal(err)
+	}
+	rows := probetest.Sections(probe.RootHost(root), New())["restart_needed"].Rows
+	if len(rows) != 1 || !slices.Equal(rows[0].(*facts.RestartRow).Files, []string{"/tmp/tool"}) {
+		t.Errorf("%+v", rows)
+	}
+}
+
 // procTree makes processes with the given maps.
 func procTree(t testing.TB, tables ...string) string {
 	t.Helper()
