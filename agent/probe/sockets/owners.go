@@ -29,16 +29,89 @@ type scanner struct {
 	hidden bool    // /proc shows only one's own processes (hidepid)
 }
 
+// past is what scans before have found, by which most processes need not be looked at: a
+// walk over all descriptors is the largest part of one more inventory.
+type past struct {
+	runs    int             // since the last scan in the order of the processes alone
+	seen    map[int]bool    // processes that there were
+	holders map[int]bool    // those of them that held sockets
+	orphans map[uint64]bool // sockets that none held
+	denied  int             // processes that could not be looked at
+}
+
+// maxPast is how many scans go by what is past: an hour of the regular period. Then numbers
+// that a new process has taken over, and sockets that were handed on, are set right.
+const maxPast = 12
+
+// order puts first those processes that held sockets, then the new ones: with them a scan
+// mostly ends. The first process stays behind both, as it holds what it passed to services.
+func (p *past) order(pids []int) []int {
+	if p.runs++; p.seen == nil || p.runs > maxPast {
+		*p = past{}
+		return pids
+	}
+	var ranks [4][]int
+	for _, pid := range pids {
+		rank := 1 // new
+		switch {
+		case p.seen[pid] && !p.holders[pid]:
+			rank = 3
+		case pid == 1:
+			rank = 2
+		case p.seen[pid]:
+			rank = 0
+		}
+		ranks[rank] = append(ranks[rank], pid)
+	}
+	return slices.Concat(ranks[:]...)
+}
+
+// learn notes the outcome of a scan, which looked at all processes or ended before.
+func (p *past) learn(s *scanner, pids []int, all bool) {
+	if all {
+		p.denied = s.denied
+	}
+	s.denied = max(s.denied, p.denied)
+	orphans := make(map[uint64]bool)
+	p.seen, p.holders = make(map[int]bool, len(pids)), make(map[int]bool)
+	for _, pid := range pids {
+		p.seen[pid] = true
+	}
+	for _, o := range s.wanted {
+		if p.holders[o.pid] = true; o.pid == 0 {
+			orphans[o.inode] = true
+		}
+	}
+	p.orphans = orphans
+}
+
 // run goes through the processes in their order and stops as soon as all sockets have
 // one. Processes that vanish meanwhile are passed over.
-func (s *scanner) run(ctx context.Context, pids []int) error {
-	missing := len(s.wanted)
-	if missing == 0 {
-		return nil
+func (s *scanner) run(ctx context.Context, pids []int, p *past) error {
+	order := p.order(pids)
+	missing := 0
+	for _, o := range s.wanted {
+		if !p.orphans[o.inode] {
+			missing++
+		}
 	}
+	all, err := s.walk(ctx, order, missing, p.orphans)
+	if err != nil {
+		*p = past{}
+		return err
+	}
+	p.learn(s, pids, all)
+	return nil
+}
+
+// walk looks at processes until no socket is missing; all tells that it came to their end.
+func (s *scanner) walk(ctx context.Context, pids []int, missing int, orphans map[uint64]bool) (all bool, err error) {
 	for _, pid := range pids {
+		if missing == 0 {
+			return false, nil
+		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		err := eachLink(s.host, path.Join("/proc", strconv.Itoa(pid), "fd"), func(target []byte) {
 			inode, ok := socketInode(target)
@@ -46,18 +119,16 @@ func (s *scanner) run(ctx context.Context, pids []int) error {
 				return
 			}
 			if i, found := s.find(inode); found && s.wanted[i].pid == 0 {
-				s.wanted[i].pid = pid
-				missing--
+				if s.wanted[i].pid = pid; !orphans[inode] {
+					missing--
+				}
 			}
 		})
 		if errors.Is(err, fs.ErrPermission) {
 			s.denied++
 		}
-		if missing == 0 {
-			return nil
-		}
 	}
-	return nil
+	return true, nil
 }
 
 func (s *scanner) find(inode uint64) (int, bool) {

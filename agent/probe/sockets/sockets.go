@@ -30,7 +30,8 @@ import (
 
 // New returns the probe of the sections listening_sockets and connections. UDP sockets
 // of the process with the number without are left out of the listening ones: the agent
-// gives its own, whatever port an administrator has the kernel take for clients.
+// gives its own, whatever port an administrator has the kernel take for clients. It keeps
+// which processes held sockets and looks at those and new ones first.
 func New(without int) probe.Probe {
 	return &socketProbe{without: without, memory: make(map[talk]time.Time)}
 }
@@ -38,6 +39,7 @@ func New(without int) probe.Probe {
 type socketProbe struct {
 	without int
 	memory  map[talk]time.Time // when connections were last seen, of keepFor
+	past    past               // who held sockets before
 }
 
 const (
@@ -80,7 +82,7 @@ func (p *socketProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Repor
 	scan := scanner{host: h, wanted: w.inodes(), cut: cut, hidden: h.Live() && !slices.Contains(pids, 1)}
 	scanErr := pidErr
 	if pidErr == nil {
-		scanErr = scan.run(ctx, pids)
+		scanErr = scan.run(ctx, pids, &p.past)
 	}
 	known := newDirectory(h)
 	known.meet(ctx, scan.wanted)
