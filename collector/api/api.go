@@ -140,7 +140,7 @@ func New(config Config) (*API, error) { return build(config, permissions) }
 
 func build(config Config, table map[string]auth.Permission) (*API, error) {
 	a := &API{Config: config, guard: newGuard(config, table)}
-	routes := humago.New(a.guard, humaConfig(config.Version, a.guard.marshal))
+	routes := humago.New(a.guard, a.humaConfig())
 	routes.UseMiddleware(noEmpty(routes))
 	a.hostRoutes(routes)
 	a.cmdbRoutes(routes)
@@ -161,8 +161,8 @@ func build(config Config, table map[string]auth.Permission) (*API, error) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.guard.ServeHTTP(w, r) }
 
-func humaConfig(version string, marshal func(io.Writer, any) error) huma.Config {
-	config := huma.DefaultConfig("Atalaya", version)
+func (a *API) humaConfig() huma.Config {
+	config := huma.DefaultConfig("Atalaya", a.Version)
 	config.Info.Description = "Assets, software, patch state, metrics, relations and alerts of a fleet. " +
 		"Send a token as `Authorization: Bearer atk_...`; on the collector's own machine the Unix socket needs none."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -172,8 +172,8 @@ func humaConfig(version string, marshal func(io.Writer, any) error) huma.Config 
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own route; no page with foreign scripts
 	config.CreateHooks = nil                                             // no $schema links in documents
 	config.RejectUnknownQueryParameters = true                           // a mistyped filter must not mean "all"
-	config.Transformers = []huma.Transformer{unifyProblem}
-	format := huma.Format{Marshal: marshal, Unmarshal: huma.DefaultJSONFormat.Unmarshal}
+	config.Transformers = []huma.Transformer{a.unifyProblem}
+	format := huma.Format{Marshal: a.guard.marshal, Unmarshal: huma.DefaultJSONFormat.Unmarshal}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	return config
 }

@@ -88,7 +88,7 @@ var kinds = []struct{ cause, kind error }{
 	{inventory.ErrHistory, ErrInvalid},
 	{enroll.ErrInvalid, ErrInvalid},
 	{path.ErrBadPattern, ErrInvalid},
-	{store.ErrFull, ErrBusy},
+	{store.ErrFull, ErrSpace},
 	{series.ErrClosed, ErrBusy},
 }
 

@@ -158,13 +158,18 @@ func (g *guard) identify(r *http.Request) (auth.Principal, error) {
 
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
-	switch p.Status {
-	case http.StatusUnauthorized:
+	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="atalaya"`)
-	case http.StatusInternalServerError:
-		g.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
+	g.failed(r.Method, r.URL.Path, p)
 	writeProblem(w, p)
+}
+
+// failed logs what is our own failure: the answer sends its reader to the log.
+func (g *guard) failed(method, path string, p *problem) {
+	if p.Status == http.StatusInternalServerError || p.Status == http.StatusInsufficientStorage {
+		g.log.Error("request failed", "method", method, "path", path, "err", p.cause)
+	}
 }
 
 // unrouted answers what no route matches: 405 when another method would.

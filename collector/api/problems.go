@@ -19,6 +19,7 @@ var (
 	ErrInvalid  = errors.New("invalid request")
 	ErrConflict = errors.New("conflict")
 	ErrTooMuch  = errors.New("the request asks too much")
+	ErrSpace    = errors.New("no space is left")
 	ErrBusy     = errors.New("the collector is busy: try again in a moment")
 	ErrShare    = errors.New("too many requests at once: wait until one has ended")
 )
@@ -52,6 +53,7 @@ var problemTable = []struct {
 	{errPageCursor, http.StatusUnprocessableEntity, v1.CodeInvalid},
 	{ErrTooMuch, http.StatusUnprocessableEntity, v1.CodeLimit},
 	{ErrConflict, http.StatusConflict, v1.CodeConflict},
+	{ErrSpace, http.StatusInsufficientStorage, v1.CodeSpace},
 	{ErrBusy, http.StatusServiceUnavailable, v1.CodeBusy},
 	{ErrShare, http.StatusTooManyRequests, v1.CodeBusy},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, v1.CodeTimeout},
@@ -111,9 +113,10 @@ func newProblem(status int, code, detail string, cause error) *problem {
 
 // unifyProblem gives the errors that huma itself finds (wrong parameters, wrong
 // bodies) the same form as ours, without the values that the caller sent.
-func unifyProblem(_ huma.Context, _ string, v any) (any, error) {
+func (a *API) unifyProblem(ctx huma.Context, _ string, v any) (any, error) {
 	switch e := v.(type) {
 	case *problem:
+		a.guard.failed(ctx.Method(), ctx.URL().Path, e)
 		return e.Problem, nil
 	case *huma.ErrorModel:
 		code := v1.CodeInvalid

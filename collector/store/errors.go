@@ -13,7 +13,7 @@ var (
 	// ErrCorrupt: a stored value, or the structure around it, is damaged. Retrying does not help.
 	ErrCorrupt = errors.New("state is damaged")
 	// ErrFull: no space is left; the transaction was not written. Retrying helps when there is space.
-	ErrFull = errors.New("no space left for the state")
+	ErrFull = errors.New("no space left on the disk")
 	// ErrLocked: another process holds the file.
 	ErrLocked = errors.New("state is in use")
 	// ErrNewer: a newer collector wrote the file.

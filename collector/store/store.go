@@ -306,13 +306,18 @@ func (s *Store) commit(b *bolt.Tx) (err error) {
 		}
 	}()
 	defer guard(&err, "", nil)()
-	switch err := b.Commit(); {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: %q: free some space, nothing was written: %w", ErrFull, s.path, err)
-	case err != nil:
-		return fmt.Errorf("write state file %q: %w", s.path, err)
+	if err := b.Commit(); err != nil {
+		return FullAt(s.path, fmt.Errorf("write state file %q: %w", s.path, err))
 	}
 	return nil
+}
+
+// FullAt makes ErrFull of an error by which a file was not written when its disk is full.
+func FullAt(path string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w of %s: free some space, nothing was written; then do it again: %w", ErrFull, filepath.Dir(path), err)
+	}
+	return err
 }
 
 // committed tells the high mark and those who wait for changes.

@@ -30,6 +30,7 @@ const (
 	CodeUnauthorised = "unauthorised" // no valid token
 	CodeForbidden    = "forbidden"    // the token's role does not allow it
 	CodeBusy         = "busy"
+	CodeSpace        = "space" // the collector's disk is full
 	CodeLimit        = "limit" // the request went over a limit
 	CodeTimeout      = "timeout"
 	CodeInternal     = "internal"
