@@ -69,6 +69,7 @@ var kinds = []struct{ cause, kind error }{
 	{store.ErrUnknownHost, ErrNotFound},
 	{ledger.ErrNotMerged, ErrInvalid},
 	{ledger.ErrCannotMerge, ErrInvalid},
+	{ledger.ErrCannotUnmerge, ErrInvalid},
 	{ledger.ErrNoCopy, ErrInvalid},
 	{store.ErrHistory, ErrInvalid},
 	{inventory.ErrVersion, ErrInvalid},

@@ -9,6 +9,7 @@ import (
 
 	"atalaya/collector/api/v1"
 	"atalaya/collector/asset"
+	"atalaya/collector/enroll"
 	"atalaya/collector/identity"
 	"atalaya/collector/identity/ledger"
 	"atalaya/collector/inventory"
@@ -120,7 +121,7 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 		if err != nil {
 			return err
 		}
-		if p, err = ledger.Propose(tx, x, y, b.connected); err != nil {
+		if p, err = ledger.Propose(tx, x, y, ledger.Alive{Connected: b.connected, Now: b.Now(), Within: b.SilentAfter}); err != nil {
 			return err
 		}
 		out = v1.MergeResult{
@@ -132,7 +133,7 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 	if !r.Apply {
 		return out, classify(b.Store.View(propose))
 	}
-	err = b.Store.Update(func(tx *store.Tx) error {
+	err = b.Authority.Update(func(tx *store.Tx, keys *enroll.Keys) error {
 		if err := propose(tx); err != nil {
 			return err
 		}
@@ -141,11 +142,8 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 			return err
 		}
 		out.Done, out.Merge = true, mergeOf(m)
-		return errors.Join(asset.HostMerged(tx, m.Other, m.Keep, by, b.Now()), b.Authority.MoveKeys(tx, m.Other, m.Keep))
+		return errors.Join(asset.HostMerged(tx, m.Other, m.Keep, by, b.Now()), keys.Follow(m))
 	})
-	if err == nil {
-		b.Authority.KeysMoved(p.Keep.ID, p.Other.ID)
-	}
 	return out, classify(err)
 }
 
@@ -183,27 +181,37 @@ func (b operationsBackend) UnmergeHost(_ context.Context, keep string, r v1.Unme
 		if m, err = ledger.Last(tx, h.ID); err != nil {
 			return err
 		}
-		out = v1.MergeResult{Merge: mergeOf(m), Effects: []string{
-			fmt.Sprintf("%s (%s) has again the facts, name and tags of %s", h.Name, h.ID, m.At.UTC().Format(time.DateTime)),
-			fmt.Sprintf("%s (%s) is a host of its own again, with the keys that came from it", m.Name, m.Other),
-			"what came while they were one stays in the history of the first",
-		}}
-		return nil
+		other, _, err := tx.Host(m.Other)
+		out = v1.MergeResult{Merge: mergeOf(m), Effects: parted(h, other, m)}
+		return err
 	}
 	if !r.Apply {
 		return out, classify(b.Store.View(last))
 	}
-	err = b.Store.Update(func(tx *store.Tx) error {
+	err = b.Authority.Update(func(tx *store.Tx, keys *enroll.Keys) error {
 		if err := last(tx); err != nil {
 			return err
 		}
 		out.Done, out.Merge.Undone = true, b.Now().UTC()
-		return errors.Join(b.Authority.ReturnKeys(tx, m), ledger.Undo(tx, m, by, b.Now()), asset.HostUnmerged(tx, m.Other, m.Keep, by, b.Now()))
+		if err := ledger.Undo(tx, m, by, b.Now()); err != nil {
+			return err
+		}
+		return errors.Join(keys.Follow(m), asset.HostUnmerged(tx, m.Other, m.Keep, by, b.Now()))
 	})
-	if err == nil {
-		b.Authority.KeysMoved(m.Keep, m.Other)
-	}
 	return out, classify(err)
+}
+
+// parted says what the undo of a merge does.
+func parted(keep, other store.Host, m ledger.Merge) []string {
+	again := fmt.Sprintf("%s (%s) has again the facts, name and tags of %s", keep.Name, keep.ID, m.At.UTC().Format(time.DateTime))
+	if !keep.RemovedAt.IsZero() {
+		again = fmt.Sprintf("%s (%s) stays removed; revived it has again the facts, name and tags of %s", keep.Name, keep.ID, m.At.UTC().Format(time.DateTime))
+	}
+	own := fmt.Sprintf("%s (%s) is a host of its own again, with the keys that came from it", m.Name, m.Other)
+	if !other.RemovedAt.IsZero() && !ledger.LeftByMerge(other) {
+		own = fmt.Sprintf("%s (%s) is a removed host of its own again, as before: `atalaya host revive %s` brings it back", m.Name, m.Other, m.Other)
+	}
+	return []string{again, own, "what came while they were one stays in the history of the first"}
 }
 
 // AcceptMachine implements Identities.

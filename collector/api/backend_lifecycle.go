@@ -17,23 +17,20 @@ import (
 	hostid "atalaya/shared/identity"
 )
 
-// RemoveHost implements Operations. The certificate is refused first: a session that
-// goes on could bring facts of a host that is gone.
+// RemoveHost implements Operations. Host and keys go together: what cannot be written
+// whole leaves both as they were.
 func (b operationsBackend) RemoveHost(ctx context.Context, host, reason string) (out v1.RemovedHost, err error) {
 	ref, err := b.Inventory.Lookup(host)
 	if err != nil {
 		return out, classify(err)
 	}
-	if err := b.Authority.RetireHost(ctx, ref.ID); err != nil && !errors.Is(err, enroll.ErrNoHost) {
-		return out, classify(err)
-	}
 	at := b.Now()
-	err = b.Store.Update(func(tx *store.Tx) error {
+	err = b.Authority.Update(func(tx *store.Tx, keys *enroll.Keys) error {
 		if err := tx.RemoveHost(ref.ID, at, reason); err != nil {
 			return err
 		}
 		note := identity.Event{At: at, Kind: identity.Removed, By: principal(ctx).Name, Text: "an administrator took it out of the fleet: " + cmp.Or(reason, "no reason given")}
-		if err := ledger.Note(tx, ref.ID, note); err != nil {
+		if err := errors.Join(ledger.Note(tx, ref.ID, note), keys.Retire(ref.ID)); err != nil {
 			return err
 		}
 		h, _, err := tx.Host(ref.ID)
@@ -50,26 +47,28 @@ func removedHost(h store.Host) v1.RemovedHost {
 // ReviveHost implements Operations.
 func (b operationsBackend) ReviveHost(ctx context.Context, host string) (out v1.Revival, err error) {
 	var id hostid.HostID
-	err = b.Store.Update(func(tx *store.Tx) error {
+	err = b.Authority.Update(func(tx *store.Tx, keys *enroll.Keys) error {
 		h, err := findRemoved(tx, host)
 		if err != nil {
 			return err
 		}
-		if keep, merged, err := ledger.MergedInto(tx, h.ID); err != nil || merged {
-			return errors.Join(err, fmt.Errorf("%w: %s was merged into %s: `atalaya host unmerge %s` takes that back", ErrInvalid, h.Name, keep, keep))
+		if m, part, err := ledger.PartOf(tx, h.ID); err != nil || part {
+			return errors.Join(err, fmt.Errorf("%w: %s was merged into %s: `atalaya host unmerge %s` takes that back", ErrInvalid, h.Name, m.Keep, m.Keep))
 		}
 		id, out = h.ID, v1.Revival{HostID: h.ID.String(), Host: h.Name}
-		if out.Keys, err = b.Authority.ReinstateHost(tx, h.ID); err != nil {
+		if out.Keys, err = keys.Reinstate(h.ID); err != nil {
 			return err
 		}
 		at := b.Now()
 		note := identity.Event{At: at, Kind: identity.Revived, By: principal(ctx).Name, Text: fmt.Sprintf("an administrator brought it back; %d of its keys are trusted again", out.Keys)}
+		if out.Keys == 0 {
+			note.Text = "an administrator brought it back; none of its keys is trusted: its agent has to enrol anew with a new token"
+		}
 		return errors.Join(tx.ReviveHost(h.ID, at), ledger.Note(tx, h.ID, note))
 	})
 	if err != nil {
 		return out, classify(err)
 	}
-	b.Authority.KeysMoved(id)
 	_, out.Revoked = b.Authority.RevokedHosts()[id]
 	return out, nil
 }

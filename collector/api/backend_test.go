@@ -68,9 +68,15 @@ func newWhole(t *testing.T) *whole {
 // newWholeWith is newWhole with other limits of queries.
 func newWholeWith(t *testing.T, asked query.Config) *whole {
 	t.Helper()
-	w := &whole{t: t, fleet: storetest.New(t, time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC))}
+	return newWholeIn(t, t.TempDir(), asked, slog.DiscardHandler)
+}
+
+// newWholeIn is newWholeWith in a folder, with a log.
+func newWholeIn(t *testing.T, dir string, asked query.Config, logs slog.Handler) *whole {
+	t.Helper()
+	w := &whole{t: t, fleet: storetest.At(t, filepath.Join(dir, store.FileName), time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC))}
 	w.fleet.Step = time.Minute
-	st, clock, dir, log := w.fleet.Store, w.fleet.Store.Now, filepath.Dir(w.fleet.Path), slog.New(slog.DiscardHandler)
+	st, clock, log := w.fleet.Store, w.fleet.Store.Now, slog.New(logs)
 	metrics := filepath.Join(dir, "metrics")
 	db := must[*series.DB](t)(series.Open(series.Config{Dir: metrics, Now: clock, Log: log, Catalogue: []metric.Desc{metric.Load1}}))
 	ca := must[*enroll.Authority](t)(enroll.OpenAuthority(context.Background(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock}))

@@ -60,12 +60,12 @@ func (c *client) hostRevive() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if doc.Revoked {
-					c.say("its certificate stays refused; on the host, with a new token in a file: atalaya-agent enroll --replace --token-file FILE")
+				if doc.Keys == 0 {
+					c.say("none of its keys is trusted, so its agent stays refused; on the host, with a new token in a file: atalaya-agent enroll --replace --token-file FILE")
 				}
 				return c.show(doc, func() view {
-					t := table{columns: []column{{title: "HOST", name: "host"}, {title: "ID", name: "id"}, {title: "REVOKED", name: "revoked"}}}
-					t.add(text(doc.Host), text(doc.HostID), yesNo(&doc.Revoked, warn))
+					t := table{columns: []column{{title: "HOST", name: "host"}, {title: "ID", name: "id"}, {title: "KEYS TRUSTED AGAIN", name: "keys", right: true}, {title: "REVOKED", name: "revoked"}}}
+					t.add(text(doc.Host), text(doc.HostID), number(doc.Keys), yesNo(&doc.Revoked, warn))
 					return list(t, "")
 				})
 			})

@@ -20,7 +20,8 @@ import (
 
 // keyRecord is what is known of an enrolled public key, stored under its hash.
 type keyRecord struct {
-	Host       identity.HostID `json:"host"`
+	Host       identity.HostID `json:"host"`         // that it stands for: Own, or the host of which that is part, see Keys
+	Own        identity.HostID `json:"own,omitzero"` // that it enrolled as; none: from before this was kept
 	EnrolledAt facts.Time      `json:"enrolled_at"`
 	IssuedAt   facts.Time      `json:"issued_at"` // of the newest certificate
 	RevokedAt  facts.Time      `json:"revoked_at,omitzero"`
@@ -149,11 +150,10 @@ func checkRequest(der []byte) (*x509.CertificateRequest, [32]byte, error) {
 // decision is what a request changes in the state.
 type decision struct {
 	key     keyRecord
-	token   *tokenRecord    // to be marked as used; nil: no token, or this key used it before
-	newHost bool            // the store does not know the host yet
-	joined  *ledger.Known   // the host that the machine was before it was installed anew
-	ownID   identity.HostID // that it would have had as a host of its own, for an undo
-	revive  bool            // the host was removed
+	token   *tokenRecord  // to be marked as used; nil: no token, or this key used it before
+	newHost bool          // the store does not know the host yet
+	joined  *ledger.Known // the host that the machine was before it was installed anew
+	revive  bool          // the host was removed
 }
 
 // decide says whether the key gets a certificate, and for which host. It only reads.
@@ -189,13 +189,13 @@ func (e *enrolment) decide(tx *store.Tx) (d decision, err error) {
 
 // place finds the host that a new key is for.
 func (e *enrolment) place(tx *store.Tx, d *decision) error {
-	d.key = keyRecord{Host: identity.NewHostID(), EnrolledAt: facts.TimeOf(e.now)}
-	d.newHost = true
-	known, found, err := ledger.Find(tx, e.newcomer(d.key.Host))
+	own := identity.NewHostID()
+	d.key, d.newHost = keyRecord{Host: own, Own: own, EnrolledAt: facts.TimeOf(e.now)}, true
+	known, found, err := ledger.Find(tx, e.newcomer(own))
 	if err != nil || !found {
 		return err
 	}
-	d.joined, d.newHost, d.ownID = &known, false, d.key.Host
+	d.joined, d.newHost = &known, false
 	d.key.Host = known.Host.ID
 	return nil
 }
@@ -240,7 +240,7 @@ func (e *enrolment) record(tx *store.Tx, d decision) error {
 	}
 	switch {
 	case d.joined != nil:
-		if err := ledger.Join(tx, e.newcomer(d.ownID), *d.joined); err != nil {
+		if err := ledger.Join(tx, e.newcomer(d.key.Own), *d.joined); err != nil {
 			return err
 		}
 		e.a.c.Log.Info("a known machine has enrolled anew", "host", d.key.Host, "as", d.joined.Verdict.Kind, "reason", d.joined.Verdict.Text)

@@ -74,17 +74,114 @@ func TestKeysGoWithTheirHosts(t *testing.T) {
 			t.Errorf("stands for %s, want %s; code %d: %s", id, want, code, why)
 		}
 	}
-	update := func(fn func(tx *store.Tx) error) {
+	apply := func(fn func(tx *store.Tx) (ledger.Merge, error)) {
 		t.Helper()
-		if err := s.store.Update(fn); err != nil {
+		err := s.Update(func(tx *store.Tx, keys *Keys) error {
+			m, err := fn(tx)
+			return errors.Join(err, keys.Follow(m))
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	update(func(tx *store.Tx) error { return s.MoveKeys(tx, other, keep) })
+	merge := func(keep, other identity.HostID) {
+		t.Helper()
+		apply(func(tx *store.Tx) (m ledger.Merge, err error) {
+			x, _, err1 := tx.Host(keep)
+			y, _, err2 := tx.Host(other)
+			p, err3 := ledger.Propose(tx, x, y, ledger.Alive{Connected: func(identity.HostID) bool { return false }, Now: s.now})
+			if err := errors.Join(err1, err2, err3); err != nil {
+				return m, err
+			}
+			return ledger.Apply(tx, p, "ann", s.now)
+		})
+	}
+	unmerge := func(keep identity.HostID) {
+		t.Helper()
+		apply(func(tx *store.Tx) (ledger.Merge, error) {
+			m, err := ledger.Last(tx, keep)
+			return m, errors.Join(err, ledger.Undo(tx, m, "ann", s.now))
+		})
+	}
+	merge(keep, other)
 	wantHost(b, keep)
-	update(func(tx *store.Tx) error { return s.ReturnKeys(tx, ledger.Merge{Keep: keep, Other: other}) })
+	unmerge(keep)
 	wantHost(a, keep)
 	wantHost(b, other)
+	merge(other, keep) // the other way round: each key knows whose it is
+	wantHost(a, other)
+	unmerge(other)
+	merge(keep, other)
+	unmerge(keep)
+	wantHost(a, keep)
+	wantHost(b, other)
+	s.restart()
+	wantHost(b, other)
+}
+
+// TestWhoCameBackGoesHisWay: an undo of a machine's coming back leaves the record removed,
+// with the keys that it had; the machine is a host of its own, also when the record was
+// removed again meanwhile.
+func TestWhoCameBackGoesHisWay(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		s := newSite(t)
+		s.WatchSessions(func(identity.HostID) bool { return false })
+		old := s.enrol(newKey(t), hardware)
+		id := mustID(t, old)
+		s.remove(id)
+		fresh := s.enrol(newKey(t), hardware)
+		if mustID(t, fresh) != id {
+			t.Fatal("it did not come back")
+		}
+		if again {
+			s.remove(id)
+		}
+		var m ledger.Merge
+		err := s.Update(func(tx *store.Tx, keys *Keys) (err error) {
+			if m, err = ledger.Last(tx, id); err != nil {
+				return err
+			}
+			return errors.Join(ledger.Undo(tx, m, "ann", s.now), keys.Follow(m))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, code, why := s.stands(fresh); own != m.Other || code != wire.CodeNone {
+			t.Errorf("removed again %v: the machine stands for %s, %d: %s", again, own, code, why)
+		}
+		if _, code, _ := s.stands(old); code != wire.CodeRevoked {
+			t.Errorf("removed again %v: the key of the removed record: %d", again, code)
+		}
+		s.revive(id, 1)
+		if of, code, why := s.stands(old); of != id || code != wire.CodeNone {
+			t.Errorf("removed again %v: the revived record: %s, %d: %s", again, of, code, why)
+		}
+	}
+}
+
+func (s *site) remove(id identity.HostID) {
+	s.t.Helper()
+	err := s.Update(func(tx *store.Tx, keys *Keys) error {
+		return errors.Join(tx.RemoveHost(id, s.now, "sold"), keys.Retire(id))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// revive brings a host back with so many keys.
+func (s *site) revive(id identity.HostID, want int) {
+	s.t.Helper()
+	err := s.Update(func(tx *store.Tx, keys *Keys) error {
+		n, err := keys.Reinstate(id)
+		if n != want {
+			s.t.Errorf("%d keys are trusted again, want %d", n, want)
+		}
+		return errors.Join(err, tx.ReviveHost(id, s.now))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func TestReviveTrustsOnlyKeysThatWereRefusedForTheRemoval(t *testing.T) {
@@ -103,23 +200,13 @@ func TestReviveTrustsOnlyKeysThatWereRefusedForTheRemoval(t *testing.T) {
 	if _, gone := s.RevokedHosts()[id]; gone || mustID(t, again) != id {
 		t.Errorf("host %s, revoked %v: it has a good key", mustID(t, again), gone)
 	}
-	if err := s.RetireHost(ctx, id); err != nil {
-		t.Fatal(err)
-	}
+	s.remove(id)
 	if _, code, why := s.stands(again); code != wire.CodeRevoked || !strings.Contains(why, "host revive") {
 		t.Errorf("retired: %d, %s", code, why)
 	}
 	s.restart() // the list beside the state is read again
-	for range 2 {
-		n := 0
-		err := s.store.Update(func(tx *store.Tx) (err error) {
-			n, err = s.ReinstateHost(tx, id)
-			return err
-		})
-		if err != nil || n > 1 {
-			t.Fatalf("%d keys, %v", n, err)
-		}
-	}
+	s.revive(id, 1)
+	s.revive(id, 0)
 	s.restart()
 	if _, code, why := s.stands(again); code != wire.CodeNone {
 		t.Errorf("reinstated: %d, %s", code, why)
@@ -127,17 +214,36 @@ func TestReviveTrustsOnlyKeysThatWereRefusedForTheRemoval(t *testing.T) {
 	if _, code, _ := s.stands(stolen); code != wire.CodeRevoked {
 		t.Errorf("the stolen key is trusted again: %d", code)
 	}
-	if err := errors.Join(s.RetireHost(ctx, id), s.RevokeHost(ctx, id)); err != nil {
+	s.remove(id)
+	if err := s.RevokeHost(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	err := s.store.Update(func(tx *store.Tx) error {
-		n, err := s.ReinstateHost(tx, id)
-		if n != 0 {
-			t.Errorf("%d keys that were revoked for good are trusted again", n)
+	s.revive(id, 0)
+}
+
+// TestRemovalThatCannotBeWrittenChangesNothing: neither what cannot be kept beside the
+// state nor what cannot be kept in it leaves a host half removed.
+func TestRemovalThatCannotBeWrittenChangesNothing(t *testing.T) {
+	for _, at := range []step{beforeBegin, beforeCommit, diskFull} {
+		s := newSite(t)
+		c := s.enrol(newKey(t), nil)
+		id := mustID(t, c)
+		s.fault.at.Store(at)
+		err := s.Update(func(tx *store.Tx, keys *Keys) error {
+			return errors.Join(tx.RemoveHost(id, s.now, "sold"), keys.Retire(id))
+		})
+		if err == nil {
+			t.Errorf("step %d: no error", at)
 		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
+		for range 2 {
+			if _, code, why := s.stands(c); code != wire.CodeNone {
+				t.Errorf("step %d: %d: %s", at, code, why)
+			}
+			s.restart()
+		}
+		s.remove(id)
+		if _, code, _ := s.stands(c); code != wire.CodeRevoked {
+			t.Errorf("step %d, then removed: %d", at, code)
+		}
 	}
 }

@@ -38,19 +38,10 @@ func (k keyRecord) because() string {
 	return ""
 }
 
-// RevokeHost takes back the trust in all keys of a host. It returns after that is
-// durable. Revoking twice is no error; a host that never enrolled is ErrNoHost.
+// RevokeHost takes back the trust in all keys of a host for good. It returns after that
+// is durable. Revoking twice is no error; a host that never enrolled is ErrNoHost.
 func (a *Authority) RevokeHost(ctx context.Context, id identity.HostID) error {
-	return a.revoke(ctx, id, "")
-}
-
-// RetireHost is RevokeHost for a host that is removed: ReinstateHost can take it back.
-func (a *Authority) RetireHost(ctx context.Context, id identity.HostID) error {
-	return a.revoke(ctx, id, whyRemoved)
-}
-
-func (a *Authority) revoke(ctx context.Context, id identity.HostID, why string) error {
-	if err := a.revokeKeys(ctx, id, why); err != nil {
+	if err := a.revokeKeys(ctx, id); err != nil {
 		return fmt.Errorf("revoke host %s: %w", id, err)
 	}
 	a.forgetRevoked()
@@ -58,14 +49,12 @@ func (a *Authority) revoke(ctx context.Context, id identity.HostID, why string) 
 	a.mu.Lock()
 	notify := a.onRevoke
 	a.mu.Unlock()
-	if notify != nil {
-		notify(id)
-	}
+	tell(notify, []identity.HostID{id})
 	return nil
 }
 
 // revokeKeys writes the list first: whatever fails later, the key stays revoked.
-func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID, why string) error {
+func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID) error {
 	at := facts.TimeOf(a.c.Now())
 	return a.c.Store.Update(func(tx *store.Tx) error {
 		keys, err := keysOf(tx, id)
@@ -75,26 +64,30 @@ func (a *Authority) revokeKeys(ctx context.Context, id identity.HostID, why stri
 		if len(keys) == 0 {
 			return ErrNoHost
 		}
+		list := make(map[[32]byte]*revocation)
 		for hash, rec := range keys {
-			if rec.RevokedAt != 0 && (why != "" || rec.RevokedWhy == "") {
+			if rec.RevokedAt != 0 && rec.RevokedWhy == "" {
 				continue // a key that was retired may still be revoked for good
 			}
-			if err := errors.Join(ctx.Err(), a.revoked.add(hash, revocation{id, at.Time(), why})); err != nil {
-				return err
-			}
-			rec.RevokedAt, rec.RevokedWhy = at, why
+			list[hash] = &revocation{host: id, at: at.Time()}
+			rec.RevokedAt, rec.RevokedWhy = at, ""
 			if err := putJSON(tx, tableKeys, hash[:], rec); err != nil {
 				return err
 			}
 		}
-		return nil
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err = a.revoked.change(list)
+		return err
 	})
 }
 
-func keysOf(tx *store.Tx, id identity.HostID) (map[[32]byte]keyRecord, error) {
+// keysOf returns the keys that stand for those hosts.
+func keysOf(tx *store.Tx, ids ...identity.HostID) (map[[32]byte]keyRecord, error) {
 	keys := make(map[[32]byte]keyRecord)
 	err := scanJSON(tx, tableKeys, func(hash []byte, rec keyRecord) error {
-		if rec.Host == id && len(hash) == 32 {
+		if slices.Contains(ids, rec.Host) && len(hash) == 32 {
 			keys[[32]byte(hash)] = rec
 		}
 		return nil
@@ -235,10 +228,15 @@ func parseRevocation(line string) (hash [32]byte, r revocation, err error) {
 }
 
 func (l *revokedList) has(hash [32]byte) bool {
+	_, ok := l.of(hash)
+	return ok
+}
+
+func (l *revokedList) of(hash [32]byte) (revocation, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.entries[hash]
-	return ok
+	r, ok := l.entries[hash]
+	return r, ok
 }
 
 func (l *revokedList) empty() bool {
@@ -247,20 +245,34 @@ func (l *revokedList) empty() bool {
 	return len(l.entries) == 0
 }
 
-// add makes a revocation durable.
-func (l *revokedList) add(hash [32]byte, r revocation) error {
+// change makes durable what is to be listed of those keys, nil being nothing, and returns
+// what was. What cannot be written is not so.
+func (l *revokedList) change(to map[[32]byte]*revocation) (was map[[32]byte]*revocation, err error) {
+	if len(to) == 0 {
+		return nil, nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries[hash] = r
-	return l.writeLocked()
+	was = l.setLocked(to)
+	if err := l.writeLocked(); err != nil {
+		l.setLocked(was)
+		return nil, store.FullAt(l.path, err)
+	}
+	return was, nil
 }
 
-// remove takes a revocation back.
-func (l *revokedList) remove(hash [32]byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.entries, hash)
-	return l.writeLocked()
+func (l *revokedList) setLocked(to map[[32]byte]*revocation) (was map[[32]byte]*revocation) {
+	was = make(map[[32]byte]*revocation, len(to))
+	for hash, r := range to {
+		was[hash] = nil
+		if old, ok := l.entries[hash]; ok {
+			was[hash] = &old
+		}
+		if delete(l.entries, hash); r != nil {
+			l.entries[hash] = *r
+		}
+	}
+	return was
 }
 
 // writeLocked replaces the file as a whole, so that no crash leaves half a line;

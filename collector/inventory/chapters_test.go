@@ -63,7 +63,7 @@ func (f *fleet) merge(keep, other identity.HostID) (m ledger.Merge) {
 	f.update(func(tx *store.Tx) error {
 		x, _, err1 := tx.Host(keep)
 		y, _, err2 := tx.Host(other)
-		p, err3 := ledger.Propose(tx, x, y, func(identity.HostID) bool { return false })
+		p, err3 := ledger.Propose(tx, x, y, ledger.Alive{Connected: func(identity.HostID) bool { return false }, Now: f.Now})
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type Assumption struct {
 // AssumeFacts makes the present facts of a host those that another one had, or the same
 // one had before. What differs is logged as changes of the host. Its sections are in
 // doubt until its agent has told them whole. What the log has forgotten is ErrHistory.
+// A removed host that assumes its own has them when it is revived.
 func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 	then, err := tx.afterChange(as.After)
 	if err != nil {
@@ -30,6 +31,10 @@ func (tx *Tx) AssumeFacts(as Assumption, at time.Time) error {
 	to, ok, err := tx.hostRecord(as.Host)
 	if err != nil || !ok {
 		return orUnknown(err, as.Host)
+	}
+	if to.RemovedAt != 0 && as.From == as.Host {
+		to.Had = &had{States: encodeSections(as.States), After: as.After}
+		return tx.putHostRecord(as.Host, to)
 	}
 	from, ok, err := tx.hostRecord(as.From)
 	if err != nil || !ok {

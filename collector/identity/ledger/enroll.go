@@ -70,7 +70,7 @@ func eachAlike(tx *store.Tx, n Newcomer, fn func(Known)) error {
 			if err != nil {
 				return err
 			}
-			if !ok || strings.HasPrefix(h.RemovedWhy, mergedWhy) {
+			if !ok || LeftByMerge(h) {
 				continue
 			}
 			fn(Known{h, identity.SameMachine(r.Facts, n.Facts, junk)})

@@ -169,13 +169,13 @@ func TestMergeByHandAndItsUndoAreExact(t *testing.T) {
 	f.do(func(tx *store.Tx) error {
 		x, _, err1 := tx.Host(keep)
 		y, _, err2 := tx.Host(other)
-		if _, err := Propose(tx, x, y, func(hostid.HostID) bool { return true }); !errors.Is(err, ErrCannotMerge) {
+		if _, err := Propose(tx, x, y, Alive{Connected: func(hostid.HostID) bool { return true }, Now: f.Now}); !errors.Is(err, ErrCannotMerge) {
 			t.Errorf("two that are connected: %v", err)
 		}
-		if _, err := Propose(tx, x, x, nobody); !errors.Is(err, ErrCannotMerge) {
+		if _, err := Propose(tx, x, x, Alive{Connected: nobody, Now: f.Now}); !errors.Is(err, ErrCannotMerge) {
 			t.Errorf("a host with itself: %v", err)
 		}
-		p, err := Propose(tx, x, y, nobody)
+		p, err := Propose(tx, x, y, Alive{Connected: nobody, Now: f.Now})
 		if err != nil || p.FactsOf != other || !p.Verdict.Refuse {
 			t.Errorf("%+v, %v", p, err)
 		}
@@ -190,9 +190,9 @@ func TestMergeByHandAndItsUndoAreExact(t *testing.T) {
 		if len(parts) != 2 || parts[1].Host != other {
 			t.Errorf("parts %+v", parts)
 		}
-		into, merged, err2 := MergedInto(tx, other)
-		if !merged || into != keep {
-			t.Errorf("merged into %s: %v", into, merged)
+		m, merged, err2 := PartOf(tx, other)
+		if !merged || m.Keep != keep {
+			t.Errorf("merged into %s: %v", m.Keep, merged)
 		}
 		return errors.Join(err, err2)
 	})
@@ -216,6 +216,7 @@ func TestRemovedMachineComesBackAndGoesAgain(t *testing.T) {
 	f := newFleet(t)
 	id := f.enrol(1, machine(1))
 	f.tell(id, "1.0", "1.0", "1.0")
+	before := f.picture(id)
 	f.do(func(tx *store.Tx) error { return tx.RemoveHost(id, f.Now, "sold") })
 	f.do(func(tx *store.Tx) error {
 		n := f.newcomer(2, machine(1))
@@ -239,6 +240,10 @@ func TestRemovedMachineComesBackAndGoesAgain(t *testing.T) {
 	})
 	if got := f.picture(id); !strings.Contains(got, "RemovedWhy:sold") || strings.Contains(got, "tool") {
 		t.Errorf("undone: %s", got)
+	}
+	f.do(func(tx *store.Tx) error { return tx.ReviveHost(id, f.Now) })
+	if got := f.picture(id); got != before {
+		t.Errorf("before it was removed:\n%s\nrevived:\n%s", before, got)
 	}
 }
 
@@ -326,7 +331,7 @@ func TestMergeTakesFactsFromWhoHasThem(t *testing.T) {
 		f.do(func(tx *store.Tx) error {
 			x, _, err1 := tx.Host(keep)
 			y, _, err2 := tx.Host(other)
-			p, err := Propose(tx, x, y, func(hostid.HostID) bool { return false })
+			p, err := Propose(tx, x, y, Alive{Connected: nobody, Now: f.Now})
 			if p.FactsOf != want {
 				t.Errorf("%s merged into %s: facts of %s, want those of %s", other, keep, p.FactsOf, want)
 			}

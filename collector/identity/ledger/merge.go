@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"atalaya/collector/identity"
@@ -15,12 +17,17 @@ import (
 // mergedWhy begins the reason of the tombstone of a host that was merged into another.
 const mergedWhy = "merged into "
 
+// LeftByMerge reports whether a host left the fleet by a merge: nobody removed it before.
+func LeftByMerge(h store.Host) bool { return strings.HasPrefix(h.RemovedWhy, mergedWhy) }
+
 // What a caller may have to tell a person.
 var (
 	// ErrNotMerged: there is no merge of that host that was not undone.
 	ErrNotMerged = errors.New("nothing was merged into this host that is not undone already")
 	// ErrCannotMerge: the two cannot be one.
 	ErrCannotMerge = errors.New("cannot be merged")
+	// ErrCannotUnmerge: the merge is no more the last of those that made the host.
+	ErrCannotUnmerge = errors.New("cannot be unmerged")
 )
 
 // Merge tells that two hosts are one: Other is part of Keep. It holds what both were
@@ -78,28 +85,73 @@ func (m *Merge) number(tx *store.Tx) (err error) {
 
 // Merges returns the merges in which a host is kept or gone, oldest first.
 func Merges(tx *store.Tx, id hostid.HostID) (out []Merge, err error) {
-	err = tx.Table(tableMerges).Scan(nil, func(k, v []byte) error {
-		var m Merge
-		if err := json.Unmarshal(v, &m); err != nil {
-			return &store.CorruptError{Table: tableMerges, Key: slices.Clone(k), Detail: err.Error()}
-		}
+	err = eachMerge(tx, func(m Merge) {
 		if m.Keep == id || m.Other == id {
 			out = append(out, m)
 		}
-		return nil
 	})
 	return out, err
 }
 
-// MergedInto returns the host of which another is part; false: of none.
-func MergedInto(tx *store.Tx, id hostid.HostID) (keep hostid.HostID, merged bool, err error) {
+// eachMerge calls fn for all merges, oldest first.
+func eachMerge(tx *store.Tx, fn func(Merge)) error {
+	return tx.Table(tableMerges).Scan(nil, func(k, v []byte) error {
+		var m Merge
+		if err := json.Unmarshal(v, &m); err != nil {
+			return &store.CorruptError{Table: tableMerges, Key: slices.Clone(k), Detail: err.Error()}
+		}
+		fn(m)
+		return nil
+	})
+}
+
+// PartOf returns the merge by which a host is part of another; false: of none.
+func PartOf(tx *store.Tx, id hostid.HostID) (in Merge, part bool, err error) {
 	merges, err := Merges(tx, id)
 	for _, m := range merges {
 		if m.Other == id && m.Undone.IsZero() {
-			keep, merged = m.Keep, true
+			in, part = m, true
 		}
 	}
-	return keep, merged, err
+	return in, part, err
+}
+
+// apart is an error of that kind when a host is part of another, which names the way out.
+func apart(tx *store.Tx, id hostid.HostID, kind error) error {
+	m, part, err := PartOf(tx, id)
+	if err != nil || !part {
+		return err
+	}
+	h, _, err1 := tx.Host(id)
+	keep, _, err2 := tx.Host(m.Keep)
+	return errors.Join(err1, err2, fmt.Errorf("%w: %s (%s) is part of %s (%s) since %s: run `atalaya host unmerge %s` first",
+		kind, h.Name, id, keep.Name, m.Keep, m.At.UTC().Format(time.DateTime), m.Keep))
+}
+
+// Wholes tells of which host each merged one is part.
+type Wholes map[hostid.HostID]hostid.HostID
+
+// Joined returns all merges that are not undone. It reads every merge.
+func Joined(tx *store.Tx) (Wholes, error) {
+	w := Wholes{}
+	err := eachMerge(tx, func(m Merge) {
+		if m.Undone.IsZero() {
+			w[m.Other] = m.Keep
+		}
+	})
+	return w, err
+}
+
+// Of returns the host that a host is now: itself, or the one that it is part of after all merges.
+func (w Wholes) Of(id hostid.HostID) hostid.HostID {
+	for range w { // no chain is longer
+		keep, part := w[id]
+		if !part {
+			break
+		}
+		id = keep
+	}
+	return id
 }
 
 // Part is a host whose history is part of another's, until it was merged into it.
@@ -146,16 +198,41 @@ func sizeOf(states []store.SectionState) (s Size) {
 	return s
 }
 
-// Propose says what merging other into keep would do; connected says who has a session.
-// Two that are connected are two: that is ErrCannotMerge.
-func Propose(tx *store.Tx, keep, other store.Host, connected func(hostid.HostID) bool) (p Proposal, err error) {
+// Alive tells who gave a sign of life lately.
+type Alive struct {
+	Connected func(hostid.HostID) bool // has a session now
+	Now       time.Time
+	Within    time.Duration // who was seen so long ago at most is alive, also when its session was ended since
+}
+
+// two says why two hosts cannot be one machine; empty: they may be.
+func (a Alive) two(x, y store.Host) string {
+	seen := func(h, other store.Host) bool { // who enrolled after the other was seen last may be what became of it
+		return h.LastSeen.After(a.Now.Add(-a.Within)) && h.LastSeen.After(other.EnrolledAt)
+	}
 	switch {
-	case keep.ID == other.ID:
+	case a.Connected(x.ID) && a.Connected(y.ID):
+		return "both are connected now, so they are two machines"
+	case seen(x, y) && seen(y, x):
+		return fmt.Sprintf("both were seen within the last %s, so they are two machines; if one was stopped for good, try again when %s have passed since", a.Within, a.Within)
+	}
+	return ""
+}
+
+// Propose says what merging other into keep would do. Two that are alive are two, and one
+// that is part of a host is no other's: that is ErrCannotMerge.
+func Propose(tx *store.Tx, keep, other store.Host, alive Alive) (p Proposal, err error) {
+	if keep.ID == other.ID {
 		return p, fmt.Errorf("%w: they are the same host", ErrCannotMerge)
-	case !keep.RemovedAt.IsZero():
+	}
+	if err := cmp.Or(apart(tx, keep.ID, ErrCannotMerge), apart(tx, other.ID, ErrCannotMerge)); err != nil {
+		return p, err
+	}
+	if !keep.RemovedAt.IsZero() {
 		return p, fmt.Errorf("%w: %s was removed; revive it first", ErrCannotMerge, keep.Name)
-	case connected(keep.ID) && connected(other.ID):
-		return p, fmt.Errorf("%w: both are connected now, so they are two machines", ErrCannotMerge)
+	}
+	if why := alive.two(keep, other); why != "" {
+		return p, fmt.Errorf("%w: %s", ErrCannotMerge, why)
 	}
 	kept, err1 := Record(tx, keep.ID)
 	gone, err2 := Record(tx, other.ID)
@@ -221,8 +298,12 @@ func (m *Merge) assume(tx *store.Tx, p Proposal) error {
 	return tx.PutHost(h)
 }
 
-// Last returns the newest merge into a host that is not undone.
+// Last returns the newest merge into a host that is not undone. Merges are undone in the
+// reverse of their order alone: of a host that is itself part of another it is ErrCannotUnmerge.
 func Last(tx *store.Tx, id hostid.HostID) (Merge, error) {
+	if err := apart(tx, id, ErrCannotUnmerge); err != nil {
+		return Merge{}, err
+	}
 	merges, err := Merges(tx, id)
 	if err != nil {
 		return Merge{}, err
@@ -235,8 +316,9 @@ func Last(tx *store.Tx, id hostid.HostID) (Merge, error) {
 	return Merge{}, ErrNotMerged
 }
 
-// Undo takes a merge back: both hosts are what they were just before it. What came in
-// between stays in the history of the one that was kept. The keys go back by the caller.
+// Undo takes a merge back, which Last has given: both hosts are what they were just before
+// it, and one that was removed since stays removed. What came in between stays in the history
+// of the one that was kept. The keys go back by the caller.
 func Undo(tx *store.Tx, m Merge, by string, at time.Time) error {
 	now, err := Record(tx, m.Keep)
 	if err != nil {
@@ -246,7 +328,7 @@ func Undo(tx *store.Tx, m Merge, by string, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Kept.restore(tx, m.Keep, m.After, at); err != nil {
+	if err := m.restoreKept(tx, is, at); err != nil {
 		return err
 	}
 	if m.Key != nil { // Other was never a host of its own: it becomes one
@@ -255,7 +337,7 @@ func Undo(tx *store.Tx, m Merge, by string, at time.Time) error {
 			return err
 		}
 		m.Gone.Facts = now.Facts
-	} else if err := m.Gone.restore(tx, m.Other, m.After, at); err != nil {
+	} else if err := m.restoreGone(tx, at); err != nil {
 		return err
 	}
 	back := func(id hostid.HostID, facts []hostid.Fact, text string) error {
@@ -274,27 +356,49 @@ func Undo(tx *store.Tx, m Merge, by string, at time.Time) error {
 	return write(tx, tableMerges, mergeKey(m.Number), m)
 }
 
-// restore makes a host what it was before a merge.
-func (b *Before) restore(tx *store.Tx, id hostid.HostID, after uint64, at time.Time) error {
-	var h store.Host
-	if err := json.Unmarshal(b.Host, &h); err != nil {
-		return fmt.Errorf("host %s before the merge: %w", id, err)
-	}
-	if !h.RemovedAt.IsZero() {
-		is, _, err := tx.Host(id)
-		if err != nil || !is.RemovedAt.IsZero() {
-			return err
-		}
-		return tx.RemoveHost(id, at, h.RemovedWhy)
-	}
-	if err := tx.ReviveHost(id, at); err != nil {
+// restoreKept makes the kept host what it was before the merge. That it was removed, then
+// or since, stays so.
+func (m *Merge) restoreKept(tx *store.Tx, is store.Host, at time.Time) error {
+	h, err := m.Kept.host(m.Keep)
+	if err != nil {
 		return err
 	}
+	if !h.RemovedAt.IsZero() && is.RemovedAt.IsZero() { // it came back by the merge
+		if err := tx.RemoveHost(m.Keep, at, h.RemovedWhy); err != nil {
+			return err
+		}
+	}
+	return m.Kept.restore(tx, h, m.After, at)
+}
+
+// restoreGone makes a host of its own again of the one that left, unless it was removed
+// already: then the merge has left its tombstone as it was.
+func (m *Merge) restoreGone(tx *store.Tx, at time.Time) error {
+	h, err := m.Gone.host(m.Other)
+	if err != nil || !h.RemovedAt.IsZero() {
+		return err
+	}
+	if err := tx.ReviveHost(m.Other, at); err != nil {
+		return err
+	}
+	return m.Gone.restore(tx, h, m.After, at)
+}
+
+func (b *Before) host(id hostid.HostID) (h store.Host, err error) {
+	if err = json.Unmarshal(b.Host, &h); err != nil {
+		err = fmt.Errorf("host %s before the merge: %w", id, err)
+	}
+	return h, err
+}
+
+// restore gives a host the record and the facts that it had before a merge; a removed one
+// has them when it is revived.
+func (b *Before) restore(tx *store.Tx, h store.Host, after uint64, at time.Time) error {
 	if err := tx.PutHost(h); err != nil {
 		return err
 	}
-	if err := tx.PutSeen(id, h.LastSeen); err != nil { // not when the other was
+	if err := tx.PutSeen(h.ID, h.LastSeen); err != nil { // not when the other was
 		return err
 	}
-	return tx.AssumeFacts(store.Assumption{Host: id, From: id, After: after, States: b.States}, at)
+	return tx.AssumeFacts(store.Assumption{Host: h.ID, From: h.ID, After: after, States: b.States}, at)
 }
