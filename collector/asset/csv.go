@@ -148,8 +148,11 @@ func (c catalogue) columns(header []string, mapped map[string]string) ([]Field, 
 				return nil, nil, err
 			}
 		default:
-			if f, ok = c.column(title); !ok && (title == ColumnID || title == ColumnLocked) {
-				ignored = append(ignored, title) // of an export
+			if f, ok = c.column(title); !ok && title == ColumnLocked { // of an export, see importer.locks
+				continue
+			}
+			if !ok && title == ColumnID {
+				ignored = append(ignored, title)
 				continue
 			}
 			if !ok {
@@ -174,8 +177,8 @@ func (c catalogue) columns(header []string, mapped map[string]string) ([]Field, 
 	return out, ignored, nil
 }
 
-// The columns of an export that no import takes: the number of the asset, and the fields
-// that are locked.
+// The columns of an export that are no fields: the number of the asset, which a new one does not
+// take, and the fields that are locked, which new assets take.
 const (
 	ColumnID     = "asset"
 	ColumnLocked = "locked"

@@ -218,18 +218,48 @@ func (r *importer) row(row sheetRow) (out PlanRow, err error) {
 	}
 	e := r.edit(row)
 	if len(ids) == 0 {
-		record, changes, err := r.pen.add(e)
-		if err == nil {
-			out.Action, out.Asset, out.Fields = Added, record.ID, changes
-			r.seen[record.ID] = row.line
-		}
-		return out, err
+		return r.add(row, e, out)
 	}
 	record, _, err := readRecord(r.pen.tx, ids[0])
 	if err != nil {
 		return out, err
 	}
 	return r.change(record, row, e)
+}
+
+// add makes a new asset, with the locks that an export tells of.
+func (r *importer) add(row sheetRow, e Edit, out PlanRow) (PlanRow, error) {
+	locks, err := r.locks(row)
+	if err != nil {
+		return out, err
+	}
+	record, changes, err := r.pen.add(e)
+	if err != nil {
+		return out, err
+	}
+	out.Action, out.Asset, out.Fields = Added, record.ID, changes
+	r.seen[record.ID] = row.line
+	if len(locks) > 0 {
+		_, err = r.pen.write(Change{Asset: record.ID, Kind: Locked, Note: e.Why, Fields: locks})
+	}
+	return out, err
+}
+
+// locks are the fields that a row says are locked.
+func (r *importer) locks(row sheetRow) (out []FieldChange, err error) {
+	column := slices.IndexFunc(r.sheet.header, func(title string) bool { return strings.TrimSpace(title) == ColumnLocked })
+	if column < 0 || column >= len(row.cells) || r.cols[column].Name != "" || r.in.Map[ColumnLocked] != "" {
+		return nil, nil
+	}
+	names := strings.Fields(row.cells[column])
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if _, err := r.pen.fields.named(name); err != nil {
+			return nil, err
+		}
+		out = append(out, FieldChange{Field: name})
+	}
+	return out, nil
 }
 
 func (r *importer) change(record Record, row sheetRow, e Edit) (out PlanRow, err error) {

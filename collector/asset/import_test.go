@@ -216,6 +216,9 @@ func TestExportComesBackAsItWas(t *testing.T) {
 	d.add("asset_tag='quoted", "owner=@SUM(A1)", "location='-x")
 	d.add("asset_tag=IT-3", "host=web1")
 	d.add("name=without a tag")
+	if _, err := d.Lock("IT-1", []string{"owner", "price"}, "cfo", "audit"); err != nil {
+		t.Fatal(err)
+	}
 	var first, second bytes.Buffer
 	if err := d.Export(&first); err != nil {
 		t.Fatal(err)
@@ -248,6 +251,16 @@ func TestExportComesBackAsItWas(t *testing.T) {
 	}
 	if err := other.Export(&second); err != nil || first.String() != second.String() {
 		t.Errorf("%v\n%s", err, cmp.Diff(first.String(), second.String()))
+	}
+	refused(t, other.set("IT-1", "price=2 EUR"), ErrConflict, "price of A1 (IT-1) is locked by")
+	if plan, err := other.load("asset_tag,locked\nIT-1,location\nIT-8,nosuch\n"); err != nil || plan.Unchanged != 1 || plan.Refused != 1 || !strings.Contains(plan.Rows[0].Reason, "nosuch") {
+		t.Errorf("locks of an asset that is there, and of no field: %+v, %v", plan, err)
+	}
+	if plan, err := other.load("asset_tag,locked\nIT-9,owner\n", func(in *Import) { in.Map = map[string]string{"locked": "-"} }); err != nil || plan.Added != 1 {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	if err := other.set("IT-9", "owner=Ben"); err != nil {
+		t.Errorf("after the column was left out: %v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"atalaya/collector/store/storetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
+	"atalaya/shared/wire"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -333,6 +334,17 @@ func TestItemsAreFoundByWhatPeopleWrite(t *testing.T) {
 	}
 	if res, err := f.view.Impact("software:openssl", 1); err != nil || len(res.Hits) != 2 {
 		t.Errorf("impact one deep: %+v, %v", res, err)
+	}
+}
+
+// TestAHostIsSeenFromItsFirstFactOn: what its spool tells of the time before it enrolled counts.
+func TestAHostIsSeenFromItsFirstFactOn(t *testing.T) {
+	f := newFleet(t)
+	a := f.host("web1")
+	early := t0.Add(-24 * time.Hour)
+	f.Send(a, wire.SectionUpdate{Section: facts.Services, Status: facts.StatusEmpty, Full: true, At: early.UnixMilli()})
+	if d, err := f.view.Show("host:web1"); err != nil || !d.FirstSeen.Equal(early) {
+		t.Errorf("first seen %s, %v; want %s", d.FirstSeen, err, early)
 	}
 }
 

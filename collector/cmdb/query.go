@@ -168,7 +168,7 @@ func (r *reader) describe(it item) (Item, error) {
 		}
 		out.Host = &inventory.HostRef{ID: h.ID, Name: h.Name}
 		if it.class == Host {
-			out.Name, out.Present, out.FirstSeen, out.LastSeen = h.Name, h.RemovedAt.IsZero(), h.EnrolledAt, h.LastSeen
+			out.Name, out.Present, out.FirstSeen, out.LastSeen = h.Name, h.RemovedAt.IsZero(), h.KnownFrom, h.LastSeen
 			return out, nil
 		}
 	}
