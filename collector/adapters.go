@@ -27,13 +27,14 @@ type sink struct{ *store.Store }
 // Greet implements ingest.Sink: it has the machine judged before anything of it is taken.
 func (s sink) Greet(g ingest.Greeting) (w ingest.Welcome, err error) {
 	var answer identity.Answer
-	err = s.Store.Update(func(tx *store.Tx) error {
+	unknown := false
+	err = s.Store.UpdateTogether(func(tx *store.Tx) error {
 		known, ok, err := tx.Host(g.Host)
 		if err != nil {
 			return err
 		}
-		if !ok || !known.RemovedAt.IsZero() {
-			return store.ErrUnknownHost
+		if unknown = !ok || !known.RemovedAt.IsZero(); unknown {
+			return nil // nothing is written: the others need not wait for another turn
 		}
 		high, sum, err := tx.HighSeq(known.Index, g.Hello.Epoch)
 		if err != nil {
@@ -50,7 +51,7 @@ func (s sink) Greet(g ingest.Greeting) (w ingest.Welcome, err error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrUnknownHost):
+	case unknown:
 		return w, &ingest.Refusal{Code: wire.CodeUnknownHost, Reason: "this host is not known here: enrol it again with a new token"}
 	case errors.Is(err, store.ErrCorrupt):
 		return w, ingest.Damaged(err)

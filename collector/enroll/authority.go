@@ -52,6 +52,7 @@ const defaultLifetime = 7 * 24 * time.Hour
 type Store interface {
 	View(func(*store.Tx) error) error
 	Update(func(*store.Tx) error) error
+	UpdateTogether(func(*store.Tx) error) error
 }
 
 // Config says where the authority lives.

@@ -110,7 +110,7 @@ func (a *Authority) enroll(ctx context.Context, req wire.EnrollRequest, remote s
 	if err != nil {
 		return nil, id, err
 	}
-	err = a.c.Store.Update(func(tx *store.Tx) error {
+	err = a.c.Store.UpdateTogether(func(tx *store.Tx) error {
 		d, err := e.decide(tx)
 		if err != nil {
 			return err

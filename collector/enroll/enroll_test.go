@@ -392,6 +392,9 @@ func (f *faultyStore) Update(fn func(*store.Tx) error) error {
 	return f.Store.Update(fn)
 }
 
+// UpdateTogether implements Store.
+func (f *faultyStore) UpdateTogether(fn func(*store.Tx) error) error { return f.Update(fn) }
+
 func TestEnrolmentSurvivesAKillAtEveryStep(t *testing.T) {
 	for at, want := range map[step]wire.Code{
 		beforeBegin: wire.CodeInternal, beforeCommit: wire.CodeInternal, afterCommit: wire.CodeInternal, diskFull: wire.CodeStorage,

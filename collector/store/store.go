@@ -66,6 +66,8 @@ type Store struct {
 	told  lastTellings
 	block int // see blockBytes
 
+	together together
+
 	verify func(Snapshot) (Report, error)
 
 	mu      sync.Mutex // guards what follows
