@@ -53,7 +53,7 @@ serve
 bin/atalaya token create --count "$n" >"$dir/tokens" 2>/dev/null
 began=$(now)
 sim --settle --interval 0 --ramp 1000
-wait "$fleet"
+wait "$fleet" || { tail "$dir/sim.log" >&2; exit 1; }
 enrolled=$(num %.0f "$(now) - $began")
 # Started anew, the collector has no more than what it keeps of known hosts.
 halt "$collector"

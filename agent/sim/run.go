@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,8 +191,28 @@ func (r *run) enrol(ctx context.Context, n int) (*identity.Credentials, error) {
 	if err := os.MkdirAll(r.dir(n), 0o700); err != nil {
 		return nil, err
 	}
-	return uplink.Enroll(ctx, uplink.Enrolment{Dir: r.dir(n), Token: &token, Address: r.cfg.Address, Hostname: hostName(n)})
+	request := uplink.Enrolment{Dir: r.dir(n), Token: &token, Address: r.cfg.Address, Hostname: hostName(n)}
+	for given := time.Now(); ; {
+		creds, err := uplink.Enroll(ctx, request)
+		var end *uplink.End
+		busy := errors.As(err, &end) && (end.Result == uplink.Overloaded || end.Result == uplink.Unreachable || end.Result == uplink.Lost)
+		if n == 0 || !busy || time.Since(given) > enrolPatience {
+			return creds, err
+		}
+		select { // whoever installs a thousand machines at once asks again too
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(rand.N(enrolPause)):
+		}
+	}
 }
+
+// While the collector has too much to do a host asks again for so long, after pauses of
+// up to so much; not the first host, since nobody may be there at all.
+const (
+	enrolPatience = time.Minute
+	enrolPause    = 5 * time.Second
+)
 
 // watch syncs the ledger, tells of the progress, and ends the sessions when all that
 // is owed at the end of the run is acknowledged.

@@ -67,6 +67,9 @@ type Config struct {
 const (
 	minBackoff = time.Second
 	maxBackoff = 60 * time.Second
+	// busyBackoff is for a collector that takes no more at this moment: it does so for
+	// seconds, and a try costs it little.
+	busyBackoff = 15 * time.Second
 	// goodSession is how long a session without an ack must have lasted for the
 	// back-off to start anew; with one it always does.
 	goodSession = 10 * time.Second
@@ -190,6 +193,8 @@ func waitAfter(end *End, backoff time.Duration) time.Duration {
 		return 0
 	case Replaced, Revoked, UnknownHost, VersionRefused, WrongCollector, Copied:
 		backoff = maxBackoff // an administrator has to do something first
+	case Overloaded:
+		backoff = min(backoff, busyBackoff)
 	}
 	if end.After > 0 {
 		return min(end.After, 10*maxBackoff) + rand.N(minBackoff)

@@ -168,6 +168,7 @@ func TestWaitAfterASession(t *testing.T) {
 		{End{Result: SetBack}, maxBackoff, 0, 1},
 		{End{Result: Lost}, minBackoff, 0, minBackoff},
 		{End{Result: Lost}, 8 * time.Second, 0, 8 * time.Second},
+		{End{Result: Overloaded}, maxBackoff, 0, busyBackoff},
 		{End{Result: Revoked}, minBackoff, 0, maxBackoff},
 		{End{Result: VersionRefused}, minBackoff, 0, maxBackoff},
 		{End{Result: Shutdown, After: 7 * time.Second}, maxBackoff, 7 * time.Second, 8 * time.Second},

@@ -22,7 +22,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -153,7 +152,7 @@ type Config struct {
 	Heartbeat      time.Duration
 	BytesPerSecond int // of one host, inflated: that is what costs us. Default 1 MiB, 16 MiB at once
 	BatchesPerMin  int // of one host. Default 3,000, and as many at once
-	HalfOpen       int // handshakes from which on addresses are validated first. Default 128
+	HalfOpen       int // agents on their way in from which on addresses are validated first. Default 128
 
 	Now func() time.Time // Default time.Now
 	Log *slog.Logger     // Default none
@@ -192,7 +191,7 @@ type Server struct {
 	queue     chan *pending
 	budget    *budget
 	enrolling chan struct{}
-	halfOpen  atomic.Int64
+	arrivals  arrivals
 	counters  counters
 
 	controlReaders, batchReaders sync.Pool // of *reader
@@ -235,8 +234,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		Conn:                s.cfg.Conn,
 		StatelessResetKey:   (*quic.StatelessResetKey)(&s.cfg.ResetKey),
 		TokenGeneratorKey:   (*quic.TokenGeneratorKey)(&s.cfg.TokenKey),
-		VerifySourceAddress: func(net.Addr) bool { return s.halfOpen.Load() >= int64(s.cfg.HalfOpen) },
-		ConnContext:         s.handshaking,
+		VerifySourceAddress: s.doubted,
+		ConnContext:         s.arriving,
 	}
 	defer func() { err = errors.Join(err, tr.Close(), ignoreClosed(s.cfg.Conn.Close())) }()
 	ln, err := tr.Listen(s.cfg.TLS, &quic.Config{
@@ -282,27 +281,10 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-type attemptKey struct{}
-
-// handshaking counts handshakes that have begun and neither ended nor failed. Its
-// value in the connection's context ends the count.
-func (s *Server) handshaking(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-	s.halfOpen.Add(1)
-	stop := context.AfterFunc(ctx, func() { s.halfOpen.Add(-1) })
-	return context.WithValue(ctx, attemptKey{}, stop), nil
-}
-
-func (s *Server) handshaken(conn *quic.Conn) {
-	if stop, ok := conn.Context().Value(attemptKey{}).(func() bool); ok && stop() {
-		s.halfOpen.Add(-1)
-	}
-}
-
 // serve is the life of a connection; work outlasts ctx, so that a session ends in
 // order. Whatever an agent sends, a fault in the code that handles it ends this
 // connection and nothing else.
 func (s *Server) serve(ctx, work context.Context, conn *quic.Conn) {
-	s.handshaken(conn)
 	defer s.recovered(conn)
 	switch protocol(conn) {
 	case wire.ALPNEnroll:

@@ -3,7 +3,9 @@ package ingest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,7 +91,7 @@ func TestManyHalfOpenHandshakesMakeAddressesBeValidated(t *testing.T) {
 		}
 		return asked >= flood-2*limit
 	})
-	if n := r.server.halfOpen.Load(); n < limit || n > 2*limit {
+	if n := r.arriving(); n < limit || n > 2*limit {
 		t.Errorf("%d handshakes are half open, the limit is %d", n, limit)
 	}
 	if n := r.honest(); n == 0 {
@@ -97,9 +99,70 @@ func TestManyHalfOpenHandshakesMakeAddressesBeValidated(t *testing.T) {
 	}
 	cancel()
 	dials.Wait()
-	eventually(t, "the end of the half-open handshakes", func() bool { return r.server.halfOpen.Load() == 0 })
+	eventually(t, "the end of the half-open handshakes", func() bool { return r.arriving() == 0 })
 	if n := r.honest(); n != 0 {
 		t.Errorf("%d Retry packets after the flood, want 0", n)
+	}
+}
+
+// arriving is how many are on their way in.
+func (r *rig) arriving() int {
+	n, _ := r.server.arrivals.look(netip.Addr{})
+	return n
+}
+
+// TestNoMoreArriveThanCanBeServed: of many that come at once and stay on their way in,
+// those beyond the places of one address are refused at once, and others have theirs.
+func TestNoMoreArriveThanCanBeServed(t *testing.T) {
+	r := newRig(t, nil)
+	conf, _ := r.hostTLS(wire.ALPN)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	first := make([]*quic.Conn, maxFromOne) // they never say Hello
+	for i := range first {
+		var err error
+		if first[i], err = r.dial(conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := time.Now()
+	err := r.dialWatched(ctx, conf, &watchedConn{retries: new(atomic.Int32)})
+	var refused *quic.TransportError
+	if !errors.As(err, &refused) || refused.ErrorCode != quic.ConnectionRefused || time.Since(begun) > handshakeTimeout {
+		t.Errorf("%v after %v, want a refusal at once", err, time.Since(begun))
+	}
+	if n := r.server.Stats().Refused[wire.CodeOverload]; n == 0 {
+		t.Error("the refusal is not counted")
+	}
+	if _, room := r.server.arrivals.look(netip.MustParseAddr("192.0.2.1")); !room {
+		t.Error("one address took the places of all")
+	}
+	first[0].CloseWithError(0, "")
+	eventually(t, "a place", func() bool { return r.arriving() < maxFromOne })
+	r.greeted() // and what has its session needs none
+	eventually(t, "the end of its arrival", func() bool { return r.arriving() < maxFromOne })
+}
+
+// TestArrivalsCountByAddress: an IPv6 network is one address, and the map ends empty.
+func TestArrivalsCountByAddress(t *testing.T) {
+	var a arrivals
+	udp := func(s string) netip.Addr { return source(net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s))) }
+	if one, two := udp("[2001:db8::1]:5"), udp("[2001:db8::ffff:2]:9"); one != two {
+		t.Errorf("%s and %s of one network", one, two)
+	}
+	if mapped, v4 := udp("[::ffff:192.0.2.1]:5"), udp("192.0.2.1:7"); mapped != v4 {
+		t.Errorf("%s and %s are one address", mapped, v4)
+	}
+	for i := range maxArriving + 100 {
+		if a.enter(netip.AddrFrom4([4]byte{10, 0, byte(i / 50), 1})) != (i < maxArriving) {
+			t.Fatalf("arrival %d", i)
+		}
+	}
+	for i := range maxArriving {
+		a.leave(netip.AddrFrom4([4]byte{10, 0, byte(i / 50), 1}))
+	}
+	if a.all != 0 || len(a.from) != 0 {
+		t.Errorf("%d left, %v", a.all, a.from)
 	}
 }
 

@@ -242,6 +242,7 @@ func (se *session) greet(t wire.Type, payload []byte) error {
 	se.metrics = s.cfg.Metrics.Session(se.host, hello.Hostname)
 	se.hello.Store(true)
 	close(se.ready)
+	s.arrived(se.conn)
 	return se.send(wire.TypeWelcome, wire.AppendWelcome(nil, wire.Welcome{Version: version, HighSeq: answer.HighSeq, HeartbeatMillis: s.cfg.Heartbeat.Milliseconds(),
 		At: now.UnixMilli(), Identity: answer.Identity, HighSum: answer.HighSum}))
 }
