@@ -164,6 +164,13 @@ func (r *Report) Add(section facts.ID, rows ...facts.Row) {
 	delete(r.revisions, section)
 }
 
+// Rows is how many rows a section has so far.
+func (r *Report) Rows(section facts.ID) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.rows[section])
+}
+
 // Whole gives all rows of a section at once: sorted by key, distinct, and never changed
 // from now on, by nobody. revision names this state of them, see facts.Reading: a probe
 // that has found nothing changed gives the same rows with the same revision, and none

@@ -37,7 +37,7 @@ func (firewallProbe) Info() probe.Info {
 		Timeout:  5 * time.Second,
 		MaxItems: 100,
 		MaxBytes: 8 << 20,
-		Watch:    []string{"/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/firewalld/firewalld.conf", "/etc/firewalld/zones"},
+		Watch:    []string{"/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/firewalld/firewalld.conf", "/etc/firewalld/zones", savedNFTables[0], savedNFTables[1]},
 	}
 }
 
@@ -63,7 +63,12 @@ func (firewallProbe) Collect(_ context.Context, h *probe.Host, r *probe.Report) 
 		}
 		problems = errors.Join(problems, present(err))
 	}
-	if !h.Live() {
+	problems = errors.Join(problems, savedRulesets(h, r))
+	switch {
+	case h.Live():
+	case problems == nil && r.Rows(facts.Firewall) == 0:
+		return fmt.Errorf("no saved rules, and those in the kernel are not known, as files do not tell them: %w", errors.ErrUnsupported)
+	default:
 		r.Remark(facts.Firewall, "the rules in the kernel are not known: files do not tell them")
 	}
 	return problems

@@ -77,12 +77,6 @@ func TestSwitchedOffFirewallIsTold(t *testing.T) {
 	}
 }
 
-func TestNoFirewallIsEmpty(t *testing.T) {
-	if s := probetest.Sections(probetest.Unpack(t, []byte("-- etc/hostname --\nx\n")), New())["firewall"]; s.Status != facts.StatusEmpty {
-		t.Errorf("got %v %q", s.Status, s.Reason)
-	}
-}
-
 func TestHugeFileIsPartial(t *testing.T) {
 	root := probetest.Tree(t, probetest.Files(t, "debian-12-firewall"))
 	probetest.Write(t, root, "etc/iptables/rules.v4", []byte(strings.Repeat("-A INPUT -j ACCEPT\n", 600_000)))
