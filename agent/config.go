@@ -177,11 +177,32 @@ func yamlReason(err error) string {
 		e, _, _ = strings.Cut(e, " in type ")
 		lines[i] = strings.Replace(e, "field ", "unknown key ", 1)
 		lines[i] = strings.TrimSuffix(lines[i], " not found")
-		if head, ok := strings.CutSuffix(lines[i], " into time.Duration"); ok {
-			lines[i] = head + ": want a duration such as 10s or 15m"
+		if head, kind, ok := strings.Cut(lines[i], " into "); ok {
+			head = strings.Replace(head, "cannot unmarshal ", "", 1)
+			lines[i] = yamlTags.Replace(head) + ": want " + wantedFor(kind)
 		}
 	}
 	return strings.Join(lines, "; ")
+}
+
+// yamlTags words what the decoder calls the kinds of values; it shows a text behind it.
+var yamlTags = strings.NewReplacer("!!seq", "a list", "!!map", "NAME: VALUE", "!!str ", "", "!!int ", "", "!!float ", "", "!!bool ", "", "!!str", "a text")
+
+// wantedFor words what a value of a Go type is written as.
+func wantedFor(kind string) string {
+	switch {
+	case kind == "time.Duration":
+		return "a duration such as 10s or 15m"
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"), strings.HasPrefix(kind, "float"):
+		return "a number"
+	case kind == "bool":
+		return "true or false"
+	case kind == "string":
+		return "a text"
+	case strings.HasPrefix(kind, "[]"):
+		return "a list: [a, b]"
+	}
+	return "lines NAME: VALUE"
 }
 
 // Check refuses values that cannot work, all of them in one error.

@@ -43,8 +43,12 @@ func TestEmptyAndMissingConfigGiveDefaults(t *testing.T) {
 func TestBadConfigNamesFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"interval: 10s\nintervall: 5s\n": "line 2: unknown key intervall",
-		"interval: soon\n":               "line 1: cannot unmarshal",
-		"interval: 2\n":                  "line 1: cannot unmarshal !!int `2`: want a duration",
+		"interval: soon\n":               "line 1: `soon`: want a duration",
+		"interval: 2\n":                  "line 1: `2`: want a duration",
+		"- a\n":                          "line 1: a list: want lines NAME: VALUE",
+		"disabled_sections: 5\n":         "line 1: `5`: want a list: [a, b]",
+		"spool_max_bytes: abc\n":         "line 1: `abc`: want a number",
+		"state_dir: {a: b}\n":            "line 1: NAME: VALUE: want a text",
 		"interval: 1ms\n":                "interval 1ms: must lie between 1s and 1h",
 		"disabled_sections: [pakages]\n": `no section is called "pakages": did you mean packages? (`,
 		"log_level: loud\n":              `log_level "loud"`,

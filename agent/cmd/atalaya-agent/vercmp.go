@@ -25,7 +25,9 @@ func newVercmp() *cobra.Command {
 		Long: "Read lines of two versions with a tab between them and print -1, 0 or 1 for each:\n" +
 			"the first is lower, equal, higher. For a line that cannot be compared ? is printed, so\n" +
 			"that lines stay aligned, the reason goes to the standard error, and the exit status is\n" +
-			"1 at the end. The schemes are: " + strings.Join(order.Schemes(), " ") + ".",
+			"1 at the end. Orders are those of the tools themselves: apk, as apk-tools, has one for\n" +
+			"what is no version too; semver takes what is published though not strict, as v1.2 and\n" +
+			"01.2.0, in which missing numbers are 0. The schemes are: " + strings.Join(order.Schemes(), " ") + ".",
 		Example: "  printf '1.2~rc1\\t1.2\\n' | atalaya-agent vercmp --scheme deb",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
