@@ -9,7 +9,6 @@ import (
 
 	"atalaya/collector/asset"
 	"atalaya/collector/query"
-	"atalaya/collector/store"
 	"atalaya/shared/identity"
 )
 
@@ -33,9 +32,25 @@ func assetsTable() query.Table {
 		query.TableColumn{Name: "tags", Type: "TEXT", Doc: "JSON list"}, query.TableColumn{Name: "custom", Type: "TEXT", Doc: "custom fields, JSON object"},
 		query.TableColumn{Name: "locked", Type: "TEXT", Doc: "fields that are locked, JSON list"},
 		query.TableColumn{Name: "added_at", Type: "TEXT"}, query.TableColumn{Name: "changed_at", Type: "TEXT"}, query.TableColumn{Name: "changed_by", Type: "TEXT"})
+	t.One = func(s query.Scan) (row []any, known bool, err error) {
+		text, only := s.Filter[host]
+		if !only || !s.AsOf.IsZero() {
+			return nil, false, nil
+		}
+		id, err := identity.ParseHostID(text)
+		if err != nil {
+			return nil, true, nil // no host has such a number
+		}
+		r, ok, err := asset.OfHost(s.Tx(), id)
+		if err != nil || !ok {
+			return nil, true, err
+		}
+		row = make([]any, len(t.Columns))
+		return row, true, fillAsset(&s, row, r)
+	}
 	t.Scan = query.Rows(len(t.Columns), func(s query.Scan, row []any, yield func() error) error {
 		give := func(r asset.Record) error {
-			if err := fillAsset(s.Tx(), row, r, s.AsOf.IsZero()); err != nil {
+			if err := fillAsset(&s, row, r); err != nil {
 				return err
 			}
 			return yield()
@@ -48,20 +63,13 @@ func assetsTable() query.Table {
 		if err != nil {
 			return nil // no host has such a number
 		}
-		if !s.AsOf.IsZero() { // of the past all are undone together
-			was, err := assetsThen(&s)
-			for _, r := range was[id] {
-				if err == nil {
-					err = give(r)
-				}
+		was, err := assetsThen(&s) // of the past all are undone together
+		for _, r := range was[id] {
+			if err == nil {
+				err = give(r)
 			}
-			return err
 		}
-		r, ok, err := asset.OfHost(s.Tx(), id)
-		if err != nil || !ok {
-			return err
-		}
-		return give(r)
+		return err
 	})
 	return t
 }
@@ -82,34 +90,45 @@ func assetsThen(s *query.Scan) (map[identity.HostID][]asset.Record, error) {
 	})
 }
 
-func fillAsset(tx *store.Tx, row []any, r asset.Record, now bool) error {
+// fillAsset writes a record, of what takes long to write only the columns that are wanted.
+func fillAsset(s *query.Scan, row []any, r asset.Record) error {
+	const host = 2
+	price := 3 + len(assetColumns)
 	tags := strings.Fields(r.Values[asset.FieldTags])
 	row[0], row[1], row[2] = r.ID.String(), nil, nil
 	if id, ok := r.Host(); ok {
-		h, _, err := tx.Host(id)
-		if err != nil {
-			return err
-		}
-		row[1], row[2] = id.String(), known(h.Name)
-		if now && h.RemovedAt.IsZero() {
-			tags = h.Tags
+		row[1] = id.String()
+		if s.Wants(host) || s.Wants(price+2) {
+			h, _, err := s.Tx().Host(id)
+			if err != nil {
+				return err
+			}
+			row[host] = known(h.Name)
+			if s.AsOf.IsZero() && h.RemovedAt.IsZero() {
+				tags = h.Tags
+			}
 		}
 	}
-	i := 3
-	for _, name := range assetColumns {
-		row[i] = known(r.Values[name])
-		i++
+	for i, name := range assetColumns {
+		row[3+i] = known(r.Values[name])
 	}
 	amount, currency := asset.Amount(r.Values["price"])
-	texts := make([]any, 3)
-	for n, v := range []any{append([]string{}, tags...), custom(r), append([]string{}, slices.Sorted(maps.Keys(r.Locks))...)} {
-		b, err := json.Marshal(v)
+	row[price], row[price+1] = known(amount), known(currency)
+	for n, list := range []func() any{
+		func() any { return append([]string{}, tags...) },
+		func() any { return custom(r) },
+		func() any { return append([]string{}, slices.Sorted(maps.Keys(r.Locks))...) },
+	} {
+		if !s.Wants(price + 2 + n) {
+			continue
+		}
+		b, err := json.Marshal(list())
 		if err != nil {
 			return err
 		}
-		texts[n] = string(b)
+		row[price+2+n] = string(b)
 	}
-	copy(row[i:], []any{known(amount), known(currency), texts[0], texts[1], texts[2], query.Time(r.AddedAt.Time()), query.Time(r.ChangedAt.Time()), r.ChangedBy})
+	copy(row[price+5:], []any{query.Time(r.AddedAt.Time()), query.Time(r.ChangedAt.Time()), r.ChangedBy})
 	return nil
 }
 

@@ -129,18 +129,21 @@ func fillChange(s *Scan, row []any, c *store.Change) error {
 		}
 		row[changeHostID], row[changeHost] = h.id, h.name
 	}
-	row[changeSeq], row[changeSection], row[changeKind] = int64(c.Seq), c.Section.String(), c.Kind.String()
+	if s.Wants(changeSeq) {
+		row[changeSeq] = int64(c.Seq)
+	}
+	row[changeSection], row[changeKind] = c.Section.String(), c.Kind.String()
 	if c.Rows > 0 {
 		row[changeRows] = int64(c.Rows)
 	}
 	if s.Wants(changeAt) {
-		row[changeAt] = Time(c.At)
+		row[changeAt] = s.session.time(c.At)
 	}
 	if s.Wants(changeObserved) {
-		row[changeObserved] = Time(c.Observed)
+		row[changeObserved] = s.session.time(c.Observed)
 	}
 	if s.Wants(changeReceived) {
-		row[changeReceived] = Time(c.Received)
+		row[changeReceived] = s.session.time(c.Received)
 	}
 	if s.Wants(changeItem) {
 		it := s.session.changedItem(max(c.OldItem, c.NewItem))

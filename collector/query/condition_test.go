@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"atalaya/collector/store"
 	"atalaya/shared/facts"
 )
 
@@ -131,5 +132,24 @@ func TestConditionsSpareRows(t *testing.T) {
 	_, err := f.engine.Run(context.Background(), Request{SQL: "select host from services where state = 'failed'", Limits: Limits{Scanned: 49}})
 	if err == nil || !strings.Contains(err.Error(), "more than 49 rows") {
 		t.Errorf("rows that do not fit are not counted: %v", err)
+	}
+}
+
+// TestHostsLookedUpOneByOneAreThoseOfTheTable: also of the past, removed ones, and what is no host.
+func TestHostsLookedUpOneByOneAreThoseOfTheTable(t *testing.T) {
+	f := newOddFleet(t)
+	gone := f.Host(7, "gone")
+	f.Do(func(tx *store.Tx) error { return tx.RemoveHost(gone, f.Now, "sold") })
+	for _, asOf := range []time.Time{{}, t0.Add(2500 * time.Millisecond), f.Now.Add(-time.Millisecond)} {
+		for _, from := range []string{"hosts", "(select host_id from section_status union select 'x' union select null union select 5) i cross join hosts h using (host_id)"} {
+			got := f.ask(Request{SQL: "select distinct name, host_id, tags, removed_at, enrolled_at from " + from + " where name > '' order by host_id", AsOf: asOf})
+			want := f.ask(Request{SQL: "select name, host_id, tags, removed_at, enrolled_at from hosts where +host_id in (select host_id from section_status) or name = 'gone' order by host_id", AsOf: asOf})
+			if strings.Contains(from, "cross") {
+				want = f.ask(Request{SQL: "select name, host_id, tags, removed_at, enrolled_at from hosts where +host_id in (select host_id from section_status) order by host_id", AsOf: asOf})
+			}
+			if got != want {
+				t.Errorf("%s as of %v:\ngot  %s\nwant %s", from, asOf, got, want)
+			}
+		}
 	}
 }

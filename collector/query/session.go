@@ -41,6 +41,9 @@ type session struct {
 	items    map[itemsOf][]knownItem
 	kept     int                    // entries that items has, or would have without its limit
 	read     map[reading]*hostsRead // sections whose tables were read
+	// written is the moment that was written last: many changes came about together.
+	written     time.Time
+	writtenText any
 	// patterns are the regular expressions that were compiled.
 	patterns map[string]*regexp.Regexp
 	sql      string
@@ -105,23 +108,19 @@ func (s *session) host(index uint32) (*hostName, error) {
 	if h := s.hosts[index]; h != nil {
 		return h, nil
 	}
-	id, ok, err := s.tx.HostByIndex(index)
+	id, name, ok, err := s.tx.HostName(index)
 	if err != nil || !ok {
 		return nil, errors.Join(err, fmt.Errorf("host number %d is not known", index))
 	}
-	h, ok, err := s.tx.Host(id)
-	if err != nil || !ok {
-		return nil, errors.Join(err, fmt.Errorf("host %s is not known", id))
-	}
-	return s.meet(h), nil
+	return s.meet(id, index, name), nil
 }
 
 // meet remembers the name of a host that a scan has come to.
-func (s *session) meet(h store.Host) *hostName {
-	n := s.hosts[h.Index]
+func (s *session) meet(id identity.HostID, index uint32, name string) *hostName {
+	n := s.hosts[index]
 	if n == nil {
-		n = &hostName{h.ID.String(), h.Name}
-		s.hosts[h.Index], s.indexes[h.ID] = n, h.Index
+		n = &hostName{id.String(), name}
+		s.hosts[index], s.indexes[id] = n, index
 	}
 	return n
 }
@@ -130,11 +129,10 @@ func (s *session) meet(h store.Host) *hostName {
 func (s *session) index(id identity.HostID) (uint32, error) {
 	index, ok := s.indexes[id]
 	if !ok {
-		h, _, err := s.tx.Host(id)
-		if err != nil {
+		var err error
+		if index, err = s.tx.HostIndex(id); err != nil {
 			return 0, err
 		}
-		index = h.Index
 		s.indexes[id] = index
 	}
 	return index, nil
@@ -146,7 +144,7 @@ func (s *session) named(name string) ([]uint32, error) {
 		s.byName = map[string][]uint32{}
 		err := s.tx.AllHosts([8]byte{}, func(h store.Host) error {
 			s.byName[h.Name] = append(s.byName[h.Name], h.Index)
-			s.meet(h)
+			s.meet(h.ID, h.Index, h.Name)
 			return nil
 		})
 		if err != nil {
@@ -244,4 +242,12 @@ func Time(t time.Time) any {
 		return nil
 	}
 	return t.UTC().Format(timeLayout)
+}
+
+// time is Time for moments that come again and again.
+func (s *session) time(t time.Time) any {
+	if s.writtenText == nil || !s.written.Equal(t) {
+		s.written, s.writtenText = t, Time(t)
+	}
+	return s.writtenText
 }

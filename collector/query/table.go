@@ -28,6 +28,9 @@ type Table struct {
 	// int64, float64, string or bool; columns that Wants does not name may be nil. It may
 	// give more rows than Filter names: the query looks again. The row may be reused.
 	Scan func(Scan) iter.Seq2[[]any, error]
+	// One gives the only row that there may be, nil for none; false: Scan has to tell. Joins
+	// come to it for each row of another table, where beginning a Scan would cost most.
+	One func(Scan) (row []any, known bool, err error)
 	// Rows is about how many there are in a fleet of some thousand hosts; zero: a
 	// million. It decides in which order tables are joined.
 	Rows int64
@@ -265,6 +268,9 @@ func parsePlan(plan string) (wants uint64, args []planned, err error) {
 // cursor pulls rows out of a table's Scan.
 type cursor struct {
 	module *module
+	plan   string // wants and args are parsed from it
+	wants  uint64
+	args   []planned
 	next   func() ([]any, error, bool)
 	stop   func()
 	row    []any
@@ -280,18 +286,45 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 	if session == nil {
 		return errors.New("no query runs")
 	}
-	wants, args, err := parsePlan(plan)
-	if err != nil {
+	if c.plan != plan {
+		wants, args, err := parsePlan(plan)
+		if err != nil {
+			return err
+		}
+		c.plan, c.wants, c.args = plan, wants, args
+	}
+	s, possible, err := c.scan(session, vals)
+	if err != nil || !possible {
+		c.done = true
 		return err
 	}
-	s := Scan{session: session, AsOf: session.asOf, Filter: map[int]string{}, Above: map[int]string{}, Below: map[int]string{}, wants: wants}
-	for i, arg := range args {
+	c.done, c.n = false, 0
+	if one := c.module.table.One; one != nil {
+		row, known, err := one(s)
+		if err == nil && row != nil {
+			err = session.count()
+		}
+		if err != nil {
+			return session.fail(err)
+		}
+		if known {
+			c.row, c.done = row, row == nil || !s.fits(row, 0)
+			return nil
+		}
+	}
+	c.next, c.stop = iter.Pull2(s.only(c.module.table.Scan(s)))
+	return c.Next()
+}
+
+// scan makes of the arguments of a plan what the table is asked; false: there is no row.
+func (c *cursor) scan(session *session, vals []vtab.Value) (s Scan, possible bool, err error) {
+	s = Scan{session: session, AsOf: session.asOf, wants: c.wants}
+	for i, arg := range c.args {
 		if vals[i] == nil && arg.column == len(c.module.table.Columns) {
-			return session.fail(fmt.Errorf("%w: the moment of %s is NULL, which is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", ErrQuery, c.module.table.Name))
+			return s, false, session.fail(fmt.Errorf("%w: the moment of %s is NULL, which is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", ErrQuery, c.module.table.Name))
 		}
 		if vals[i] == nil { // nothing is equal to NULL, or beyond it
-			c.done = true
-			return nil
+			return s, false, nil
 		}
 		text, isText := vals[i].(string)
 		if text = strings.Clone(text); !isText {
@@ -300,9 +333,11 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 		switch {
 		case arg.column == len(c.module.table.Columns):
 			if s.AsOf, err = moment(text, session.now); err != nil {
-				return session.fail(fmt.Errorf("%w: %w", ErrQuery, err))
+				return s, false, session.fail(fmt.Errorf("%w: %w", ErrQuery, err))
 			}
-			c.asOf = vals[i]
+			if c.asOf = vals[i]; isText {
+				c.asOf = text
+			}
 		case isCondition(arg.use):
 			c := condition{arg.column, arg.use, vals[i]}
 			if isText {
@@ -310,21 +345,30 @@ func (c *cursor) Filter(_ int, plan string, vals []vtab.Value) error {
 			}
 			s.conditions = append(s.conditions, c)
 		case arg.use == useAbove:
-			s.Above[arg.column] = text
+			put(&s.Above, arg.column, text)
 		case arg.use == useBelow:
-			s.Below[arg.column] = text
+			put(&s.Below, arg.column, text)
 		case !isText && c.module.table.Columns[arg.column].Type == "TEXT": // 5 may be equal to '05'
 		default:
-			s.Filter[arg.column] = text
+			put(&s.Filter, arg.column, text)
 		}
 	}
-	c.next, c.stop = iter.Pull2(s.only(c.module.table.Scan(s)))
-	c.done, c.n = false, 0
-	return c.Next()
+	return s, true, nil
+}
+
+func put(m *map[int]string, column int, text string) {
+	if *m == nil {
+		*m = map[int]string{}
+	}
+	(*m)[column] = text
 }
 
 // Next implements vtab.Cursor.
 func (c *cursor) Next() error {
+	if c.next == nil {
+		c.done = true
+		return nil
+	}
 	row, err, ok := c.next()
 	if err != nil {
 		return c.module.slot.session.fail(err)

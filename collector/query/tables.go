@@ -48,6 +48,21 @@ func hostsTable() Table {
 			{Name: "removed_at", Type: "TEXT", Doc: "set for hosts of the past that are removed now"},
 		},
 	}
+	t.One = func(s Scan) ([]any, bool, error) {
+		if _, by := s.Filter[columnHostID]; !by {
+			return nil, false, nil
+		}
+		st, err := s.State()
+		if err != nil {
+			return nil, false, err
+		}
+		indexes, _, err := s.hosts()
+		if err != nil || len(indexes) == 0 {
+			return nil, true, err
+		}
+		row, err := s.session.hostRow(st, indexes[0])
+		return row, true, err
+	}
 	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
 		give := func(values []any, err error) error {
 			if err != nil || values == nil {
@@ -110,7 +125,7 @@ func (s *session) hostValues(h store.Host) ([]any, error) {
 		}
 	}
 	return []any{
-		s.meet(h).id, h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
+		s.meet(h.ID, h.Index, h.Name).id, h.Name, text(h.OS), text(h.Arch), text(h.AgentVersion), Time(h.EnrolledAt), Time(h.LastSeen),
 		h.ClockOffset.Seconds(), h.Interval.Seconds(), int64(h.LossBatches), string(tags), Time(h.RemovedAt),
 	}, nil
 }
@@ -141,7 +156,7 @@ func sectionStatusTable() Table {
 			if err != nil {
 				return err
 			}
-			h := s.session.meet(host)
+			h := s.session.meet(host.ID, host.Index, host.Name)
 			for _, sec := range list {
 				copy(row, []any{
 					h.id, h.name, sec.Section.String(), sec.Status.String(), text(sec.Reason),

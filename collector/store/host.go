@@ -177,15 +177,20 @@ func decodeHost(key, v []byte) (hostRecord, error) {
 	return rec, nil
 }
 
-// wholeHost joins a host's record with what is kept apart because it changes often.
-func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (Host, error) {
-	h := Host{
-		ID: id, Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
+// host is what the record says, without the id.
+func (rec *hostRecord) host() Host {
+	return Host{
+		Name: rec.Name, OS: rec.OS, Arch: rec.Arch, AgentVersion: rec.AgentVersion,
 		EnrolledAt: rec.EnrolledAt.Time(), MachineID: rec.MachineID, ClockOffset: rec.ClockOffset,
 		Interval: rec.Interval, Tags: rec.Tags, Index: rec.Index, LossBatches: rec.LossBatches,
 		RemovedAt: rec.RemovedAt.Time(), RemovedWhy: rec.RemovedWhy, KnownFrom: rec.knownFrom().Time(), Away: rec.Away,
 	}
-	var err error
+}
+
+// wholeHost joins a host's record with what is kept apart because it changes often.
+func (tx *Tx) wholeHost(id identity.HostID, rec hostRecord) (h Host, err error) {
+	h = rec.host()
+	h.ID = id
 	h.LastSeen, err = tx.lastSeen(id, rec.Index)
 	return h, err
 }
@@ -302,6 +307,25 @@ func (tx *Tx) HostByIndex(index uint32) (identity.HostID, bool, error) {
 		return identity.HostID{}, false, err
 	}
 	return identity.HostID(v), true, nil
+}
+
+// HostName returns the id and the name of a host by its number; false when there is none.
+func (tx *Tx) HostName(index uint32) (id identity.HostID, name string, ok bool, err error) {
+	id, rec, ok, err := tx.recordAt(index)
+	return id, rec.Name, ok, err
+}
+
+func (tx *Tx) recordAt(index uint32) (id identity.HostID, rec hostRecord, ok bool, err error) {
+	if id, ok, err = tx.HostByIndex(index); err == nil && ok {
+		rec, ok, err = tx.hostRecord(id)
+	}
+	return id, rec, ok, err
+}
+
+// HostIndex returns the number of a host, 0 when there is none.
+func (tx *Tx) HostIndex(id identity.HostID) (uint32, error) {
+	rec, _, err := tx.hostRecord(id)
+	return rec.Index, err
 }
 
 // HostSection returns a host by its number, with what its record says alone (its id, name

@@ -35,8 +35,11 @@ func (s *State) Telling(section facts.ID, only *HostSet) (Telling, error) {
 		return t, nil
 	}
 	t := Telling{ByStatus: map[facts.Status]int{}}
-	take := func(h Host) error {
-		status, err := s.statusOf(h.Index, section)
+	take := func(rec hostRecord) error {
+		if !s.there(rec.host()) {
+			return nil
+		}
+		status, err := s.statusOf(rec.Index, section)
 		t.Hosts++
 		t.ByStatus[status]++
 		return err
@@ -45,12 +48,18 @@ func (s *State) Telling(section facts.ID, only *HostSet) (Telling, error) {
 		if _, err := s.turn(section); err != nil { // one look at the log for all
 			return t, err
 		}
-		return t, s.Hosts(take)
+		return t, s.tx.Table(tableHosts).Scan(nil, func(k, v []byte) error {
+			rec, err := decodeHost(k, v)
+			if err != nil {
+				return err
+			}
+			return take(rec)
+		})
 	}
 	for index := range only.All() {
-		h, there, err := s.Host(index)
-		if err == nil && there {
-			err = take(h)
+		_, rec, ok, err := s.tx.recordAt(index)
+		if err == nil && ok {
+			err = take(rec)
 		}
 		if err != nil {
 			return t, err
