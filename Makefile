@@ -16,9 +16,9 @@ AGENT_MAX_BYTES := 12582912
 # that work at every tick (docs/adr/0028-inlining.md).
 HOT := runtime internal/runtime/... internal/bytealg sync/atomic bytes strconv math/bits encoding/binary syscall \
 	atalaya/shared/metric atalaya/agent/probe $(addprefix atalaya/agent/probe/,cpu memory disk network system filesystem process)
-# Functions are laid at 8 bytes, not at 32: 0.2 MB (docs/adr/0030-agent-cost.md).
+# Functions are laid at 4 bytes, not at 32: 0.2 MB (docs/adr/0030-agent-cost.md).
 BUILD       := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
-BUILD_AGENT := $(GO) build -trimpath -gcflags=all=-l $(addprefix -gcflags=,$(addsuffix =,$(HOT))) -ldflags '$(LDFLAGS) -funcalign=8'
+BUILD_AGENT := $(GO) build -trimpath -gcflags=all=-l $(addprefix -gcflags=,$(addsuffix =,$(HOT))) -ldflags '$(LDFLAGS) -funcalign=4'
 
 .PHONY: help
 help: ## list the targets

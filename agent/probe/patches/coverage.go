@@ -11,7 +11,7 @@ import (
 
 // This file asks whether the configured sources can prove anything: that nothing waits in
 // a third party's repository, in another release's or in what nobody has signed says
-// nothing of the system's own updates (docs/adr/0037).
+// nothing of the system's own updates (docs/adr/0039).
 
 // gap notes why no update in the sources is no proof that there is none.
 func (f *finding) gap(format string, args ...any) {
