@@ -90,7 +90,9 @@ func (d *DB) Begin(ctx context.Context) *Appender {
 
 func (a *Appender) begin() {
 	a.app, a.lateTaken = nil, 0
-	a.err = a.d.repair()
+	if a.err = a.d.look(); a.err == nil {
+		a.err = a.d.repair()
+	}
 	if a.err != nil {
 		return
 	}
@@ -342,6 +344,7 @@ func (a *Appender) Commit() error {
 	if err != nil {
 		return fmt.Errorf("commit samples: %w", err)
 	}
+	a.d.space.fresh.Add(a.tally.Stored)
 	a.d.tallyMu.Lock()
 	a.d.tally.add(a.tally)
 	a.d.tallyMu.Unlock()
@@ -382,6 +385,11 @@ func (a *Appender) flushOnly() {
 	})
 	if a.err != nil && !errors.Is(a.err, errReopened) {
 		a.d.broken.Store(true)
+		if outOfSpace(a.err) {
+			a.d.space.mu.Lock()
+			a.d.yieldLocked()
+			a.d.space.mu.Unlock()
+		}
 	}
 }
 

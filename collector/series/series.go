@@ -18,7 +18,8 @@
 // same batch stored again changes nothing; one host cannot push the others out, by
 // time (samples from the future are refused) or by number (Config.HostSeries).
 //
-// The engine owns one goroutine for compaction and retention, from Open to Close.
+// The engine owns one goroutine for compaction and retention, the database one that looks
+// for free space, both from Open to Close.
 package series
 
 import (
@@ -30,7 +31,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -121,6 +121,7 @@ type DB struct {
 	hosts   *hostSeries
 	wblLost *failureCounter
 
+	// mu is locked after space.mu by those who lock both.
 	mu         sync.RWMutex // guards db, generation, closed; read-locked while db is used
 	db         *tsdb.DB
 	generation uint64 // of db; references of an older one are void
@@ -133,6 +134,8 @@ type DB struct {
 	appenders atomic.Uint64 // numbers Appenders
 	trouble   trouble
 	trial     string // path of the file of mayReopen
+	space     space
+	watched   chan struct{} // closed when watch returned
 
 	syncMu sync.Mutex // guards wal and wbl
 	wal    logFiles
@@ -172,6 +175,8 @@ func Open(cfg Config) (*DB, error) {
 		wblLost: &failureCounter{name: wblFailures},
 
 		trial:     filepath.Join(cfg.Dir, trialName),
+		space:     space{need: trialBytes},
+		watched:   make(chan struct{}),
 		closeTime: closeTime,
 		wal:       logFiles{dir: filepath.Join(cfg.Dir, "wal")},
 		wbl:       logFiles{dir: filepath.Join(cfg.Dir, wlog.WblDirName)},
@@ -179,15 +184,16 @@ func Open(cfg Config) (*DB, error) {
 	d.parser = parser.NewParser(parser.Options{})
 	d.engine = d.newEngine()
 	// Begin opens the engine later when there is no space: replaying needs some.
-	if err = tryWrite(d.trial); err == nil {
+	if err = errors.Join(d.releaseLocked(), tryWrite(d.trial)); err == nil {
 		err = d.openEngine()
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if outOfSpace(err) {
 		d.broken.Store(true)
 		d.noteWrite(err, false)
 	} else if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
+	go d.watch()
 	return d, nil
 }
 
@@ -241,7 +247,7 @@ func (d *DB) openEngine() error {
 func (d *DB) reopenLocked() error {
 	if d.db != nil {
 		// The log is closed or full; what matters was synced or was never acknowledged.
-		if err := d.db.Close(); err != nil {
+		if err := closeDB(d.db); err != nil {
 			d.cfg.Log.Warn("metrics engine closed with losses after a failed write", "err", err)
 		}
 		d.db = nil
@@ -296,15 +302,18 @@ func (d *DB) Close() error {
 
 // closeEngine closes the engine as soon as nobody uses it, unless Close gave up.
 func (d *DB) closeEngine() error {
+	<-d.watched
+	d.space.mu.Lock()
+	defer d.space.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
 	if !d.closing.CompareAndSwap(false, true) {
 		return nil
 	}
-	err := d.engine.Close()
+	err := errors.Join(d.engine.Close(), d.releaseLocked())
 	if d.db != nil {
-		err = errors.Join(err, d.db.Close())
+		err = errors.Join(err, closeDB(d.db))
 	}
 	if err = errors.Join(err, d.lock.Release()); err != nil {
 		return fmt.Errorf("close series: %w", err)

@@ -25,7 +25,8 @@ func New(t testing.TB, size string) Disk {
 		t.Skipf("mounting a small file system: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		// Detached, as what a test had to abandon keeps its files open.
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
