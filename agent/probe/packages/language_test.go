@@ -38,6 +38,8 @@ func TestLanguagesAreFoundInAllPlaces(t *testing.T) {
 		"home/ann/.local/lib/python3.9/site-packages/requests-2.28.1.egg-info":        metadata,
 		"opt/app/venv/lib/python3.12/site-packages/requests-2.28.1.egg-info/PKG-INFO": metadata,
 		"opt/app/venv/lib/python3.12/site-packages/left_over-1.dist-info/RECORD":      "",
+		"var/www/site/.venv/lib/python3.11/site-packages/requests-2.28.1.egg-info":    metadata,
+		"var/www/html/node_modules/left-pad/package.json":                             packageJSON,
 		"var/lib/gems/3.1.0/specifications/rake-13.0.6.gemspec":                       gemspec,
 		"srv/shop/node_modules/left-pad/package.json":                                 packageJSON,
 		"srv/shop/node_modules/@scope/deep/package.json":                              `{"name":"@scope/deep","version":"2"}`,
@@ -50,8 +52,8 @@ func TestLanguagesAreFoundInAllPlaces(t *testing.T) {
 	want := []string{
 		"gem rake 13.0.6 Hiroshi [/var/lib/gems/3.1.0/specifications]",
 		"npm @scope/deep 2  [/srv/shop/node_modules/@scope/deep]",
-		"npm left-pad 1.3.0 azer [/srv/shop/node_modules/@scope/deep/node_modules/left-pad /srv/shop/node_modules/left-pad]",
-		"pip requests 2.28.1 Kenneth [/home/ann/.local/lib/python3.9/site-packages /opt/app/venv/lib/python3.12/site-packages /usr/local/lib/python3.11/dist-packages]",
+		"npm left-pad 1.3.0 azer [/srv/shop/node_modules/@scope/deep/node_modules/left-pad /srv/shop/node_modules/left-pad /var/www/html/node_modules/left-pad]",
+		"pip requests 2.28.1 Kenneth [/home/ann/.local/lib/python3.9/site-packages /opt/app/venv/lib/python3.12/site-packages /usr/local/lib/python3.11/dist-packages /var/www/site/.venv/lib/python3.11/site-packages]",
 	}
 	if !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
 		t.Errorf("%s %s\n%s", r.Status, r.Reason, strings.Join(got, "\n"))

@@ -16,7 +16,7 @@ import (
 var node = language{
 	source: "npm",
 	places: []string{
-		"/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/lib64/node_modules",
+		"/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/lib64/node_modules", "/var/www/*/node_modules",
 		"~/.nvm/versions/node/*/lib/node_modules", "~/.npm-global/lib/node_modules", "~/.local/lib/node_modules",
 	},
 	folder: func(name, _ string) bool { return name == "node_modules" },

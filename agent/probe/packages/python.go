@@ -22,6 +22,7 @@ var python = language{
 		"/usr/local/lib/python*/dist-packages", "/usr/local/lib/python*/site-packages", "/usr/local/lib64/python*/site-packages",
 		"/usr/local/pyenv/versions/*/lib/python*/site-packages",
 		"~/.local/lib/python*/site-packages", "~/.pyenv/versions/*/lib/python*/site-packages",
+		"/var/www/*/venv/lib/python*/site-packages", "/var/www/*/.venv/lib/python*/site-packages",
 		"~/.local/share/pipx/venvs/*/lib/python*/site-packages", "~/.local/pipx/venvs/*/lib/python*/site-packages",
 	},
 	folder: func(name, _ string) bool { return name == "site-packages" || name == "dist-packages" },
