@@ -110,7 +110,6 @@ func newMetrics() *cobra.Command {
 			"folder of a node_exporter of this machine each series would come twice.\n\n" + machineHelp,
 		Example: "  atalaya-agent metrics\n" +
 			"  atalaya-agent metrics --format json\n" +
-			"  atalaya-agent metrics --compat node | atalaya metric check\n" +
 			"  atalaya-agent metrics --compat node > /srv/metrics/new && mv /srv/metrics/new /srv/metrics/web1.prom",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
