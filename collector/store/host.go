@@ -331,11 +331,7 @@ func (tx *Tx) HostIndex(id identity.HostID) (uint32, error) {
 // HostSection returns a host by its number, with what its record says alone (its id, name
 // and clock offset among it), and the state of one of its sections.
 func (tx *Tx) HostSection(index uint32, section facts.ID) (h Host, st SectionState, ok bool, err error) {
-	id, ok, err := tx.HostByIndex(index)
-	if err != nil || !ok {
-		return h, st, false, err
-	}
-	rec, ok, err := tx.hostRecord(id)
+	id, rec, ok, err := tx.recordAt(index)
 	if err != nil || !ok {
 		return h, st, false, err
 	}

@@ -154,7 +154,7 @@ func (s *Store) prepareFile() error {
 // short leaves a file on which bbolt would end the process.
 func createFile(path string) (err error) {
 	aside := path + ".new"
-	if err := os.Remove(aside); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := remove(aside); err != nil {
 		return fmt.Errorf("create state file: %w", err)
 	}
 	db, err := openBolt(aside, false)

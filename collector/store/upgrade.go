@@ -82,11 +82,7 @@ func (s *Store) dateHosts() error {
 }
 
 func (tx *Tx) dateHost(index uint32, at facts.Time) error {
-	id, ok, err := tx.HostByIndex(index)
-	if err != nil || !ok {
-		return err
-	}
-	rec, ok, err := tx.hostRecord(id)
+	id, rec, ok, err := tx.recordAt(index)
 	if err != nil || !ok || !rec.date(at) {
 		return err
 	}
