@@ -48,13 +48,17 @@ func source(addr net.Addr) netip.Addr {
 func (a *arrivals) look(from netip.Addr) (all int, room bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.all, a.all < maxArriving && a.from[from] < maxFromOne
+	return a.all, a.roomLocked(from)
+}
+
+func (a *arrivals) roomLocked(from netip.Addr) bool {
+	return a.all < maxArriving && a.from[from] < maxFromOne
 }
 
 func (a *arrivals) enter(from netip.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.all >= maxArriving || a.from[from] >= maxFromOne {
+	if !a.roomLocked(from) {
 		return false
 	}
 	if a.from == nil {
