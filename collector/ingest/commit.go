@@ -19,8 +19,12 @@ const maxGroup = 512
 
 // gatherTime lies between the beginnings of two commits at least, unless a whole group
 // waits. A commit is two syncs and the writing of some pages, whatever is in it: a batch
-// of a quiet fleet is committed at once, those of a busy one 20 times a second.
-const gatherTime = 50 * time.Millisecond
+// of a quiet fleet is committed at once, those of a busy one five times a second. An agent
+// waits for no acknowledgement: 64 batches of it may be on their way.
+const gatherTime = 200 * time.Millisecond
+
+// gatherLook is how often it is looked whether a whole group waits.
+const gatherLook = 50 * time.Millisecond
 
 // pending is a batch that waits for its commit.
 type pending struct {
@@ -58,9 +62,8 @@ func (s *Server) commitAll(ctx context.Context) {
 
 // gather waits while the queue fills.
 func (s *Server) gather(ctx context.Context, wait time.Duration) {
-	const step = gatherTime / 5
-	for ; wait > 0 && len(s.queue) < maxGroup-1 && ctx.Err() == nil; wait -= step {
-		_ = pause(ctx, min(wait, step)) // what was received is committed even so
+	for ; wait > 0 && len(s.queue) < maxGroup-1 && ctx.Err() == nil; wait -= gatherLook {
+		_ = pause(ctx, min(wait, gatherLook)) // what was received is committed even so
 	}
 }
 

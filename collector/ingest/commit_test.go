@@ -141,7 +141,7 @@ func TestGroupsGatherUnlessTheyAreWhole(t *testing.T) {
 				s.queue <- &pending{}
 			}
 		}()
-		if got := took(gatherTime); got != 20*time.Millisecond {
+		if got := took(gatherTime); got != gatherLook {
 			t.Errorf("a whole group waited %v", got)
 		}
 	})
