@@ -247,6 +247,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		MaxConnectionReceiveWindow:     maxConnWindow,
 		MaxIncomingStreams:             maxStreams,
 		MaxIncomingUniStreams:          -1,
+		DisablePathMTUDiscovery:        true, // we send hundreds of bytes a minute: its probes are all cost
 	})
 	if err != nil {
 		return fmt.Errorf("listen for agents: %w", err)
