@@ -189,7 +189,12 @@ func (tx *Tx) itemsAt(prefix []byte, fn func(id uint32) error) error {
 // eachItem calls fn for the items whose keys begin with prefix, by key.
 func (tx *Tx) eachItem(section facts.ID, prefix string, fn func(Item) error) error {
 	k := binary.BigEndian.AppendUint16(nil, uint16(section))
-	return tx.itemsAt(appendOrdered(k, prefix), func(id uint32) error {
+	return tx.itemsIn(appendOrdered(k, prefix), fn)
+}
+
+// itemsIn calls fn for the items whose places in the table of contents begin with prefix.
+func (tx *Tx) itemsIn(prefix []byte, fn func(Item) error) error {
+	return tx.itemsAt(prefix, func(id uint32) error {
 		it, err := tx.item(id)
 		var damage *CorruptError
 		if errors.As(err, &damage) && damage.lost {
@@ -208,12 +213,9 @@ func hasName(row facts.Row, name string) bool {
 	return v.IsValid() && v.Kind() == reflect.String && v.String() == name
 }
 
-// namedSecond are the sections whose keys hold the column "name" behind another part. In
-// all others that have such a column the key begins with it.
-var namedSecond = map[facts.ID]bool{facts.Packages: true, facts.Patches: true, facts.Services: true}
-
-// eachNamed calls fn for the items of a section with that name. Where the name is
-// the second part of the key it jumps over the few values of the first.
+// eachNamed calls fn for the items of a section with that name. Where the name is not the
+// first part of the keys it jumps over the few values of the parts before it; where it is
+// no part of them it reads all items.
 func (tx *Tx) eachNamed(section facts.ID, name string, fn func(Item) error) error {
 	only := func(it Item) error {
 		row, err := wire.DecodeRow(section, it.Data)
@@ -225,24 +227,17 @@ func (tx *Tx) eachNamed(section facts.ID, name string, fn func(Item) error) erro
 		}
 		return fn(it)
 	}
-	if !namedSecond[section] {
-		return tx.eachItem(section, name, only)
+	starts, err := tx.nameStarts(section)
+	if err != nil {
+		return err
 	}
-	from := binary.BigEndian.AppendUint16(nil, uint16(section))
-	prefix := bytes.Clone(from)
-	escaped := strings.ReplaceAll(name, "\x00", "\x00\x01")
-	for {
-		first, found := "", false
-		err := tx.Table(tableContents).ScanFrom(prefix, from, func(k, _ []byte) error {
-			part, _, _ := bytes.Cut(k[len(prefix):], []byte{0, 0xff}) // the end of the first part
-			first, found = string(part), true
-			return ErrStop
-		})
-		if err != nil || !found {
-			return err
+	begin, _, _ := strings.Cut(name, "\x00") // which some keys escape
+	stop := false
+	for _, start := range starts.places {
+		if starts.names {
+			start = appendOrdered(start, begin)
 		}
-		stop := false
-		err = tx.eachItem(section, first+"\x00"+escaped, func(it Item) error {
+		err := tx.itemsIn(start, func(it Item) error {
 			err := only(it)
 			stop = errors.Is(err, ErrStop)
 			return err
@@ -250,6 +245,67 @@ func (tx *Tx) eachNamed(section facts.ID, name string, fn func(Item) error) erro
 		if err != nil || stop {
 			return err
 		}
-		from = PrefixEnd(append(append(bytes.Clone(prefix), first...), 0, 0xff))
 	}
+	return nil
+}
+
+// starts are beginnings of places in the table of contents, of all items of a section.
+type starts struct {
+	places [][]byte
+	names  bool // what follows them is the column "name"
+}
+
+// nameStarts tells where names begin in the places of a section's items: once for each
+// value that the parts before it have.
+func (tx *Tx) nameStarts(section facts.ID) (starts, error) {
+	prefix := binary.BigEndian.AppendUint16(nil, uint16(section))
+	all := starts{places: [][]byte{prefix}}
+	n := layouts[section].name
+	if n <= 0 {
+		all.names = n == 0
+		return all, nil
+	}
+	out, from := starts{names: true}, prefix
+	for {
+		var start []byte
+		sure, found := false, false
+		err := tx.Table(tableContents).ScanFrom(prefix, from, func(k, _ []byte) error {
+			start, sure = firstParts(k, len(prefix), n)
+			start, found = bytes.Clone(start), true
+			return ErrStop
+		})
+		if err != nil || !found {
+			return out, err
+		}
+		if !sure {
+			return all, nil
+		}
+		// A NUL within a part looks as one behind which the next part begins with 1: of such
+		// keys, which no honest host has, all are looked at.
+		err = tx.Table(tableContents).Scan(append(bytes.Clone(start), 1), func(_, _ []byte) error {
+			sure = false
+			return ErrStop
+		})
+		if err != nil || !sure {
+			return all, err
+		}
+		out.places, from = append(out.places, start), PrefixEnd(start)
+	}
+}
+
+// firstParts returns what of a place in the table of contents, in which the key begins
+// at i, is before the nth part of the key; false: it cannot be told.
+func firstParts(k []byte, i, n int) ([]byte, bool) {
+	for ; i+2 < len(k); i++ {
+		if k[i] != 0 {
+			continue
+		}
+		if k[i+1] != 0xff || k[i+2] == 1 { // the end, or not sure
+			return nil, false
+		}
+		if n--; n == 0 {
+			return k[:i+2], true
+		}
+	}
+	return nil, false
 }

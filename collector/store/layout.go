@@ -2,6 +2,7 @@ package store
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,14 +19,18 @@ type layout struct {
 	own   bool
 	host  map[uint64]bool // numbers of the columns
 	names []string        // of the same columns in JSON
+	name  int             // which part of the key is the column "name", from 0, or noName
 }
+
+// noName: the column "name" is no part of the key by which rows could be found.
+const noName = -1
 
 var layouts = readLayouts()
 
 func readLayouts() map[facts.ID]layout {
 	out := map[facts.ID]layout{}
 	for _, s := range facts.Sections() {
-		l := layout{host: map[uint64]bool{}}
+		l := layout{host: map[uint64]bool{}, name: namePlace(s)}
 		t := reflect.TypeOf(s.New()).Elem()
 		for i := range t.NumField() {
 			tag := t.Field(i).Tag
@@ -43,6 +48,35 @@ func readLayouts() map[facts.ID]layout {
 		out[s.ID] = l
 	}
 	return out
+}
+
+// namePlace asks rows of a section for their keys, an empty one and one that is full,
+// which part of them is the column "name". Where they do not agree, it is none.
+func namePlace(s facts.Section) int {
+	place := func(fill string) int {
+		row := s.New()
+		v := reflect.ValueOf(row).Elem()
+		for i := range v.NumField() {
+			switch f := v.Field(i); {
+			case v.Type().Field(i).Name == "Name" && f.Kind() == reflect.String:
+				f.SetString("\x02name")
+			case fill == "":
+			case f.Kind() == reflect.String:
+				f.SetString(fill)
+			case f.CanInt():
+				f.SetInt(7)
+			case f.Kind() == reflect.Bool:
+				f.SetBool(true)
+			case f.Type() == reflect.TypeFor[[]string]():
+				f.Set(reflect.ValueOf([]string{fill}))
+			}
+		}
+		return slices.Index(facts.KeyParts(row.Key()), "\x02name")
+	}
+	if empty := place(""); empty == place("full") {
+		return empty
+	}
+	return noName
 }
 
 // Shared reports whether the rows of a section are items, which many hosts may have.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"atalaya/shared/facts"
+	"atalaya/shared/wire"
 )
 
 func TestColumnsOfTheHostAreNotInTheKey(t *testing.T) {
@@ -66,4 +67,61 @@ func TestItemsAreFoundByNameAndPrefix(t *testing.T) {
 	f(facts.Packages, "ope", "rpm", 0, 0)
 	f(facts.Users, "ann", "ann", 1, 2)
 	f(facts.Users, "", "", 0, 2)
+}
+
+// TestItemsAreFoundByNameInEverySection: wherever the name stands in the key, if at all,
+// and whatever the parts beside it hold.
+func TestItemsAreFoundByNameInEverySection(t *testing.T) {
+	s := open(t)
+	h := [8]byte{1}
+	addHost(t, s, h)
+	texts := []string{"ssh", "ssh-agent", "s", "", "\x01ssh", "ssh\x00d", "s\x00\x01sh", "dpkg"}
+	var places []int
+	for seq, sec := range facts.Sections() {
+		var rows []facts.Row
+		for n := range 64 {
+			row := sec.New()
+			v := reflect.ValueOf(row).Elem()
+			for i := range v.NumField() {
+				if v.Field(i).Kind() == reflect.String {
+					v.Field(i).SetString(texts[(n>>(i%3)+i*n/8)%len(texts)])
+				}
+			}
+			rows = append(rows, row)
+		}
+		items, err := wire.Items(facts.Sort(rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(t, s, Delivery{h, batch(uint64(seq+1), update(sec.ID, nil, items)), t0})
+		places = append(places, layouts[sec.ID].name)
+		err = s.View(func(tx *Tx) error {
+			for _, name := range texts {
+				named, all := 0, 0
+				err := tx.Now().ItemsNamed(sec.ID, name, func(Item) error { named++; return nil })
+				if err != nil {
+					return err
+				}
+				err = tx.Now().Items(sec.ID, "", func(it Item) error {
+					row, err := wire.DecodeRow(sec.ID, it.Data)
+					if err == nil && hasName(row, name) {
+						all++
+					}
+					return err
+				})
+				if err != nil || named != all {
+					t.Errorf("%s %q: %d by name, %d have it, %v", sec.Name, name, named, all, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{noName, 0, 1, 2} {
+		if !slices.Contains(places, want) {
+			t.Errorf("no section has its name at %d", want)
+		}
+	}
 }
