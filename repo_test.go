@@ -29,7 +29,7 @@ const module = "atalaya"
 var topLevel = []string{
 	"agent", "collector", "shared", "installers", "testdata", "docs",
 	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE",
-	"repo_test.go", "e2e_test.go", "e2e_fleet_test.go", "e2e_ledger_test.go", "e2e_identity_test.go", "e2e_machine_test.go", ".ci", ".git", ".gitignore",
+	"repo_test.go", "e2e_test.go", "e2e_fleet_test.go", "e2e_ledger_test.go", "e2e_identity_test.go", "e2e_machine_test.go", "e2e_start_linux_test.go", ".ci", ".git", ".gitignore",
 	"bin", "var", "dist", // outputs, ignored by git
 }
 

@@ -38,6 +38,9 @@ type Options struct {
 	Verify []string
 	// Ready is called once agents and clients can connect; nil: nobody asks.
 	Ready func() error
+	// Status is told in a few words what is still going on after that, and an empty text
+	// once nothing is; nil: nobody asks.
+	Status func(text string) error
 }
 
 // Collector is an open collector: its stores, and the servers and loops over them.
@@ -64,6 +67,8 @@ type collector struct {
 //
 // Order at the end: the listeners close and agents are told, what was received is
 // committed, the loops stop, then the stores close, the state file last.
+//
+// Metrics come last: all else is served while their engine is still being opened.
 func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	if err := cfg.Check(); err != nil {
 		return err
@@ -75,7 +80,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.search.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub, c.releaseMemory,
+		c.loadMetrics, c.ingest.Run, c.inventory.Run, c.cmdb.Run, c.assets.Run, c.search.Run, c.alerts.Run, c.watchHosts, c.prune, c.scrub, c.releaseMemory,
 		func(ctx context.Context) error { return c.api.Serve(ctx, c.listeners...) },
 	} {
 		g.Go(func() error { return run(ctx) })
@@ -87,6 +92,33 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 		}
 	}
 	return g.Wait()
+}
+
+// loadMetrics opens the metrics engine. What it cannot open ends the collector.
+func (c *collector) loadMetrics(ctx context.Context) error {
+	c.tell("metrics are still being read from disk, all else is answered")
+	begin := time.Now()
+	if err := c.series.Load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // what is open of it is closed with the rest
+		}
+		return err
+	}
+	if c.series.Trouble() == "" { // otherwise it was said
+		c.opt.Log.Info("metrics can be asked", "took", time.Since(begin).Round(time.Millisecond))
+	}
+	c.tell("")
+	return nil
+}
+
+// tell tells the service manager what is going on.
+func (c *collector) tell(text string) {
+	if c.opt.Status == nil {
+		return
+	}
+	if err := c.opt.Status(text); err != nil {
+		c.opt.Log.Warn("service manager was not told", "what", text, "err", err)
+	}
 }
 
 func (c *collector) open(ctx context.Context) error {

@@ -18,6 +18,9 @@ const upInterval = 15 * time.Second
 // how wrong its clock is, and what it lost.
 func (c *collector) watchHosts(ctx context.Context) error {
 	lost := map[identity.HostID]uint64{}
+	if err := c.series.Ready(ctx); err != nil {
+		return nil // it was told to stop before there were metrics
+	}
 	return every(ctx, upInterval, func(now time.Time) {
 		if err := c.recordHosts(ctx, now, lost); err != nil {
 			c.opt.Log.Warn("series of the hosts not written", "err", err)

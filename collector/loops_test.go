@@ -27,6 +27,9 @@ func TestASilentHostHasNoSeriesButUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	if err := db.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ca, err := enroll.OpenAuthority(t.Context(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock})
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ ulimit -n "$(ulimit -H -n)"
 dir=$(mktemp -d)
 agents=127.0.0.1:${AGENTS_PORT:-17543} api=127.0.0.1:${API_PORT:-17544}
 export ATALAYA_DATA=$dir/c LC_ALL=C
-collector='' fleet='' poller=''
-trap 'kill -9 $collector $fleet $poller 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
+collector='' fleet='' poller='' metrics=''
+trap 'kill -9 $collector $fleet $poller $metrics 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
 num() { awk "BEGIN {printf(\"$1\", ($2))}"; }
 row() { printf '  %-58s %14s   %s\n' "$1" "$2" "${3:-}"; } # row WHAT MEASURED [BAR]
 now() { date +%s.%N; }
@@ -44,6 +44,7 @@ all() { # all SINCE LIMIT
 }
 # poll: asks for the first page of hosts five times a second and notes the seconds of each answer
 poll() { while sleep 0.2; do curl -s -o /dev/null -m 30 -w '%{http_code} %{time_total}\n' --unix-socket "$ATALAYA_DATA/atalaya.sock" http://localhost/api/v1/hosts >>"$1" || true; done; }
+healthy() { [ "$(curl -s -m 5 --unix-socket "$ATALAYA_DATA/atalaya.sock" http://localhost/healthz)" = ok ]; } # metrics too
 quantiles() { # quantiles FILE: median and 99th percentile of what was answered
 	awk '$1 == 200 {print $2 * 1000}' "$1" | sort -n | awk '{v[NR] = $1} END {if (!NR) {print "no answer"; exit}; printf "%.1f / %.1f ms", v[int((NR + 1) / 2)], v[int(NR * 0.99 + 0.99)]}'
 }
@@ -93,9 +94,12 @@ kill -9 "$collector"
 killed=$(now)
 serve
 row 'kill -9: until the API answers' "$(num %.1f "$(now) - $killed") s" '5 s'
+{ until healthy; do sleep 0.1; done; num %.1f "$(now) - $killed" >"$dir/metrics"; } & metrics=$!
 poll "$dir/back" & poller=$!
 before=$(cpu "$collector") theirs=$(cpu "$fleet")
 row '  until every host has a session again' "$(all "$killed" 300) s" '60 s (10,000)'
+wait "$metrics"; metrics=''
+row '  until metrics can be asked' "$(<"$dir/metrics") s"
 row '  GET /api/v1/hosts meanwhile, p50 / p99' "$(quantiles "$dir/back")" '1000 ms p99'
 row '  CPU meanwhile, collector / simulator' "$(num %.1f "$(cpu "$collector") - $before") / $(num %.1f "$(cpu "$fleet") - $theirs") s"
 kill "$poller"

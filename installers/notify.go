@@ -13,6 +13,7 @@ const (
 	Ready    = "READY=1"
 	Stopping = "STOPPING=1"
 	Alive    = "WATCHDOG=1"
+	Status   = "STATUS=" // with a text for people behind it
 )
 
 // Notify tells the service manager about the program's state. Without a service

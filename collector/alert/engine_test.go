@@ -241,6 +241,36 @@ func TestFailedQueryChangesNothing(t *testing.T) {
 	r.events(Pending, Firing)
 }
 
+// TestMetricsThatAreStillBeingReadAreNoFaultAndNoAbsence: the collector was down for a
+// moment, and its metrics come a while after it.
+func TestMetricsThatAreStillBeingReadAreNoFaultAndNoAbsence(t *testing.T) {
+	r := newRig(t, oneRule)
+	r.query.set("a", "b")
+	r.pass(75 * time.Second)
+	r.query.set("a", "b", "c")
+	r.pass(15 * time.Second)
+	r.restart()
+	r.query.err, r.query.hosts = errors.Join(series.ErrLoading, errors.New("1 of 3")), nil
+	var log strings.Builder
+	r.e.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r.pass(5 * time.Minute)
+	r.states("a firing", "b firing", "c pending")
+	if got := r.e.Rules()[0]; got.Err == nil || !strings.Contains(got.Err.Error(), "1 of 3") {
+		t.Errorf("rule %+v, want what it waits for", got)
+	}
+	r.query.err = nil
+	r.query.set("a", "c") // b has not sent yet what it kept
+	r.pass(15 * time.Second)
+	r.states("a firing", "b firing", "c pending")
+	if got := r.e.Rules()[0]; got.Err != nil {
+		t.Errorf("rule %+v", got)
+	}
+	if log.Len() > 0 {
+		t.Errorf("log %q, want nothing: no rule was at fault", log.String())
+	}
+	r.events(Pending, Firing)
+}
+
 func TestAlertOfARemovedRuleIsResolved(t *testing.T) {
 	r := newRig(t, oneRule)
 	r.query.set("a")

@@ -68,7 +68,7 @@ func (e *Engine) evaluate(ctx context.Context, g *group, at time.Time) error {
 			return ctx.Err()
 		}
 		e.mu.Lock()
-		if (err == nil) != (r.err == nil) {
+		if failed(err) != failed(r.err) {
 			e.logHealth(g, r, err)
 		}
 		r.err, r.took = err, time.Since(start)
@@ -84,6 +84,9 @@ func (e *Engine) evaluate(ctx context.Context, g *group, at time.Time) error {
 	}
 	return errors.Join(errs...)
 }
+
+// failed reports whether a rule is at fault: not while metrics are still being read.
+func failed(err error) bool { return err != nil && !errors.Is(err, series.ErrLoading) }
 
 func (e *Engine) logHealth(g *group, r *rule, err error) {
 	if err != nil {

@@ -179,6 +179,9 @@ func (s *script) run() {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	if err := db.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var all series.Vector
 	for _, ms := range slices.Sorted(maps.Keys(s.samples)) {
 		all = append(all, s.samples[ms]...)

@@ -67,6 +67,8 @@ type Metrics interface {
 	LabelValues(ctx context.Context, label string, s Selection) ([]string, error)
 	Series(ctx context.Context, s Selection) ([]map[string]string, error)
 	Metadata(ctx context.Context) (map[string]v1.Metadata, error)
+	// Loading says why no metric can be asked yet, nil when they can. It never waits.
+	Loading() error
 }
 
 // Result is the answer to a metric query in Prometheus' form.
@@ -240,7 +242,11 @@ func (a *API) publicRoutes(routes huma.API) error {
 	})
 	a.guard.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, "ok\n") // as above
+		text := "ok\n"
+		if err := a.Metrics.Loading(); err != nil {
+			text = "ok, but " + err.Error() + "\n"
+		}
+		io.WriteString(w, text) // as above
 	})
 	return nil
 }

@@ -91,6 +91,7 @@ var kinds = []struct{ cause, kind error }{
 	{path.ErrBadPattern, ErrInvalid},
 	{store.ErrFull, ErrSpace},
 	{series.ErrClosed, ErrBusy},
+	{series.ErrLoading, ErrBusy},
 }
 
 // kindred is an error with its kind; its text is that of the error alone.

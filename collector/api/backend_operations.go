@@ -16,6 +16,7 @@ import (
 	"atalaya/collector/api/v1"
 	"atalaya/collector/auth"
 	"atalaya/collector/enroll"
+	"atalaya/collector/series"
 	"atalaya/collector/store"
 )
 
@@ -45,8 +46,14 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 		}
 	}
 	stats, err := within(statsTime, b.Series.Stats)
-	note("metrics are not available", err)
-	out.Series = stats.Series
+	switch {
+	case err == nil:
+		out.Series = &stats.Series
+	case errors.Is(err, series.ErrLoading):
+		down = append(down, err.Error()+"; until then no alert rule is evaluated, and agents keep their samples")
+	default:
+		note("metrics are not available", err)
+	}
 	out.StoreBytes, err = b.Store.Size()
 	note("size of the state file", err)
 	out.SeriesBytes, err = folderSize(b.SeriesDir)

@@ -79,6 +79,9 @@ func newWholeIn(t *testing.T, dir string, asked query.Config, logs slog.Handler)
 	st, clock, log := w.fleet.Store, w.fleet.Store.Now, slog.New(logs)
 	metrics := filepath.Join(dir, "metrics")
 	db := must[*series.DB](t)(series.Open(series.Config{Dir: metrics, Now: clock, Log: log, Catalogue: []metric.Desc{metric.Load1}}))
+	if err := db.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	ca := must[*enroll.Authority](t)(enroll.OpenAuthority(context.Background(), enroll.Config{Dir: dir, Store: st, Address: "127.0.0.1:7443", Now: clock}))
 	alerts := must[*alert.Engine](t)(alert.Open(alert.Config{Store: st, Query: db, Record: db, Now: clock, Log: log}))
 	asked.Store, asked.Now = st, clock

@@ -234,6 +234,9 @@ func labelMap(labels []metric.Label) map[string]string {
 	return out
 }
 
+// Loading implements Metrics.
+func (b metricsBackend) Loading() error { return b.Sources.Series.Loading() }
+
 // Metadata implements Metrics.
 func (b metricsBackend) Metadata(context.Context) (map[string]v1.Metadata, error) {
 	out := map[string]v1.Metadata{}

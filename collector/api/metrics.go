@@ -99,7 +99,7 @@ var promErrors = []struct {
 }{
 	{ErrInvalid, http.StatusBadRequest, "bad_data"},
 	{ErrNotFound, http.StatusNotFound, "not_found"},
-	{ErrBusy, http.StatusServiceUnavailable, "unavailable"},
+	{ErrBusy, http.StatusServiceUnavailable, v1.CodeUnavailable},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout"},
 	{context.Canceled, http.StatusServiceUnavailable, "canceled"},
 	{ErrExecution, http.StatusUnprocessableEntity, "execution"},
@@ -112,6 +112,9 @@ var ErrExecution = errors.New("query failed")
 func (a *API) promError(w http.ResponseWriter, r *http.Request, err error) {
 	for _, row := range promErrors {
 		if errors.Is(err, row.kind) {
+			if row.kind == ErrBusy {
+				w.Header().Set("Retry-After", busyTime)
+			}
 			writeProm(w, row.status, v1.PromResponse{Status: "error", ErrorType: row.name, Error: err.Error()}, nil)
 			return
 		}

@@ -217,7 +217,7 @@ func statusView(s v1.Status) view {
 	}
 	p.add("alerts", alerts)
 	p.add("changes", number(s.Changes))
-	p.add("series", number(s.Series))
+	p.add("series", count(s.Series))
 	p.add("state file", size(s.StoreBytes))
 	p.add("metrics", size(s.SeriesBytes))
 	p.add("lost batches", notable(s.LostBatches, warn))

@@ -39,7 +39,7 @@ func known[T int | int64](n T, format func(T) cell) cell {
 }
 
 // count is number with a mark for what is not known.
-func count(n *int) cell {
+func count[T int | uint64](n *T) cell {
 	if n == nil {
 		return cell{text: absent, tone: faint}
 	}

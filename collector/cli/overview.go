@@ -20,6 +20,8 @@ type overviewDoc struct {
 	Patches v1.PatchStatus `json:"patches"`
 	// Metrics are the newest readings by the name of the question.
 	Metrics map[string]float64 `json:"metrics"`
+	// NoMetrics says why there are none, when they could not be asked.
+	NoMetrics string `json:"no_metrics,omitempty"`
 	// Known counts the CIs of the whole fleet, software among them.
 	Known int `json:"cis_known"`
 	// CIs belong to the host, itself among them.
@@ -164,15 +166,8 @@ func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overv
 		doc.Patches = patches.Hosts[0]
 		doc.Patches.Updates = nil
 	}
-	doc.Metrics = map[string]float64{}
-	for name, expr := range questions {
-		v, ok, err := scalar(ctx, api, fmt.Sprintf(expr, doc.selector()))
-		if err != nil {
-			return doc, err
-		}
-		if ok {
-			doc.Metrics[name] = v
-		}
+	if err := doc.readMetrics(ctx, api); err != nil {
+		return doc, err
 	}
 	impact, err := api.Impact(ctx, "host/"+doc.Host.ID)
 	if err != nil {
@@ -198,6 +193,26 @@ func readOverview(ctx context.Context, api *v1.Client, args []string) (doc overv
 	})
 	doc.Alerts = notNil(ofHost(doc.Alerts, doc.Host.Name))
 	return doc, err
+}
+
+// readMetrics fills Metrics, or NoMetrics while the collector has none to give.
+func (d *overviewDoc) readMetrics(ctx context.Context, api *v1.Client) error {
+	d.Metrics = map[string]float64{}
+	for name, expr := range questions {
+		v, ok, err := scalar(ctx, api, fmt.Sprintf(expr, d.selector()))
+		var refused *v1.Error
+		if errors.As(err, &refused) && refused.Problem.Code == v1.CodeUnavailable {
+			d.NoMetrics = refused.Error()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.Metrics[name] = v
+		}
+	}
+	return nil
 }
 
 // scalar evaluates an expression that gives one sample; ok is false when it gives none.
@@ -246,6 +261,9 @@ func overviewView(d overviewDoc) view {
 		p.add("reboot", reboot)
 	} else {
 		p.add("reboot", text("not known"))
+	}
+	if d.NoMetrics != "" {
+		p.add("metrics", cell{text: d.NoMetrics, value: d.NoMetrics, tone: warn})
 	}
 	for _, m := range metricLines(d.Metrics) {
 		p.add(m[0], text(m[1]))

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"atalaya/collector/api"
 	"atalaya/collector/api/apitest"
 	"atalaya/collector/api/v1"
 	"atalaya/collector/auth"
@@ -55,6 +57,33 @@ func run(t *testing.T, fleet *apitest.Fleet, args ...string) (status int, out, t
 	env := cli.Env{Stdout: &stdout, Stderr: &stderr, Now: func() time.Time { return fleet.Now }, Getenv: func(string) string { return "" }}
 	status = cli.Run(context.Background(), env, newRoot(), append([]string{"--socket", path}, args...))
 	return status, stdout.String(), stderr.String()
+}
+
+// TestMetricsThatAreStillBeingReadTakeNothingElseAway: the page of a host is more than them.
+func TestMetricsThatAreStillBeingReadTakeNothingElseAway(t *testing.T) {
+	fleet := apitest.Sample()
+	fleet.NotYet, fleet.State.Series = fmt.Errorf("%w: metrics are still being read", api.ErrBusy), nil
+	for _, f := range []struct {
+		want   int
+		has    []string
+		hasNot string
+		args   []string
+	}{
+		{0, []string{"Debian GNU/Linux 12", "metrics are still being read", "1294 in the CMDB"}, "load", []string{"overview", "web1"}},
+		{0, []string{`"metrics": {}`, `"no_metrics": "`}, "load1", []string{"overview", "web1", "--output", "json"}},
+		{1, []string{"metrics are still being read"}, "no series match", []string{"metric", "query", "node_load1"}},
+		{0, []string{"series        -"}, "", []string{"status"}},
+	} {
+		status, out, talk := run(t, fleet, f.args...)
+		for _, want := range f.has {
+			if !strings.Contains(out+talk, want) {
+				t.Errorf("%q: no %q in\n%s%s", f.args, want, out, talk)
+			}
+		}
+		if status != f.want || f.hasNot != "" && strings.Contains(out+talk, f.hasNot) {
+			t.Errorf("%q: status %d, want %d and no %q in\n%s%s", f.args, status, f.want, f.hasNot, out, talk)
+		}
+	}
 }
 
 func TestOverviewWaitsForDataOfThisRun(t *testing.T) {

@@ -40,6 +40,7 @@ func (s *stores) Greet(Greeting) (Welcome, error)               { return Welcome
 func (s *stores) Seen(identity.HostID, time.Time)               {}
 func (s *stores) Session(identity.HostID, string) MetricSession { return s }
 func (s *stores) Define(uint32, metric.Series) error            { return nil }
+func (s *stores) Ready(context.Context) error                   { return nil }
 func (s *stores) Begin(context.Context) Appender                { return s }
 func (s *stores) Append(MetricSession, int64, []metric.Sample)  {}
 func (s *stores) Commit() error                                 { return nil }

@@ -85,6 +85,9 @@ type Sink interface {
 // Metrics is the store of samples.
 type Metrics interface {
 	Session(host identity.HostID, hostname string) MetricSession
+	// Ready waits until samples can be taken: after a start the store may still be reading
+	// its files. An error means that ctx has ended, or the store.
+	Ready(ctx context.Context) error
 	// Begin opens a write; one is open at a time.
 	Begin(ctx context.Context) Appender
 	// Sync makes all that was committed durable.

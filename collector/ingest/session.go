@@ -308,9 +308,9 @@ func (se *session) goodbyeSoon(r *Refusal) {
 	})
 }
 
-// takeBatch decodes a batch and queues it, once the host's quota, the session's window and
-// the memory for waiting batches allow. Until then it does not read on, and the
-// agent's flow-control window fills.
+// takeBatch decodes a batch and queues it, once the host's quota, the store of metrics, the
+// session's window and the memory for waiting batches allow. Until then it does not read on,
+// and the agent's flow-control window fills.
 func (se *session) takeBatch(stream *quic.Stream, decoder *wire.MetricDecoder, t wire.Type, payload []byte) error {
 	if t != wire.TypeBatch {
 		return fmt.Errorf("%w: %s on a stream of batches", wire.ErrMalformed, t)
@@ -327,6 +327,12 @@ func (se *session) takeBatch(stream *quic.Stream, decoder *wire.MetricDecoder, t
 	}
 	if !batch.Verify() {
 		return fmt.Errorf("%w: batch %d has another content than its checksum says", wire.ErrMalformed, batch.Seq)
+	}
+	if len(batch.Frames) > 0 {
+		// Here, not in the committer: inventory of others, and large ones of this host, go on.
+		if err := s.cfg.Metrics.Ready(ctx); err != nil {
+			return err
+		}
 	}
 	p := &pending{session: se, stream: stream, batch: batch, received: s.cfg.Now(), size: len(payload), units: s.budget.units(2 * len(payload))}
 	select {

@@ -166,6 +166,7 @@ func BenchmarkOpenEmpty(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		load(b, d)
 		b.ReportMetric(float64(heap()-before), "heap-B")
 		b.ReportMetric(residentKiB()/1024, "RSS-MiB")
 		if err := d.Close(); err != nil {

@@ -71,6 +71,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	load(t, d)
 	s := d.Session(testHost, "a")
 	define(t, s, gauge("x"))
 	for i := range 100000 {

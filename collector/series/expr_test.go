@@ -59,6 +59,7 @@ func TestCloseDoesNotWaitForAQueryThatDoesNotEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	load(t, d)
 	d.closeTime = 20 * time.Millisecond
 	s := d.Session(identity.HostID{1}, "a")
 	define(t, s, gauge("x"))

@@ -39,9 +39,10 @@ type ErrorKind string
 
 // The kinds.
 const (
-	BadData   ErrorKind = "bad_data"  // the question is wrong
-	Execution ErrorKind = "execution" // the question cannot be answered
-	Canceled  ErrorKind = "canceled"  // the asker went away, or the collector stops
+	BadData   ErrorKind = "bad_data"    // the question is wrong
+	Execution ErrorKind = "execution"   // the question cannot be answered
+	NotYet    ErrorKind = "unavailable" // the engine is being opened: ErrLoading
+	Canceled  ErrorKind = "canceled"    // the asker went away, or the collector stops
 	Timeout   ErrorKind = "timeout"
 	Internal  ErrorKind = "internal" // the storage failed
 )
@@ -74,6 +75,8 @@ func queryError(err error) error {
 		return &QueryError{Canceled, err}
 	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
 		return &QueryError{Timeout, err}
+	case errors.Is(err, ErrLoading):
+		return &QueryError{NotYet, err}
 	case errors.As(err, &stored), errors.Is(err, ErrClosed):
 		return &QueryError{Internal, err}
 	}

@@ -18,8 +18,12 @@
 // same batch stored again changes nothing; one host cannot push the others out, by
 // time (samples from the future are refused) or by number (Config.HostSeries).
 //
-// The engine owns one goroutine for compaction and retention, the database one that looks
-// for free space, both from Open to Close.
+// [DB.Load] opens the engine, which reads its log: seconds for each million series. All
+// else works before: sessions may define series, while questions and samples are refused
+// with [ErrLoading].
+//
+// The engine owns one goroutine for compaction and retention, the database one that opens
+// it and then looks for free space, both from Load to Close.
 package series
 
 import (
@@ -69,6 +73,9 @@ const (
 	// closeTime is how long Close waits for what runs: a query ends within
 	// milliseconds of its context, except in the few places where it has none.
 	closeTime = 10 * time.Second
+	// loadGrace is how long Close waits for an engine that is being opened: an empty one
+	// is open by then, and any other may as well be opened anew by the next process.
+	loadGrace = time.Second
 )
 
 // Config of a DB. Only Dir is required.
@@ -122,10 +129,15 @@ type DB struct {
 	wblLost *failureCounter
 
 	// mu is locked after space.mu by those who lock both.
-	mu         sync.RWMutex // guards db, generation, closed; read-locked while db is used
+	mu         sync.RWMutex // guards db, generation, closed, failed; read-locked while db is used
 	db         *tsdb.DB
 	generation uint64 // of db; references of an older one are void
 	closed     bool
+	failed     error // why Load has not succeeded
+
+	begun  atomic.Bool   // Load was called, or Close
+	opened chan struct{} // closed when Load has succeeded
+	replay *tsdb.DBStats // how far Load is
 
 	stop      chan struct{} // closed at Close: ends queries
 	stopping  atomic.Bool   // stop is closed
@@ -135,7 +147,7 @@ type DB struct {
 	trouble   trouble
 	trial     string // path of the file of mayReopen
 	space     space
-	watched   chan struct{} // closed when watch returned
+	watched   chan struct{} // closed when the goroutine of Load has ended
 
 	syncMu sync.Mutex // guards wal and wbl
 	wal    logFiles
@@ -150,9 +162,7 @@ type DB struct {
 // ErrClosed: the database was closed.
 var ErrClosed = errors.New("series database is closed")
 
-// Open opens or creates the database in cfg.Dir. After an unclean end it replays the
-// engine's log first, about 40 us a series and hour. On a full disk it gives a database
-// that answers nothing and says so (Trouble), until there is space.
+// Open opens or creates the database in cfg.Dir, without its engine: see Load.
 func Open(cfg Config) (*DB, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("open series: no directory given")
@@ -173,6 +183,8 @@ func Open(cfg Config) (*DB, error) {
 		stop:    make(chan struct{}),
 		hosts:   newHostSeries(cfg.HostSeries),
 		wblLost: &failureCounter{name: wblFailures},
+		opened:  make(chan struct{}),
+		replay:  tsdb.NewDBStats(),
 
 		trial:     filepath.Join(cfg.Dir, trialName),
 		space:     space{need: trialBytes},
@@ -183,17 +195,6 @@ func Open(cfg Config) (*DB, error) {
 	}
 	d.parser = parser.NewParser(parser.Options{})
 	d.engine = d.newEngine()
-	// Begin opens the engine later when there is no space: replaying needs some.
-	if err = errors.Join(d.releaseLocked(), tryWrite(d.trial)); err == nil {
-		err = d.openEngine()
-	}
-	if outOfSpace(err) {
-		d.broken.Store(true)
-		d.noteWrite(err, false)
-	} else if err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	go d.watch()
 	return d, nil
 }
 
@@ -210,8 +211,8 @@ func lockDir(dir string) (*tsdbutil.DirLocker, error) {
 	return lock, nil
 }
 
-// openEngine opens the database proper. Nobody else uses d.db meanwhile.
-func (d *DB) openEngine() error {
+// openEngine opens the database proper; nobody has one meanwhile.
+func (d *DB) openEngine() (*tsdb.DB, error) {
 	opts := tsdb.DefaultOptions()
 	opts.NoLockfile = true // lockDir holds it, also while the engine is opened again
 	opts.RetentionDuration = d.cfg.Retention.Milliseconds()
@@ -226,18 +227,16 @@ func (d *DB) openEngine() error {
 
 	for _, files := range []*logFiles{&d.wal, &d.wbl} {
 		if err := errors.Join(mendLog(files.dir, d.log), files.start()); err != nil {
-			return fmt.Errorf("open series: %w", err)
+			return nil, fmt.Errorf("open series: %w", err)
 		}
 	}
 	d.hosts.reset()
 	d.wblLost.reset()
-	db, err := tsdb.Open(d.cfg.Dir, d.log, d.wblLost, opts, nil)
+	db, err := tsdb.Open(d.cfg.Dir, d.log, d.wblLost, opts, d.replay)
 	if err != nil {
-		return fmt.Errorf("open series: %w", err)
+		return nil, fmt.Errorf("open series: %w", err)
 	}
-	d.db = db
-	d.generation++
-	return nil
+	return db, nil
 }
 
 // reopenLocked replaces the engine after a failed commit. Such a commit may leave series
@@ -252,9 +251,12 @@ func (d *DB) reopenLocked() error {
 		}
 		d.db = nil
 	}
-	if err := d.openEngine(); err != nil {
+	db, err := d.openEngine()
+	if err != nil {
 		return err
 	}
+	d.db = db
+	d.generation++
 	d.broken.Store(false)
 	return nil
 }
@@ -267,7 +269,7 @@ func (d *DB) use(fn func(*tsdb.DB) error) error {
 		return ErrClosed
 	}
 	if d.db == nil {
-		return errors.New("metrics engine is not open since a write failed (is the disk full?)")
+		return d.absentLocked()
 	}
 	return fn(d.db)
 }
@@ -275,14 +277,21 @@ func (d *DB) use(fn func(*tsdb.DB) error) error {
 // Close ends all queries that run, writes a snapshot of the newest samples, so that
 // the next Open need not replay the log, and releases the directory. It waits a
 // bounded time for a query that does not end; without it the snapshot is missing and
-// the directory stays locked until the process ends, but nothing synced is lost.
+// the directory stays locked until the process ends, but nothing synced is lost. An
+// engine that is still being opened is left alone likewise, which is no fault.
 func (d *DB) Close() error {
 	if !d.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
 	close(d.stop)
+	if d.begun.CompareAndSwap(false, true) {
+		close(d.watched) // Load will not begin any more
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- d.closeEngine() }()
+	if !d.settles(loadGrace) {
+		return nil
+	}
 	give := time.NewTimer(d.closeTime)
 	defer give.Stop()
 	waiting := give.C

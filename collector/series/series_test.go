@@ -30,6 +30,14 @@ func testConfig(dir string) Config {
 
 func open(t testing.TB, cfg Config) *DB {
 	t.Helper()
+	d := openOnly(t, cfg)
+	load(t, d)
+	return d
+}
+
+// openOnly leaves the engine closed.
+func openOnly(t testing.TB, cfg Config) *DB {
+	t.Helper()
 	d, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +48,13 @@ func open(t testing.TB, cfg Config) *DB {
 		}
 	})
 	return d
+}
+
+func load(t testing.TB, d *DB) {
+	t.Helper()
+	if err := d.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func gauge(name string, kv ...string) metric.Series {

@@ -54,7 +54,6 @@ func outOfSpace(err error) bool {
 
 // watch looks once a second until Close.
 func (d *DB) watch() {
-	defer close(d.watched)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

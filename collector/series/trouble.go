@@ -56,7 +56,7 @@ func (d *DB) Trouble() string {
 // noteWrite remembers what became of a Commit or, if synced, of a Sync: each takes back
 // only what it said itself.
 func (d *DB) noteWrite(err error, synced bool) {
-	if errors.Is(err, ErrClosed) || errors.Is(err, errReopened) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, ErrClosed) || errors.Is(err, ErrLoading) || errors.Is(err, errReopened) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
 	t := &d.trouble

@@ -42,6 +42,8 @@ type Fleet struct {
 	// Evaluate answers expressions that are more than the name of a metric; such are
 	// refused without it.
 	Evaluate func(expr string) (value float64, ok bool)
+	// NotYet is why no metric can be asked; nil: they can.
+	NotYet error
 
 	mu     sync.Mutex
 	tokens []v1.Token
@@ -284,6 +286,9 @@ func (f *Fleet) Query(_ context.Context, expr string, at time.Time) (api.Result,
 }
 
 func (f *Fleet) vector(expr string, at time.Time) (out []v1.VectorSample, err error) {
+	if f.NotYet != nil {
+		return nil, f.NotYet
+	}
 	if f.Evaluate != nil && strings.Contains(expr, "{") {
 		if v, ok := f.Evaluate(expr); ok {
 			out = append(out, v1.VectorSample{Value: v1.Point{At: at.UnixMilli(), Value: v}})
@@ -358,6 +363,9 @@ func (f *Fleet) Series(_ context.Context, sel api.Selection) ([]map[string]strin
 	}
 	return out, f.failure()
 }
+
+// Loading implements api.Metrics.
+func (f *Fleet) Loading() error { return f.NotYet }
 
 // Metadata implements api.Metrics.
 func (f *Fleet) Metadata(context.Context) (map[string]v1.Metadata, error) {

@@ -10,7 +10,7 @@ import (
 // Sample returns a fleet of three hosts: web1 is current, db1 needs security
 // updates and a restart, and lab is silent with an index too old to judge.
 func Sample() *Fleet {
-	now := time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)
+	now, series := time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC), uint64(412)
 	f := &Fleet{Now: now, Saved: []byte("state of the collector, as one file\n")}
 	f.HostList = sampleHosts(now)
 	f.sampleFacts(now)
@@ -19,7 +19,7 @@ func Sample() *Fleet {
 	f.Found = v1.Scrub{Bytes: 6 << 20, Pages: 1536, Records: 40211, ElapsedSeconds: 0.018}
 	f.State = v1.Status{
 		Version: "0.1.0", StartedAt: now.Add(-49 * time.Hour), Sessions: 2, CIs: 1294,
-		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, Series: 412,
+		Hosts: v1.HostCounts{Total: 3, Online: 2, Silent: 1}, Series: &series,
 		Alerts: v1.AlertCounts{Pending: 1, Firing: 1}, Changes: 5210, StoreBytes: 6 << 20, SeriesBytes: 37 << 20, LostBatches: 12,
 		Warnings: []string{"1 host is silent: lab"},
 	}

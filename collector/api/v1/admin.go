@@ -62,7 +62,7 @@ type Status struct {
 	CIs         int         `json:"cis" doc:"configuration items that are there or remembered"`
 	Sessions    int         `json:"sessions" doc:"agents connected"`
 	Hosts       HostCounts  `json:"hosts"`
-	Series      uint64      `json:"series" doc:"in memory"`
+	Series      *uint64     `json:"series" doc:"in memory; null while metrics are not available"`
 	Alerts      AlertCounts `json:"alerts"`
 	Changes     uint64      `json:"changes" doc:"entries of the change log"`
 	StoreBytes  int64       `json:"store_bytes" doc:"state file"`

@@ -34,6 +34,8 @@ const (
 	CodeLimit        = "limit" // the request went over a limit
 	CodeTimeout      = "timeout"
 	CodeInternal     = "internal"
+	// CodeUnavailable has an answer in Prometheus' form in the place of CodeBusy.
+	CodeUnavailable = "unavailable"
 )
 
 // Error is a refusal by the collector.

@@ -67,6 +67,7 @@ func newServe() *cobra.Command {
 					Verify:  verifyCommand(),
 					Log:     collector.NewLog(os.Stderr, c.LogLevel),
 					Ready:   func() error { return installers.Notify(installers.Ready) },
+					Status:  func(text string) error { return installers.Notify(installers.Status + text) },
 				}))
 			})
 		},

@@ -99,6 +99,7 @@ func BenchmarkIdleSession(b *testing.B) {
 // noMetrics is a store of samples that keeps nothing.
 type noMetrics struct{}
 
+func (noMetrics) Ready(context.Context) error                          { return nil }
 func (noMetrics) Session(identity.HostID, string) ingest.MetricSession { return noMetrics{} }
 func (noMetrics) Begin(context.Context) ingest.Appender                { return noMetrics{} }
 func (noMetrics) Sync() error                                          { return nil }

@@ -163,6 +163,73 @@ func TestBatchTooLargeToSendIsLostAlone(t *testing.T) {
 	}
 }
 
+// TestSamplesWaitForAStoreOfMetricsThatIsStillOpening: sessions begin and go on, large
+// inventories are taken, and the samples are once there is somewhere to put them.
+func TestSamplesWaitForAStoreOfMetricsThatIsStillOpening(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 29, nil)
+		defer w.close()
+		w.store.loading = make(chan struct{})
+		w.agent.start()
+		var frames []int64
+		ticks := func(n int) {
+			for range n {
+				frames = append(frames, time.Now().UnixMilli())
+				w.agent.append(frames[len(frames)-1], 10)
+				time.Sleep(time.Second)
+			}
+		}
+		ticks(10)
+		w.agent.inventory(time.Now().UnixMilli(), 3, 20_000) // goes by the bulk stream
+		waitFor(t, 10*time.Second, "inventory taken", func() bool { return w.agent.spool.Stats().Batches == len(frames) })
+		ticks(100) // more than may be on their way
+		w.store.set(func() {
+			if len(w.store.frames) != 0 || len(w.store.taken) != 1 {
+				t.Errorf("%d frames and %d batches taken, want the inventory alone", len(w.store.frames), len(w.store.taken))
+			}
+		})
+		if n := w.agent.spool.Stats().Batches; n < len(frames) {
+			t.Errorf("%d batches wait at the agent, want all %d: nothing may be acknowledged", n, len(frames))
+		}
+		close(w.store.loading)
+		w.agent.waitDrained(30 * time.Second)
+		checkLedger(t, w.store, w.agent)
+		for _, at := range frames {
+			if n := w.store.frames[at]; n != 1 {
+				t.Errorf("frame of %d was stored %d times", at, n)
+			}
+		}
+		if n := len(w.store.hellos); n != 1 || w.store.twice != 0 {
+			t.Errorf("%d sessions and %d batches that came twice, want the one session to go on", n, w.store.twice)
+		}
+	})
+}
+
+// TestStopDoesNotWaitForAStoreOfMetricsThatIsStillOpening: what was not taken comes again.
+func TestStopDoesNotWaitForAStoreOfMetricsThatIsStillOpening(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, 31, nil)
+		defer w.close()
+		w.store.loading = make(chan struct{})
+		w.agent.start()
+		at := time.Now().UnixMilli()
+		w.agent.append(at, 10)
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		w.coll.stop()
+		if d := time.Since(start); d > 3*time.Second {
+			t.Errorf("stop took %v", d)
+		}
+		close(w.store.loading)
+		w.startCollector(t, nil)
+		w.agent.waitDrained(time.Minute)
+		checkLedger(t, w.store, w.agent)
+		if n := w.store.frames[at]; n != 1 {
+			t.Errorf("the frame was stored %d times", n)
+		}
+	})
+}
+
 // TestInventoryGoesOnWhileMetricsCannotBeWritten: more metrics wait than an agent may have
 // on its way, and the agent is started anew in between.
 func TestInventoryGoesOnWhileMetricsCannotBeWritten(t *testing.T) {

@@ -180,7 +180,8 @@ type batchName struct {
 type ledger struct {
 	mu      sync.Mutex
 	err     error
-	full    error // of the store of metrics alone
+	full    error         // of the store of metrics alone
+	loading chan struct{} // the store of metrics takes nothing before it is closed; nil: it takes
 	panicOn wire.Kind
 	taken   map[batchName]uint32 // checksums
 	twice   int                  // deliveries of a batch that was there
@@ -275,6 +276,19 @@ type ledgerSession struct {
 func (s *ledgerSession) Define(number uint32, def metric.Series) error {
 	s.l.set(func() { s.names[number] = fmt.Sprint(def.Name, def.Labels) })
 	return nil
+}
+
+// Ready implements ingest.Metrics.
+func (l *ledger) Ready(ctx context.Context) error {
+	if l.loading == nil {
+		return nil
+	}
+	select {
+	case <-l.loading:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Begin implements ingest.Metrics.
