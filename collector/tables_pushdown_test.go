@@ -108,6 +108,9 @@ func tablesFleet(t *testing.T) (e *query.Engine, then time.Time) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() }) // the test is over
+	if err := db.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	a := db.Begin(t.Context())
 	for _, host := range []string{"web1", "web2"} {
 		a.AppendOwn(time.Now().UnixMilli(), "node_load1", []metric.Label{{Name: "host", Value: host}, {Name: "host_id", Value: "1" + host}}, 0.5)
