@@ -222,8 +222,9 @@ func (o owners) insideOwned(m string) bool {
 	}
 }
 
-// own marks the files of a list, one a line.
-func (o owners) own(list []byte) {
+// own marks the files of a list, one a line, and reports whether there was one to mark.
+func (o owners) own(list []byte) bool {
+	marked := false
 	for len(list) > 0 {
 		end := bytes.IndexByte(list, '\n')
 		if end < 0 {
@@ -233,10 +234,11 @@ func (o owners) own(list []byte) {
 		list = list[end+1:]
 		if isMark(line) {
 			if _, ok := o[string(line)]; ok {
-				o[string(line)] = true
+				o[string(line)], marked = true, true
 			}
 		}
 	}
+	return marked
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -29,40 +29,35 @@ func likely(name string) bool {
 // dpkgOwned reads dpkg's lists of files: of the likely packages, and of all others if
 // something is left.
 func dpkgOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners) error {
-	return inRounds(ctx, rows, o, func(row *facts.PackageRow) error {
+	return inRounds(ctx, rows, o, func(row *facts.PackageRow) ([]byte, error) {
 		name := path.Join(dpkgInfo, row.Name)
 		data, err := h.ReadFile(name + ".list")
 		if errors.Is(err, fs.ErrNotExist) {
 			data, err = h.ReadFile(name + ":" + row.Arch + ".list")
 		}
-		if err == nil {
-			o.own(data)
-		}
-		return gone(err)
+		return data, gone(err)
 	})
 }
 
 // pacmanOwned reads the lists of files of pacman, whose paths have no slash in front.
 func pacmanOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners) error {
-	return inRounds(ctx, rows, o, func(row *facts.PackageRow) error {
+	return inRounds(ctx, rows, o, func(row *facts.PackageRow) ([]byte, error) {
 		data, err := h.ReadFile(path.Join(pacmanLocal, row.Name+"-"+row.Version, "files"))
-		if err == nil {
-			o.own(bytes.ReplaceAll(data, []byte{'\n'}, []byte("\n/")))
-		}
-		return gone(err)
+		return bytes.ReplaceAll(data, []byte{'\n'}, []byte("\n/")), gone(err)
 	})
 }
 
 // inRounds reads the likely packages first, then those that are called like what has no
-// owner yet, then all others: each only if something is left.
-func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.PackageRow) error) error {
+// owner yet, then all others: each only if something is left. read returns the files of
+// a package, one a line.
+func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.PackageRow) ([]byte, error)) error {
 	var problem error
 	done := make(map[*facts.PackageRow]bool)
 	for round := range 3 {
 		left := o.left()
 		bases := baseNames(left)
 		for _, r := range rows {
-			if left = slices.DeleteFunc(left, func(m string) bool { return o[m] }); len(left) == 0 {
+			if len(left) == 0 {
 				return problem
 			}
 			row := r.(*facts.PackageRow)
@@ -73,7 +68,13 @@ func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.
 				return err
 			}
 			done[row] = true
-			problem = errors.Join(problem, read(row))
+			files, err := read(row)
+			if err != nil {
+				problem = errors.Join(problem, err)
+			}
+			if o.own(files) {
+				left = slices.DeleteFunc(left, func(m string) bool { return o[m] })
+			}
 		}
 	}
 	return problem
