@@ -52,6 +52,16 @@ func newEnroll() *cobra.Command {
 // rest and 2 MB less at the peak than with Go's 100, for some 20 ms at an inventory.
 const gcPercent = 30
 
+// takeLittle is for commands that read the machine. One reading, one writing and one
+// sending at a time need no second processor: measured, a fifth less CPU, since no thread
+// looks for work that there is not.
+func takeLittle() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+	agent.CoalesceTimers()
+}
+
 func newRun() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
@@ -69,12 +79,7 @@ func newRun() *cobra.Command {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			if os.Getenv("GOMAXPROCS") == "" {
-				// One reading, one writing and one sending at a time need no second processor:
-				// measured, a fifth less CPU, since no thread looks for work that there is not.
-				runtime.GOMAXPROCS(1)
-			}
-			agent.CoalesceTimers()
+			takeLittle()
 			return service.Run(func(ctx context.Context) error {
 				return agent.Run(ctx, c, agent.Options{
 					Version: version,

@@ -40,6 +40,7 @@ func newInventory() *cobra.Command {
 			if sections, err = gathered(c, sections, names); err != nil {
 				return err
 			}
+			takeLittle()
 			res := probe.RunOnce(cmd.Context(), host, agent.InventoryProbes(c, probed(sections)...)...)
 			doc := agent.NewDocument(res.Readings, host.Now())
 			doc.Keep(sections)
@@ -127,6 +128,7 @@ func newMetrics() *cobra.Command {
 			if compat == "node" {
 				probes = agent.CompatProbes(c)
 			}
+			takeLittle()
 			res := probe.RunOnce(cmd.Context(), host, probes...)
 			if len(res.Frame.Samples) == 0 {
 				return m.nothing()
