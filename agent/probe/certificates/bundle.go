@@ -75,13 +75,14 @@ func (s *search) bundle() []*facts.CertificateRow {
 // added describes the certificates of a bundle that nothing accounts for.
 func (s *search) added(name string, sums []string) []*facts.CertificateRow {
 	known := s.accounted()
-	if len(known) == 0 {
+	unknown := func(sum string) bool { return !known[sum] }
+	if len(known) == 0 || len(sums) < maxCerts && !slices.ContainsFunc(sums, unknown) {
 		return nil
 	}
 	var rows []*facts.CertificateRow
 	if b, err := s.host.ReadFile(name); err == nil { // else it has just changed: the next reading tells
 		eachDER(b, func(der []byte) bool {
-			if !known[fingerprint(der)] {
+			if unknown(fingerprint(der)) {
 				row := s.row(name, roleAnchor, describe(der))
 				row.Position = len(rows) + 1 // 0 is the bundle itself
 				rows = append(rows, row)
