@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	status := statusOf(opt.Version, up, sp, sched)
 	return runAll(ctx, up.Run, sched.Run,
 		func(ctx context.Context) { local.serve(ctx, status) },
-		func(ctx context.Context) { releaseMemory(ctx, gathered) })
+		func(ctx context.Context) { releaseMemory(ctx, gathered, sp.Path()) })
 }
 
 // remember tells probes that go on from what was reported before the agent was restarted.
@@ -153,7 +153,7 @@ const releaseDelay = 20 * time.Second
 
 // releaseMemory gives back what an inventory and its packing took. The heap of an
 // agent at rest grows so slowly that the runtime alone would do so after minutes.
-func releaseMemory(ctx context.Context, gathered <-chan struct{}) {
+func releaseMemory(ctx context.Context, gathered <-chan struct{}, spoolFile string) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -167,7 +167,7 @@ func releaseMemory(ctx context.Context, gathered <-chan struct{}) {
 		}
 		runtime.GC() // pools let go of their content in two collections
 		debug.FreeOSMemory()
-		releaseCode()
+		releaseFiles(spoolFile)
 	}
 }
 

@@ -2,5 +2,5 @@
 
 package agent
 
-// releaseCode does nothing here.
-func releaseCode() {}
+// releaseFiles does nothing here.
+func releaseFiles(string) {}

@@ -191,7 +191,7 @@ func filled(t testing.TB, dir string) (data []byte, sums map[uint64]uint32) {
 	for _, b := range drain(t, s) {
 		sums[b.Seq] = b.Checksum
 	}
-	path := s.path()
+	path := s.Path()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestCutUnderARunningAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Truncate(s.path(), 4096*3); err != nil {
+	if err := os.Truncate(s.Path(), 4096*3); err != nil {
 		t.Fatal(err)
 	}
 	for i := range int64(3) {

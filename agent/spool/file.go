@@ -77,7 +77,7 @@ func (s *Spool) reopenLocked() error {
 }
 
 func (s *Spool) tryOpen() error {
-	path := s.path()
+	path := s.Path()
 	// What a stop in the midst of a creation or compaction has left.
 	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return notWritable(s.dir, err)
@@ -110,7 +110,7 @@ func (s *Spool) tryOpen() error {
 
 func (s *Spool) openBolt() error {
 	return guard(func() error {
-		db, err := bolt.Open(s.path(), 0o600, boltOptions)
+		db, err := bolt.Open(s.Path(), 0o600, boltOptions)
 		if err != nil {
 			return notWritable(s.dir, err)
 		}
@@ -123,7 +123,7 @@ func (s *Spool) openBolt() error {
 // create makes an empty file aside and puts it in place: a half made file is one that
 // bbolt panics on.
 func (s *Spool) create() error {
-	temp := s.path() + ".new"
+	temp := s.Path() + ".new"
 	db, err := bolt.Open(temp, 0o600, boltOptions)
 	if err != nil {
 		return notWritable(s.dir, err)
@@ -147,7 +147,7 @@ func (s *Spool) create() error {
 
 // install puts a finished and synced file in the place of the spool's.
 func (s *Spool) install(temp string) error {
-	if err := os.Rename(temp, s.path()); err != nil {
+	if err := os.Rename(temp, s.Path()); err != nil {
 		return notWritable(s.dir, err)
 	}
 	return syncDir(s.dir)
@@ -162,12 +162,12 @@ func (s *Spool) replaceLocked(cause error) error {
 		lost = append(lost, l.Loss)
 	}
 	s.db = nil // not closed: after a panic bbolt still holds its locks
-	aside := fmt.Sprintf("%s.damaged-%s", s.path(), s.cfg.Now().UTC().Format("20060102-150405"))
-	if err := os.Rename(s.path(), aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	aside := fmt.Sprintf("%s.damaged-%s", s.Path(), s.cfg.Now().UTC().Format("20060102-150405"))
+	if err := os.Rename(s.Path(), aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return notWritable(s.dir, errors.Join(cause, err))
 	}
 	s.cfg.Log.Error("spool set aside", "file", aside)
-	if err := errors.Join(removeOldDamaged(s.path()), s.create(), s.openBolt()); err != nil {
+	if err := errors.Join(removeOldDamaged(s.Path()), s.create(), s.openBolt()); err != nil {
 		return err
 	}
 	if _, err := s.load(); err != nil {
@@ -396,11 +396,11 @@ func (s *Spool) hasAny(t table) (any bool) {
 const compactBytes = 8 << 20
 
 func (s *Spool) compact() error {
-	info, err := os.Stat(s.path())
+	info, err := os.Stat(s.Path())
 	if err != nil || info.Size() < compactBytes || info.Size() < 4*s.bytes {
 		return err
 	}
-	temp := s.path() + ".new"
+	temp := s.Path() + ".new"
 	err = guard(func() error {
 		small, err := bolt.Open(temp, 0o600, boltOptions)
 		if err != nil {

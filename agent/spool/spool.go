@@ -195,20 +195,21 @@ func (s *Spool) Stats() Stats {
 	if i := slices.IndexFunc(s.queue, func(e entry) bool { return !e.dead }); i >= 0 {
 		st.Oldest = time.UnixMilli(s.queue[i].at)
 	}
-	if info, err := os.Stat(s.path()); err == nil {
+	if info, err := os.Stat(s.Path()); err == nil {
 		st.FileBytes = info.Size()
 	}
 	return st
 }
 
-func (s *Spool) path() string { return filepath.Join(s.dir, "spool.db") }
+// Path is the file that the spool keeps open, and in memory what it reads of it.
+func (s *Spool) Path() string { return filepath.Join(s.dir, "spool.db") }
 
 var errClosed = errors.New("spool is closed")
 
 // checkFile finds a file that was cut or taken away under us before bbolt touches
 // its memory map: a fault in one of bbolt's own goroutines could not be caught.
 func (s *Spool) checkFile() error {
-	info, err := os.Stat(s.path())
+	info, err := os.Stat(s.Path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return damaged("file is gone")
@@ -256,5 +257,5 @@ func (s *Spool) updateLocked(fn func(*bolt.Tx) error) error {
 	case !diskFull(err):
 		s.reopen = true
 	}
-	return fmt.Errorf("write spool %q: %w", s.path(), err)
+	return fmt.Errorf("write spool %q: %w", s.Path(), err)
 }

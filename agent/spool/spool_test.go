@@ -655,7 +655,7 @@ func TestStateFolderIsPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, dir, Config{})
-	for path, want := range map[string]os.FileMode{dir: 0o700, s.path(): 0o600, filepath.Join(dir, lockName): 0o600} {
+	for path, want := range map[string]os.FileMode{dir: 0o700, s.Path(): 0o600, filepath.Join(dir, lockName): 0o600} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
 		}
