@@ -44,13 +44,13 @@ func noteRelease(h *probe.Host, in *inputs) map[string]string {
 
 // publishers are the distributions that publish security updates in a suite of their own:
 // os-release's ID, and but for the case the origin in their Release files.
-var publishers = []string{"debian", "ubuntu"}
+var publishers = []string{"debian", "ubuntu", "devuan"}
 
 // cover weighs apt's sources. A source of which nothing was fetched is a problem of its
-// own, and might be any.
+// own, and might be any. A derivative that names its base takes security from there.
 func (out *aptReading) cover(h *probe.Host) {
 	system := noteRelease(h, out.in)
-	known := slices.Contains(publishers, strings.ToLower(system["ID"]))
+	known := slices.Contains(publishers, system["ID"]) || baseCodename(system) != ""
 	var own []*release
 	security, fetched := false, true
 	for _, repo := range out.repos {
@@ -71,8 +71,8 @@ func (out *aptReading) cover(h *probe.Host) {
 	}
 	if len(own) == 0 {
 		out.gap("no source of the distribution itself is configured")
-	} else if known && !slices.ContainsFunc(own, func(r *release) bool { return !differs(system, r) }) {
-		out.gap("the sources are of %s, the system is %s", own[0].name(), first(system["VERSION_CODENAME"], system["VERSION_ID"]))
+	} else if !slices.ContainsFunc(own, func(r *release) bool { return !differs(system, r) }) {
+		out.gap("the sources are of %s, the system is %s", own[0].name(), first(baseCodename(system), system["VERSION_CODENAME"], system["VERSION_ID"]))
 	}
 	if known && !security && system["VERSION_ID"] != "" { // testing and unstable have none
 		out.gap("no source of the distribution's security updates is enabled")
@@ -103,13 +103,22 @@ func (r *release) name() string {
 	return name
 }
 
+// baseCodename is the release that a derivative of Debian or Ubuntu builds on.
+func baseCodename(system map[string]string) string {
+	return first(system["UBUNTU_CODENAME"], system["DEBIAN_CODENAME"])
+}
+
 // differs reports whether codename and version both speak against the system's release,
-// as far as both sides tell them.
+// or that of its base, as far as both sides tell them.
 func differs(system map[string]string, r *release) bool {
-	if name := system["VERSION_CODENAME"]; name != "" && r.name() != "" {
-		return name != r.name()
+	names := filter([]string{baseCodename(system), system["VERSION_CODENAME"]}, func(s string) bool { return s != "" })
+	if system["ID"] == "debian" && system["VERSION_ID"] == "" {
+		names = append(names, "sid") // calls itself as testing does
 	}
-	id := system["VERSION_ID"]
+	if len(names) > 0 && r.name() != "" {
+		return !slices.Contains(names, r.name()) && !slices.Contains(names, r.codename)
+	}
+	_, id := lineage(system)
 	return id != "" && r.version != "" && !within(r.version, id)
 }
 

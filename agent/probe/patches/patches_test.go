@@ -129,7 +129,8 @@ func repo(release string, lines ...string) string {
 
 func (w world) root(t testing.TB) string {
 	t.Helper()
-	files := map[string]string{"var/lib/dpkg/status": w.status, "etc/machine-id": "0123456789abcdef0123456789abcdef\n"}
+	files := map[string]string{"var/lib/dpkg/status": w.status, "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+		"etc/os-release": "BUILD_ID=rolling\n"}
 	var sources strings.Builder
 	for name, content := range w.repos {
 		release, packages, _ := strings.Cut(content, "|")

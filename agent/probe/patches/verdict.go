@@ -68,7 +68,7 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 			doubts = append(doubts, err.Error())
 		}
 	}
-	gaps := supportEnd(h, found)
+	gaps := supportDoubt(h, found)
 	for _, f := range found {
 		gaps = joined(append([]string{gaps}, f.gaps...)...)
 	}
