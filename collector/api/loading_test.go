@@ -45,7 +45,7 @@ func TestWhatNeedsMetricsSaysThatTheyAreStillBeingRead(t *testing.T) {
 			t.Errorf("%s: %d, retry after %q, %s; want 503 and %s", target, got.Code, got.Header().Get("Retry-After"), got.Body, want)
 		}
 	}
-	if got := get("/api/v1/query?query=sum("); got.Code != http.StatusServiceUnavailable {
+	if got := get("/api/v1/query?query=sum("); got.Code != http.StatusBadRequest {
 		t.Errorf("a wrong expression: %d %s", got.Code, got.Body)
 	}
 	if got := get("/healthz"); got.Code != http.StatusOK || got.Body.String() != "ok, but "+said+"\n" {

@@ -59,6 +59,15 @@ func (p limitParser) ParseExpr(expr string) (parser.Expr, error) {
 	return p.Parser.ParseExpr(expr)
 }
 
+// check refuses an expression before the engine is asked: one beyond the limits, and while
+// there is no engine any that is wrong, as only a right one is worth asking again.
+func (d *DB) check(expr string) error {
+	if d.Loading() != nil {
+		return d.CheckExpr(expr)
+	}
+	return checkSize(expr)
+}
+
 // checkSize refuses an expression that would take long to parse.
 func checkSize(expr string) error {
 	if len(expr) > maxExprLen {

@@ -144,7 +144,7 @@ func (d *DB) CheckExpr(expr string) error {
 
 // Query evaluates a PromQL expression at one moment.
 func (d *DB) Query(ctx context.Context, expr string, at time.Time) (*Result, error) {
-	if err := checkSize(expr); err != nil {
+	if err := d.check(expr); err != nil {
 		return nil, err
 	}
 	return d.run(ctx, func(ctx context.Context, q storage.Queryable) (promql.Query, error) {
@@ -171,7 +171,7 @@ func (d *DB) QueryRange(ctx context.Context, expr string, from, to time.Time, st
 	case to.Sub(from)/step > maxPoints:
 		return nil, badData("more than %d points per series, use a larger step than %s", maxPoints, step)
 	}
-	if err := checkSize(expr); err != nil {
+	if err := d.check(expr); err != nil {
 		return nil, err
 	}
 	return d.run(ctx, func(ctx context.Context, q storage.Queryable) (promql.Query, error) {
