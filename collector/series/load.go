@@ -93,14 +93,28 @@ func (d *DB) Ready(ctx context.Context) error {
 	}
 }
 
-// Loading returns an error of kind ErrLoading until Load has opened the engine. It never
-// waits.
+// Loading returns an error of kind ErrLoading until Load has opened the engine, and while
+// it is opened again after a write failed. It never waits.
 func (d *DB) Loading() error {
 	select {
 	case <-d.opened:
-		return nil
+		return d.reopening()
 	default:
+		return d.progress()
 	}
+}
+
+// reopening returns an error while the engine is opened again. Who asks is told so at once;
+// who writes waits for it, see repair.
+func (d *DB) reopening() error {
+	if d.again.Load() {
+		return d.progress()
+	}
+	return nil
+}
+
+// progress is how far the log is read.
+func (d *DB) progress() loading {
 	s := d.replay.Head.WALReplayStatus.GetWALReplayStatus()
 	return loading{read: s.Current - s.Min, all: s.Max - s.Min} // the last one is new and empty
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"atalaya/shared/metric"
 )
 
 // stuck makes a segment of a log that cannot be read to its end, as on a disk that hangs:
@@ -90,5 +92,38 @@ func TestCloseDoesNotWaitForALogThatIsBeingRead(t *testing.T) {
 	}
 	if got := points(t, open(t, testConfig(copied)), "x"); got != "0=1" {
 		t.Errorf("after it was read again: %q, want 0=1", got)
+	}
+}
+
+// TestQuestionsDoNotWaitForAnEngineThatIsOpenedAgain: a write had failed, and the log is
+// long. Who writes waits, and loses nothing.
+func TestQuestionsDoNotWaitForAnEngineThatIsOpenedAgain(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, testConfig(dir))
+	s := d.Session(testHost, "a")
+	define(t, s, gauge("x"))
+	put(t, d, s, testNow.Add(-time.Minute), 1)
+	reached := stuck(t, filepath.Join(dir, "wal", "00000001"))
+	d.broken.Store(true) // as a commit does that failed
+	taken := make(chan error)
+	go func() {
+		a := d.Begin(t.Context())
+		a.Append(s, testNow.UnixMilli(), []metric.Sample{{Series: 0, Value: 2}})
+		taken <- a.Commit()
+	}()
+	release := reached()
+	_, query := d.Query(t.Context(), "x", testNow)
+	_, stats := d.Stats()
+	for what, err := range map[string]error{"query": query, "stats": stats, "loading": d.Loading()} {
+		if !errors.Is(err, ErrLoading) {
+			t.Errorf("%s: %v, want %v", what, err, ErrLoading)
+		}
+	}
+	release()
+	if err := errors.Join(<-taken, d.Loading()); err != nil {
+		t.Error(err)
+	}
+	if got := points(t, d, "x"); got != "-60=1 0=2" {
+		t.Errorf("%q, want both samples", got)
 	}
 }

@@ -210,6 +210,9 @@ func (d *DB) ask(ctx context.Context, fn func(context.Context, *tsdb.DB) error) 
 	case <-ctx.Done():
 		return queryError(fmt.Errorf("query waited for others: %w", ctx.Err()))
 	}
+	if err := d.reopening(); err != nil {
+		return queryError(err)
+	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

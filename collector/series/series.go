@@ -137,7 +137,8 @@ type DB struct {
 
 	begun  atomic.Bool   // Load was called, or Close
 	opened chan struct{} // closed when Load has succeeded
-	replay *tsdb.DBStats // how far Load is
+	replay *tsdb.DBStats // how far an opening is
+	again  atomic.Bool   // the engine is being opened again, with mu locked
 
 	stop      chan struct{} // closed at Close: ends queries
 	stopping  atomic.Bool   // stop is closed
@@ -251,6 +252,8 @@ func (d *DB) reopenLocked() error {
 		}
 		d.db = nil
 	}
+	d.again.Store(true)
+	defer d.again.Store(false)
 	db, err := d.openEngine()
 	if err != nil {
 		return err
@@ -341,6 +344,9 @@ type Stats struct {
 // Stats returns counts since Open and present sizes.
 func (d *DB) Stats() (Stats, error) {
 	var st Stats
+	if err := d.reopening(); err != nil {
+		return st, err
+	}
 	err := d.use(func(db *tsdb.DB) error {
 		st.Series = db.Head().NumSeries()
 		st.Blocks = len(db.Blocks())
