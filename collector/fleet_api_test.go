@@ -125,7 +125,11 @@ func (r *running) ask(what, bar string, n int, q func(i int) error) {
 
 func (r *running) sql(as time.Time, format string, args ...any) func(i int) error {
 	return func(int) error {
-		answer, err := r.client.SQL(context.Background(), v1.SQLRequest{SQL: fmt.Sprintf(format, args...), AsOf: as})
+		q := v1.SQLRequest{SQL: fmt.Sprintf(format, args...)}
+		if !as.IsZero() {
+			q.AsOf = v1.FormatMoment(as)
+		}
+		answer, err := r.client.SQL(context.Background(), q)
 		if err == nil && len(answer.Rows) == 0 {
 			err = errors.New("no rows")
 		}

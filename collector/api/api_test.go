@@ -240,6 +240,14 @@ func TestWrongRequestsBecomeProblems(t *testing.T) {
 	f("POST", "/api/v1/sql", `{"sql":"select 1","as_of":"2099-01-01T00:00:00Z"}`, 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts/web1/diff?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts/web1/diff?from=yesterday", "", 422, v1.CodeInvalid)
+	for _, zero := range []string{"0001-01-01T00:00:00Z", "0001-01-01", "1970-01-01T00:00:00Z"} { // never the present
+		f("GET", "/api/v1/packages?name=openssl&as_of="+zero, "", 422, v1.CodeInvalid)
+		f("GET", "/api/v1/hosts/web1/history?to="+zero, "", 422, v1.CodeInvalid)
+		f("GET", "/api/v1/hosts/web1/history?from="+zero, "", 422, v1.CodeInvalid)
+		f("GET", "/api/v1/hosts/web1/diff?to="+zero, "", 422, v1.CodeInvalid)
+		f("GET", "/api/v1/changes?to="+zero, "", 422, v1.CodeInvalid)
+		f("POST", "/api/v1/sql", `{"sql":"select 1","as_of":"`+zero+`"}`, 422, v1.CodeInvalid)
+	}
 	f("GET", "/api/v1/changes?host=nowhere", "", 404, v1.CodeNotFound)
 	f("GET", "/api/v1/changes?host=web1&tag=web", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/changes?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "", 422, v1.CodeInvalid)

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"atalaya/collector/api/v1"
 	"atalaya/collector/query"
@@ -12,7 +13,7 @@ import (
 type sqlBackend struct{ Sources }
 
 // SQL implements Queries.
-func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer, err error) {
+func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest, asOf time.Time) (out v1.SQLAnswer, err error) {
 	if r.Saved != "" {
 		saved, err := b.Queries.Saved(r.Saved)
 		if err != nil {
@@ -20,7 +21,7 @@ func (b sqlBackend) SQL(ctx context.Context, r v1.SQLRequest) (out v1.SQLAnswer,
 		}
 		r.SQL = saved.SQL
 	}
-	a, err := b.Queries.Run(ctx, query.Request{SQL: r.SQL, Caller: principal(ctx).Name, AsOf: r.AsOf, Explain: r.Explain, Limits: query.Limits{Rows: r.MaxRows}})
+	a, err := b.Queries.Run(ctx, query.Request{SQL: r.SQL, Caller: principal(ctx).Name, AsOf: asOf, Explain: r.Explain, Limits: query.Limits{Rows: r.MaxRows}})
 	if err != nil {
 		return out, classify(err)
 	}

@@ -84,9 +84,8 @@ func (a *API) section(ctx context.Context, in *struct {
 func (a *API) history(ctx context.Context, in *struct {
 	HostParam
 	SectionParam
-	From    time.Time `query:"from" doc:"not before"`
-	To      time.Time `query:"to" doc:"before"`
-	Details bool      `query:"details" doc:"every change: also each of a first reading, a removal or a merge, which are one otherwise"`
+	RangeParams
+	Details bool `query:"details" doc:"every change: also each of a first reading, a removal or a merge, which are one otherwise"`
 	PageParams
 }) (*body[v1.History], error) {
 	page, err := in.page()
@@ -96,10 +95,11 @@ func (a *API) history(ctx context.Context, in *struct {
 	if err := optionalSection(in.Section); err != nil {
 		return nil, err
 	}
-	if err := a.checkRange(in.From, in.To); err != nil {
+	from, to, err := in.span(a)
+	if err != nil {
 		return nil, err
 	}
-	out, err := a.Inventory.History(ctx, in.Host, v1.HistoryQuery{Section: in.Section, From: in.From, To: in.To, Details: in.Details, Page: page})
+	out, err := a.Inventory.History(ctx, in.Host, v1.HistoryQuery{Section: in.Section, From: from, To: to, Details: in.Details, Page: page})
 	out.Now, out.Changes, out.Next = a.now(), nonNil(out.Changes), opaque(out.Next)
 	return answer(out, err)
 }
@@ -107,41 +107,42 @@ func (a *API) history(ctx context.Context, in *struct {
 func (a *API) diff(ctx context.Context, in *struct {
 	HostParam
 	SectionParam
-	From    time.Time `query:"from" doc:"a day ago when absent"`
-	To      time.Time `query:"to" doc:"now when absent"`
-	Details bool      `query:"details" doc:"every row: also of a host or a section that was not known at from, which are one otherwise"`
+	RangeParams
+	Details bool `query:"details" doc:"every row: also of a host or a section that was not known at from, which are one otherwise"`
 }) (*body[v1.Diff], error) {
 	if err := optionalSection(in.Section); err != nil {
 		return nil, err
 	}
 	now := a.now()
-	if err := a.lastDay(&in.From, &in.To); err != nil {
+	from, to, err := in.lastDay(a)
+	if err != nil {
 		return nil, err
 	}
-	out, err := a.Inventory.Diff(ctx, in.Host, v1.DiffQuery{Section: in.Section, From: in.From, To: in.To, Details: in.Details})
-	out.Now, out.From, out.To, out.Changes = now, in.From, in.To, nonNil(out.Changes)
+	out, err := a.Inventory.Diff(ctx, in.Host, v1.DiffQuery{Section: in.Section, From: from, To: to, Details: in.Details})
+	out.Now, out.From, out.To, out.Changes = now, from, to, nonNil(out.Changes)
 	return answer(out, err)
 }
 
 func (a *API) packages(ctx context.Context, in *struct {
-	Name    string    `query:"name" required:"true" minLength:"1" maxLength:"255" doc:"exact; a pattern where it holds * or ?"`
-	Below   string    `query:"below" maxLength:"255" doc:"only versions older than this"`
-	Above   string    `query:"above" maxLength:"255" doc:"only versions newer than this"`
-	Version string    `query:"version" maxLength:"255" doc:"only this version"`
-	AsOf    time.Time `query:"as_of" doc:"as it was then; now when absent"`
+	Name    string `query:"name" required:"true" minLength:"1" maxLength:"255" doc:"exact; a pattern where it holds * or ?"`
+	Below   string `query:"below" maxLength:"255" doc:"only versions older than this"`
+	Above   string `query:"above" maxLength:"255" doc:"only versions newer than this"`
+	Version string `query:"version" maxLength:"255" doc:"only this version"`
+	AsOf    string `query:"as_of" maxLength:"64" doc:"as it was then: one that is given to the second is its end; now when absent"`
 	PageParams
 }) (*body[v1.PackagePage], error) {
 	page, err := in.page()
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checkPast("as_of", in.AsOf); err != nil {
+	asOf, err := a.past("as_of", in.AsOf, v1.ParseState)
+	if err != nil {
 		return nil, err
 	}
 	out, err := a.Inventory.Packages(ctx, v1.PackageQuery{
-		Name: in.Name, Below: in.Below, Above: in.Above, Version: in.Version, AsOf: in.AsOf, Page: page,
+		Name: in.Name, Below: in.Below, Above: in.Above, Version: in.Version, AsOf: asOf, Page: page,
 	})
-	out.Now, out.AsOf, out.Packages, out.Next = a.now(), in.AsOf.UTC(), nonNil(out.Packages), opaque(out.Next)
+	out.Now, out.AsOf, out.Packages, out.Next = a.now(), asOf.UTC(), nonNil(out.Packages), opaque(out.Next)
 	return answer(out, err)
 }
 

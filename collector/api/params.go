@@ -64,31 +64,51 @@ func checkOrder(from, to time.Time) error {
 	return nil
 }
 
-// lastDay fills in what a range of time lacks: it ends now, and is a day long.
-func (a *API) lastDay(from, to *time.Time) error {
+// RangeParams are the ends of a range of time.
+type RangeParams struct {
+	From string `query:"from" maxLength:"64" doc:"not before; RFC 3339, a date, or an age such as 7d"`
+	To   string `query:"to" maxLength:"64" doc:"not after: one that is given to the second is its end; now when absent"`
+}
+
+// span returns the range, of which an end that is absent is the zero time.
+func (p RangeParams) span(a *API) (from, to time.Time, err error) {
+	from, err1 := a.past("from", p.From, v1.ParseFrom)
+	to, err2 := a.past("to", p.To, v1.ParseState)
+	return from, to, cmp.Or(err1, err2, checkOrder(from, to))
+}
+
+// lastDay is span with what it lacks: the range ends now, and is a day long.
+func (p RangeParams) lastDay(a *API) (from, to time.Time, err error) {
+	if from, to, err = p.span(a); err != nil {
+		return from, to, err
+	}
 	if to.IsZero() {
-		*to = a.now()
+		to = a.now()
 	}
 	if from.IsZero() {
-		*from = to.Add(-24 * time.Hour)
+		from = to.Add(-24 * time.Hour)
 	}
-	return a.checkRange(*from, *to)
+	return from, to, checkOrder(from, to)
 }
 
 // clockSlack is how far a caller's clock may be ahead of ours.
 const clockSlack = time.Minute
 
-// checkPast refuses a moment that has not come: nothing is known of it.
-func (a *API) checkPast(name string, at time.Time) error {
-	if now := a.now(); at.After(now.Add(clockSlack)) {
-		return fmt.Errorf("%w: %s is %s, which is in the future: it is %s now", ErrInvalid, name, at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+// past reads a moment that was; the zero time is one that is not given, and nothing else. One
+// that has not come is refused: nothing is known of it.
+func (a *API) past(name, text string, parse func(string, time.Time) (time.Time, error)) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
 	}
-	return nil
-}
-
-// checkRange refuses ranges that end before they begin, or in the future.
-func (a *API) checkRange(from, to time.Time) error {
-	return cmp.Or(a.checkPast("from", from), a.checkPast("to", to), checkOrder(from, to))
+	now := a.now()
+	at, err := parse(text, now)
+	if err != nil {
+		return at, fmt.Errorf("%w: %s: %w", ErrInvalid, name, err)
+	}
+	if at.After(now.Add(clockSlack)) {
+		return at, fmt.Errorf("%w: %s is %s, which is in the future: it is %s now", ErrInvalid, name, at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return at, nil
 }
 
 // nonNil makes lists [] in JSON, never null.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -13,7 +14,8 @@ import (
 // Queries answers SQL. What is wrong with a query is ErrInvalid, one that went over a
 // limit ErrTooMuch.
 type Queries interface {
-	SQL(ctx context.Context, r v1.SQLRequest) (v1.SQLAnswer, error)
+	// SQL answers as of a moment; zero: now. It is the one of the request.
+	SQL(ctx context.Context, r v1.SQLRequest, asOf time.Time) (v1.SQLAnswer, error)
 	SQLSchema() v1.SQLSchema
 	SavedQueries() ([]v1.SavedQuery, error)
 	SaveQuery(ctx context.Context, q v1.SavedQuery, replace bool) error
@@ -37,11 +39,12 @@ func (a *API) sql(ctx context.Context, in *struct{ Body v1.SQLRequest }) (*body[
 	if (in.Body.SQL == "") == (in.Body.Saved == "") {
 		return nil, fmt.Errorf("%w: want either sql or saved", ErrInvalid)
 	}
-	if err := a.checkPast("as_of", in.Body.AsOf); err != nil {
+	asOf, err := a.past("as_of", in.Body.AsOf, v1.ParseState)
+	if err != nil {
 		return nil, err
 	}
-	out, err := a.Queries.SQL(ctx, in.Body)
-	out.Now, out.AsOf, out.Columns, out.Rows = a.now(), in.Body.AsOf, nonNil(out.Columns), nonNil(out.Rows)
+	out, err := a.Queries.SQL(ctx, in.Body, asOf)
+	out.Now, out.AsOf, out.Columns, out.Rows = a.now(), asOf, nonNil(out.Columns), nonNil(out.Rows)
 	return answer(out, err)
 }
 

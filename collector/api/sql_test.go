@@ -121,7 +121,7 @@ func TestSQLAnswersWhatJSONHasNot(t *testing.T) {
 // beyond answers with what JSON cannot hold.
 type beyond struct{ *apitest.Fleet }
 
-func (beyond) SQL(context.Context, v1.SQLRequest) (out v1.SQLAnswer, err error) {
+func (beyond) SQL(context.Context, v1.SQLRequest, time.Time) (out v1.SQLAnswer, err error) {
 	out.Rows = [][]any{{math.Inf(1)}}
 	return out, nil
 }

@@ -166,34 +166,29 @@ func labels(set map[string]string, without ...string) string {
 	return strings.Join(parts, ", ")
 }
 
-// parseMoment reads a time: RFC 3339, a date with or without a time (UTC), or an
-// age such as 24h or 7d.
-func parseMoment(s string, now time.Time) (time.Time, error) {
+// parseState reads the value of a flag that is the moment of a state or the end of a range;
+// zero: it was not given. Nothing is known of the future.
+func parseState(flag, s string, now time.Time) (time.Time, error) {
+	return past(flag, s, now, v1.ParseState)
+}
+
+// parseFrom is parseState for the beginning of a range.
+func parseFrom(flag, s string, now time.Time) (time.Time, error) {
+	return past(flag, s, now, v1.ParseFrom)
+}
+
+func past(flag, s string, now time.Time, parse func(string, time.Time) (time.Time, error)) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if s == "now" {
-		return now, nil
+	at, err := parse(s, now)
+	if err != nil {
+		return at, usagef("--%s: %w", flag, err)
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
+	if at.After(now) {
+		return at, usagef("--%s %s is in the future: it is %s now (UTC)", flag, s, now.UTC().Format(time.DateTime))
 	}
-	if d, err := v1.ParseDuration(s); err == nil {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, usagef("time %q: want e.g. 2026-03-14T09:30:00Z, 2026-03-14 or an age such as 24h or 7d", s)
-}
-
-// parsePast is parseMoment for the value of a flag that asks for what was: nothing is known
-// of the future.
-func parsePast(flag, s string, now time.Time) (time.Time, error) {
-	at, err := parseMoment(s, now)
-	if err == nil && at.After(now) {
-		err = usagef("--%s %s is in the future: it is %s now (UTC)", flag, s, now.UTC().Format(time.DateTime))
-	}
-	return at, err
+	return at, nil
 }
 
 // sparks are the eight heights of a trend line.

@@ -285,15 +285,15 @@ func sectionTable(doc v1.HostDetail) table {
 type rangeFlags struct{ from, to string }
 
 func (r *rangeFlags) add(cmd *cobra.Command, from string) {
-	cmd.Flags().StringVar(&r.from, "from", from, "`time` of the beginning: RFC 3339, a date, or an age such as 24h or 7d")
-	cmd.Flags().StringVar(&r.to, "to", "", "`time` of the end (default now)")
+	cmd.Flags().StringVar(&r.from, "from", from, "`time` of the beginning: RFC 3339, a date, or an age such as 7d or 1h30m")
+	cmd.Flags().StringVar(&r.to, "to", "", "`time` of the end, to the end of its second (default now)")
 }
 
 func (r *rangeFlags) parse(now time.Time) (from, to time.Time, err error) {
-	if from, err = parsePast("from", r.from, now); err != nil {
+	if from, err = parseFrom("from", r.from, now); err != nil {
 		return from, to, err
 	}
-	if to, err = parsePast("to", r.to, now); err != nil {
+	if to, err = parseState("to", r.to, now); err != nil {
 		return from, to, err
 	}
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
@@ -381,7 +381,7 @@ func (c *client) hostDiff() *cobra.Command {
 					return err
 				}
 				if c.output == formatTable && len(doc.Changes) > 0 {
-					c.say(fmt.Sprintf("%s from %s to %s UTC", doc.Host, moment(doc.From).text, moment(doc.To).text))
+					c.say(fmt.Sprintf("%s from %s to %s UTC", doc.Host, moment(doc.From.Add(time.Millisecond)).text, moment(doc.To).text)) // it is the end of the second before
 				}
 				v, left := diffView(doc, all || c.output != formatTable)
 				if err := c.show(doc, func() view { return v }); err != nil || left == "" {

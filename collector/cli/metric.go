@@ -34,9 +34,15 @@ func (c *client) metricQuery() *cobra.Command {
 			"  atalaya metric query 'rate(node_network_receive_bytes_total[5m])' --range 1h --step 1m --output csv",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			end, err := parseMoment(at, c.env.Now())
-			if err != nil {
-				return err
+			var end time.Time
+			if at != "" {
+				var err error
+				if end, _, err = v1.ParseMoment(at, c.env.Now()); err == nil {
+					_, err = v1.ParseState(at, c.env.Now()) // is there such a moment?
+				}
+				if err != nil {
+					return usagef("--at: %w", err)
+				}
 			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {
 				if length == "" && step == "" {

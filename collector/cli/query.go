@@ -97,11 +97,15 @@ func (c *client) query(ctx context.Context, api *v1.Client, q queryFlags, stdin 
 		c.say("saved; run it with: atalaya query --saved " + q.save)
 		return nil
 	}
-	at, err := parsePast("as-of", q.asOf, c.env.Now())
+	at, err := parseState("as-of", q.asOf, c.env.Now())
 	if err != nil {
 		return err
 	}
-	doc, err := api.SQL(ctx, v1.SQLRequest{SQL: text, Saved: q.saved, AsOf: at, Explain: q.explain})
+	asOf := ""
+	if q.asOf != "" {
+		asOf = v1.FormatMoment(at)
+	}
+	doc, err := api.SQL(ctx, v1.SQLRequest{SQL: text, Saved: q.saved, AsOf: asOf, Explain: q.explain})
 	if err != nil {
 		return err
 	}
@@ -132,14 +136,17 @@ func unknownLine(u v1.SQLUnknown, asOf time.Time) string {
 	argument, when := "", ""
 	if !u.AsOf.IsZero() {
 		asOf = u.AsOf
-		when = " at " + asOf.UTC().Format(time.RFC3339)
+		when = " at " + exact(asOf)
 	}
 	if !asOf.IsZero() {
-		argument = fmt.Sprintf("('%s')", asOf.UTC().Format(time.RFC3339))
+		argument = fmt.Sprintf("('%s')", exact(asOf))
 	}
 	return fmt.Sprintf("%[1]s is not completely known on %[2]d of %[3]d hosts%[4]s (%[5]s): what is not known counts as absent; see which: atalaya query \"select name, status, reason from hosts%[6]s h left join section_status%[6]s s on s.host_id = h.host_id and s.section = '%[1]s' where coalesce(status, '') not in ('ok', 'empty', 'unsupported')\"",
 		u.Section, u.Hosts, u.Of, when, strings.Join(parts, ", "), argument)
 }
+
+// exact is a moment with the milliseconds that it has.
+func exact(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z07:00") }
 
 func queryText(stdin io.Reader, args []string) (string, error) {
 	text := strings.Join(args, "")

@@ -36,7 +36,7 @@ func (c *client) packageFind() *cobra.Command {
 					return usagef("--%s: no version is given, as in: atalaya package find openssl --%s 3.0.15", name, name)
 				}
 			}
-			if q.AsOf, err = parsePast("as-of", asOf, c.env.Now()); err != nil {
+			if q.AsOf, err = parseState("as-of", asOf, c.env.Now()); err != nil {
 				return err
 			}
 			return c.call(cmd.Context(), func(ctx context.Context, api *v1.Client) error {

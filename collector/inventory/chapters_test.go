@@ -308,7 +308,7 @@ func TestMomentsBeforeTheHistoryAreRefused(t *testing.T) {
 		t.Errorf("an empty collector: %v", err)
 	}
 	f.inventory(f.Host(1, "web1"), "1")
-	if _, err := f.view.FindPackage(PackageQuery{Name: "bash", At: before}); !errors.Is(err, ErrHistory) || !strings.Contains(err.Error(), "begins at "+stamp(before.Add(time.Minute))) {
+	if _, err := f.view.FindPackage(PackageQuery{Name: "bash", At: before}); !errors.Is(err, ErrHistory) || !strings.Contains(err.Error(), "begins at "+stamp(before.Add(time.Minute+time.Second))) {
 		t.Errorf("packages before the first change: %v", err)
 	}
 	if _, err := f.view.WhatChanged(ChangedQuery{From: before, To: before.Add(time.Second)}); !errors.Is(err, ErrHistory) {

@@ -8,6 +8,7 @@ import (
 
 	"modernc.org/sqlite/vtab"
 
+	"atalaya/collector/api/v1"
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/wire"
@@ -29,6 +30,7 @@ const (
 	changeRows
 	changeOldVersion
 	changeNewVersion
+	changeExactAt
 )
 
 func changesTable() Table {
@@ -48,6 +50,7 @@ func changesTable() Table {
 			{Name: "row_count", Type: "INTEGER", Doc: "of a baseline or a clearing"},
 			{Name: "old_version", Type: "TEXT", Doc: "column version of the row before; far quicker than old ->> 'version'"},
 			{Name: "new_version", Type: "TEXT", Doc: "column version of the row after"},
+			{Name: "exact_at", Type: "TEXT", Doc: "at, with milliseconds: the moment of packages(exact_at) is that of this change"},
 		},
 	}
 	t.Scan = Rows(len(t.Columns), func(s Scan, row []any, yield func() error) error {
@@ -63,12 +66,12 @@ func changesTable() Table {
 			q.Section = sec.ID
 		}
 		if above, ok := s.Above[changeAt]; ok { // what was received before did not come about after
-			if at, err := moment(above, s.session.now); err == nil {
+			if at, _, err := v1.ParseMoment(above, s.session.now); err == nil {
 				q.From, q.CameFrom = at.Add(-time.Second), at.Add(-time.Second)
 			}
 		}
 		if below, ok := s.Below[changeAt]; ok {
-			if at, err := moment(below, s.session.now); err == nil && (q.CameTo.IsZero() || at.Before(q.CameTo)) {
+			if at, _, err := v1.ParseMoment(below, s.session.now); err == nil && (q.CameTo.IsZero() || at.Before(q.CameTo)) {
 				q.CameTo = at.Add(time.Second) // tables show whole seconds
 			}
 		}
@@ -138,6 +141,9 @@ func fillChange(s *Scan, row []any, c *store.Change) error {
 	}
 	if s.Wants(changeAt) {
 		row[changeAt] = s.session.time(c.At)
+	}
+	if s.Wants(changeExactAt) {
+		row[changeExactAt] = v1.FormatMoment(c.At)
 	}
 	if s.Wants(changeObserved) {
 		row[changeObserved] = s.session.time(c.Observed)

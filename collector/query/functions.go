@@ -10,6 +10,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"atalaya/collector/api/v1"
 	"atalaya/shared/version"
 )
 
@@ -29,7 +30,7 @@ type function struct {
 
 var functions = []function{
 	{"vercmp", 3, Function{"vercmp(scheme, a, b)", "-1, 0 or 1: how the versions compare in a package system; NULL when one is odd; scheme is the column source (NULL for snap, flatpak and others without an order), or one of " + strings.Join(version.Schemes(), ", ")}, vercmp},
-	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, -7d or +30d; NULL of a column's text that is none"}, momentText},
+	{"moment", 1, Function{"moment(time)", "a time as tables give it, from 2026-11-20, 7d, -7d or +30d; NULL of a column's text that is none"}, momentText},
 	{"age", 1, Function{"age(time)", "seconds since a time; negative: it is still to come; NULL of a column's text that is none"}, age},
 	{"cidr_contains", 2, Function{"cidr_contains(prefix, address)", "1 when the address lies in the prefix"}, cidrContains},
 	{"regexp", 2, Function{"text REGEXP pattern", "1 when the pattern (RE2) matches somewhere in the text"}, matches},
@@ -78,7 +79,7 @@ func vercmp(_ *session, args []string) (driver.Value, error) {
 }
 
 func momentText(s *session, args []string) (driver.Value, error) {
-	t, err := moment(args[0], s.now)
+	t, _, err := v1.ParseMoment(args[0], s.now)
 	if err != nil {
 		return nil, oddValue{err}
 	}
@@ -86,7 +87,7 @@ func momentText(s *session, args []string) (driver.Value, error) {
 }
 
 func age(s *session, args []string) (driver.Value, error) {
-	t, err := moment(args[0], s.now)
+	t, _, err := v1.ParseMoment(args[0], s.now)
 	if err != nil {
 		return nil, oddValue{err}
 	}

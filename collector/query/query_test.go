@@ -120,6 +120,44 @@ func TestQuestionsOfAdministrators(t *testing.T) {
 	}
 }
 
+// TestTheSecondOfAChangeShowsTheStateAfterIt: as it stands in the table of changes, of a host,
+// as a condition and for the whole query; its exact moment tells two of one second apart.
+func TestTheSecondOfAChangeShowsTheStateAfterIt(t *testing.T) {
+	f := newFleet(t)
+	f.Now, f.Step = t0.Add(250*time.Millisecond), 300*time.Millisecond
+	web := f.Host(1, "web1")
+	for _, v := range []string{"1", "2", "3"} { // at .250, .550, .850
+		f.Report(web, facts.Packages, deb("bash", v))
+	}
+	f.Now = t0.Add(time.Hour)
+	for _, c := range []struct{ sql, want string }{
+		{"select p.version from changes c, packages(c.at) p where c.new_version = '2'", "3"},
+		{"select c.new_version, p.version from changes c, packages(c.exact_at) p where kind = 'changed' order by 1", "2|2\n3|3"},
+		{"select at, exact_at from changes where new_version = '3'", "2026-11-20T08:00:00Z|2026-11-20T08:00:00.850Z"},
+		{"select new_version from changes where at >= '2026-11-20T08:00:00Z' and at <= '2026-11-20T08:00:00Z' and kind = 'changed'", "2\n3"},
+		{"select version from packages('2026-11-20T08:00:00Z')", "3"},
+		{"select version from packages('2026-11-20 08:00:00.6')", "2"},
+		{"select version from packages where as_of = '59m59s'", "3"},
+		{"select version from packages('-59m59s')", "3"},
+		{"select moment('59m59s') = moment('-59m59s'), moment('1h30m'), moment('1w')", "1|2026-11-20T07:30:00Z|2026-11-13T09:00:00Z"},
+	} {
+		if got := f.ask(Request{SQL: c.sql}); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+	for _, moment := range []string{"0001-01-01", "0001-01-01T00:00:00Z", "1970-01-01", "2026-11-20T07:59:59Z"} {
+		_, err := f.engine.Run(t.Context(), Request{SQL: "select name from packages('" + moment + "')"})
+		if err == nil || !strings.Contains(err.Error(), "history does not reach back that far") {
+			t.Errorf("packages('%s'): %v", moment, err)
+		}
+	}
+	_, err := f.engine.Run(t.Context(), Request{SQL: "select name from packages('2026-11-20T07:00:00Z')"})
+	if err == nil || !strings.Contains(err.Error(), "it begins at 2026-11-20T08:00:01Z") {
+		t.Errorf("before the beginning: %v", err)
+	}
+	f.ask(Request{SQL: "select name from packages('2026-11-20T08:00:01Z')"}) // as the error names it
+}
+
 // TestAHostIsNotListedWhileItIsRemoved: as of a moment between its removal and its return, it
 // is absent from every table; before and after it is there with its facts.
 func TestAHostIsNotListedWhileItIsRemoved(t *testing.T) {

@@ -192,48 +192,9 @@ func (s *session) explain(err error) error {
 	return fmt.Errorf("%w: %s", ErrQuery, text)
 }
 
-// moment reads a time as people and queries give it: RFC 3339, a date with or without
-// time (UTC), seconds since 1970, or a duration before or after now, as -7d or +30d.
-func moment(text string, now time.Time) (time.Time, error) {
-	text = strings.TrimSpace(text)
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05"} {
-		if t, err := time.ParseInLocation(layout, text, time.UTC); err == nil {
-			return t, nil
-		}
-	}
-	if text == "now" {
-		return now, nil
-	}
-	if d, ok := offset(text); ok {
-		return now.Add(d), nil
-	}
-	var seconds int64
-	if n, err := fmt.Sscanf(text, "%d", &seconds); err == nil && n == 1 && fmt.Sprint(seconds) == text {
-		return time.Unix(seconds, 0).UTC(), nil
-	}
-	return time.Time{}, fmt.Errorf("%q is no time (want 2026-11-20, 2026-11-20T08:00:00Z or -7d)", text)
-}
-
-// offset reads a duration with its sign; beside Go's units there are d and w.
-func offset(text string) (time.Duration, bool) {
-	if len(text) < 3 || text[0] != '-' && text[0] != '+' {
-		return 0, false
-	}
-	unit := map[byte]time.Duration{'d': 24 * time.Hour, 'w': 7 * 24 * time.Hour}[text[len(text)-1]]
-	if unit != 0 {
-		d, err := time.ParseDuration(text[:len(text)-1] + "h")
-		days := float64(d) / float64(time.Hour)
-		if err != nil || days > 36500 || days < -36500 {
-			return 0, false
-		}
-		return time.Duration(days * float64(unit)), true
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil
-}
-
 // timeLayout is how tables give a moment: to the second, in UTC, so that text compares
-// as time.
+// as time, with what people write, too. As the moment of a table it is the end of that
+// second, see v1.ParseState.
 const timeLayout = "2006-01-02T15:04:05Z"
 
 // Time is a moment as tables give it; nil for none.

@@ -12,6 +12,7 @@ import (
 
 	"modernc.org/sqlite/vtab"
 
+	"atalaya/collector/api/v1"
 	"atalaya/collector/store"
 )
 
@@ -332,7 +333,7 @@ func (c *cursor) scan(session *session, vals []vtab.Value) (s Scan, possible boo
 		}
 		switch {
 		case arg.column == len(c.module.table.Columns):
-			if s.AsOf, err = moment(text, session.now); err != nil {
+			if s.AsOf, err = v1.ParseState(text, session.now); err != nil {
 				return s, false, session.fail(fmt.Errorf("%w: %w", ErrQuery, err))
 			}
 			if c.asOf = vals[i]; isText {

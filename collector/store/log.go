@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -247,7 +246,7 @@ func (tx *Tx) Reaches(at time.Time) error {
 		}
 	}
 	if at.Before(from) {
-		return fmt.Errorf("%w: it begins at %s", ErrHistory, from.UTC().Format(time.RFC3339))
+		return beginsAt(from)
 	}
 	return nil
 }

@@ -36,6 +36,12 @@ type undo struct {
 	seq uint64
 }
 
+// beginsAt refuses a moment before the history begins, and names one to the second that is
+// not refused, as the end of that second nor as the moment before it.
+func beginsAt(from time.Time) error {
+	return fmt.Errorf("%w: it begins at %s", ErrHistory, from.Add(time.Second).Truncate(time.Second).UTC().Format(time.RFC3339))
+}
+
 // ErrHistory: the moment lies before what the log still knows.
 var ErrHistory = errors.New("history does not reach back that far")
 
@@ -50,7 +56,7 @@ func (tx *Tx) AsOf(at time.Time) (*State, error) {
 		return nil, err
 	}
 	if at.Before(from) {
-		return nil, fmt.Errorf("%w: it begins at %s", ErrHistory, from.UTC().Format(time.RFC3339))
+		return nil, beginsAt(from)
 	}
 	cut, err := tx.cutAt(facts.TimeOf(at))
 	return tx.past(State{at: facts.TimeOf(at), cut: cut}), err

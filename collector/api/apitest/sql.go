@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"atalaya/collector/api"
 	"atalaya/collector/api/v1"
@@ -12,7 +13,7 @@ import (
 
 // SQL implements api.Queries: every query is answered with the hosts' names and
 // addresses, one that says "wrong" is refused.
-func (f *Fleet) SQL(_ context.Context, r v1.SQLRequest) (out v1.SQLAnswer, err error) {
+func (f *Fleet) SQL(_ context.Context, r v1.SQLRequest, _ time.Time) (out v1.SQLAnswer, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r.Saved != "" {

@@ -218,7 +218,7 @@ func (v values) time(name string, t time.Time) values {
 	if t.IsZero() {
 		return v
 	}
-	return v.set(name, t.UTC().Format(time.RFC3339Nano))
+	return v.set(name, FormatMoment(t))
 }
 
 func (v values) flag(name string, on bool) values {

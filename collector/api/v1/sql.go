@@ -8,11 +8,11 @@ import (
 
 // SQLRequest is a read-only query over the fleet, in SQLite's dialect.
 type SQLRequest struct {
-	SQL     string    `json:"sql,omitempty" maxLength:"65536" doc:"one SELECT; empty: the saved query"`
-	Saved   string    `json:"saved,omitempty" maxLength:"64" doc:"name of a saved query to run instead"`
-	AsOf    time.Time `json:"as_of,omitzero" doc:"moment of all tables that name none; absent: now"`
-	Explain bool      `json:"explain,omitempty" doc:"how it would be answered, instead of the answer"`
-	MaxRows int       `json:"max_rows,omitempty" minimum:"0" maximum:"100000" doc:"more rows are an error; 0: 100,000"`
+	SQL     string `json:"sql,omitempty" maxLength:"65536" doc:"one SELECT; empty: the saved query"`
+	Saved   string `json:"saved,omitempty" maxLength:"64" doc:"name of a saved query to run instead"`
+	AsOf    string `json:"as_of,omitempty" maxLength:"64" doc:"moment of all tables that name none, as 2026-11-20T08:00:00Z or 7d; absent: now"`
+	Explain bool   `json:"explain,omitempty" doc:"how it would be answered, instead of the answer"`
+	MaxRows int    `json:"max_rows,omitempty" minimum:"0" maximum:"100000" doc:"more rows are an error; 0: 100,000"`
 }
 
 // SQLColumn is a column of an answer.
