@@ -20,6 +20,7 @@ import (
 	"atalaya/collector/auth"
 	"atalaya/collector/cmdb"
 	"atalaya/collector/enroll"
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/ingest"
 	"atalaya/collector/inventory"
 	"atalaya/collector/query"
@@ -168,7 +169,7 @@ func catalogue() []metric.Desc {
 
 func (c *collector) openViews(ctx context.Context) error {
 	c.inventory, c.cmdb, c.assets, c.search = inventory.New(c.store), cmdb.New(c.store), asset.New(c.store), search.New(c.store)
-	if err := errors.Join(c.inventory.CatchUp(ctx), c.cmdb.CatchUp(ctx), c.assets.CatchUp()); err != nil {
+	if err := errors.Join(c.inventory.CatchUp(ctx), c.cmdb.CatchUp(ctx), c.assets.CatchUp(), ledger.CatchUp(c.store)); err != nil {
 		return err
 	}
 	files, err := c.cfg.ruleFiles()

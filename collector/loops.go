@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/store"
 	"atalaya/shared/identity"
 	"atalaya/shared/metric"
@@ -123,7 +124,7 @@ func (c *collector) scrub(ctx context.Context) error {
 		r, err := c.store.Scrub()
 		if err == nil && r.Count > 0 {
 			c.opt.Log.Error("the state file is damaged", "findings", r.Count, "first", r.Damage[0].String())
-			err = errors.Join(c.store.Repair(r), c.assets.CatchUp())
+			err = errors.Join(c.store.Repair(r), c.assets.CatchUp(), ledger.CatchUp(c.store))
 		}
 		if err != nil {
 			c.opt.Log.Error("state file not verified or not mended", "err", err)

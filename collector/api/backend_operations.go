@@ -65,9 +65,32 @@ func (b operationsBackend) Status(context.Context) (out v1.Status, err error) {
 			down = append(down, trouble)
 		}
 	}
+	lost, err := b.recentlyLost()
+	note("what damage took", err)
+	down = append(down, lost...)
 	out.Warnings = append(down, warnings(silent, stats.Tally.Lost(), delivery)...)
 	return out, nil
 }
+
+// lossTime is how long a status tells of what damage took; a scrub tells it later too.
+const lossTime = 7 * 24 * time.Hour
+
+// recentlyLost names what damage to the state file took, a sentence for each loss.
+func (b operationsBackend) recentlyLost() (out []string, err error) {
+	err = b.Store.View(func(tx *store.Tx) error {
+		lost, err := tx.Lost()
+		for _, l := range lost {
+			if b.Now().Sub(l.At) < lossTime && l.Became != "mended" {
+				out = append(out, l.String()+" (`atalaya scrub` lists all)")
+			}
+		}
+		return err
+	})
+	return out[max(0, len(out)-maxLossWarnings):], err
+}
+
+// maxLossWarnings is how many losses a status names, the newest.
+const maxLossWarnings = 10
 
 // within returns what ask answers, or an error when it takes longer.
 func within[T any](limit time.Duration, ask func() (T, error)) (T, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"atalaya/collector/api/v1"
+	"atalaya/collector/identity/ledger"
 	"atalaya/collector/store"
 )
 
@@ -25,14 +26,21 @@ func (b operationsBackend) Scrub(context.Context) (out v1.Scrub, err error) {
 		out.Damage = append(out.Damage, v1.Damage{Table: d.Table, Page: d.Page, Detail: d.Detail})
 	}
 	if r.Count > 0 {
-		if err := errors.Join(b.Store.Repair(r), b.Sources.Assets.CatchUp()); err != nil {
+		if err := errors.Join(b.Store.Repair(r), b.Sources.Assets.CatchUp(), ledger.CatchUp(b.Store)); err != nil {
 			b.Log.Error("the state file is damaged and was not mended", "findings", r.Count, "err", err)
-			out.Problem = "not mended: stop the collector and restore a backup with `atalaya restore`; its log says more"
+			out.Problem = "not mended while it runs: restart the collector, which copies what can be read into a fresh file, or says why it cannot; its log says more"
 		} else {
 			out.Mended = true
 		}
 	}
 	err = b.Store.View(func(tx *store.Tx) error {
+		lost, err := tx.Lost()
+		if err != nil {
+			return err
+		}
+		for _, l := range lost {
+			out.Lost = append(out.Lost, v1.DamageLoss{At: l.At, Table: l.Table, Records: l.Records, What: l.What, Became: l.Became})
+		}
 		return tx.Hosts(func(h store.Host) error {
 			states, err := tx.Sections(h.ID)
 			for _, s := range states {

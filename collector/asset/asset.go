@@ -115,6 +115,7 @@ const (
 	Unlocked Kind = "unlocked"
 	Defined  Kind = "defined"   // a custom field; Asset is zero
 	Forgot   Kind = "forgotten" // a custom field; Asset is zero
+	Lost     Kind = "lost"      // stands where damage took a change, no earlier than that was
 )
 
 // Change is an entry of the log: what one transaction did to one asset.
@@ -126,6 +127,7 @@ type Change struct {
 	Kind   Kind          `json:"kind"`
 	Note   string        `json:"note,omitempty"`   // reason, or the file of an import
 	Fields []FieldChange `json:"fields,omitempty"` // in the order of Fields
+	State  *Record       `json:"state,omitempty"`  // of the newest that is Lost: the record as of the repair
 }
 
 // FieldChange is what became of one field; empty text is "not declared".
@@ -154,12 +156,14 @@ func (b *Book) view(fn func(*store.Tx) error) error {
 
 // whole refuses records that damage took something of, until CatchUp has mended them.
 func whole(tx *store.Tx) error {
-	version, err := tx.ViewVersion(viewName)
-	if err != nil || version == viewVersion {
+	version, err1 := tx.ViewVersion(viewName)
+	lines, err2 := tx.Table(tableLog).Count()
+	indexed, err3 := tx.Table(tableByAsset).Count()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	if n, err := tx.Table(tableLog).Count(); err != nil || n == 0 {
-		return err // there is nothing yet
+	if version == viewVersion && lines == indexed || lines == 0 && indexed == 0 { // or there is nothing yet
+		return nil
 	}
 	return ErrRepair
 }

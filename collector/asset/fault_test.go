@@ -31,22 +31,56 @@ func TestDamagedRecordIsMadeAnewFromTheLog(t *testing.T) {
 	}
 }
 
-// TestDamagedLogIsRefused: what only people know cannot be made anew.
-func TestDamagedLogIsRefused(t *testing.T) {
+// TestALostLineOfTheHistoryTakesNothingElse: the record stays, the asset's past before it is
+// not told, others are as they were, and records can be made anew from such a log.
+func TestALostLineOfTheHistoryTakesNothingElse(t *testing.T) {
 	d := newDesk(t)
 	d.add("asset_tag=IT-1", "owner=Ana")
+	d.add("asset_tag=IT-2", "owner=Ana")
+	d.Now = d.Now.Add(time.Hour)
+	before := d.Now
+	d.Now = d.Now.Add(time.Hour)
+	d.mustSet("IT-1", "owner=Ben")
+	d.Now = d.Now.Add(time.Hour)
+	d.mustSet("IT-1", "owner=Cleo", "asset_tag=IT-9")
+	want := d.asOf(time.Time{})
+	between := d.asOf(d.Now.Add(-time.Minute))
 	d.Close()
-	saved, err := os.ReadFile(d.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flip(t, d.Path, `"by":"ana","kind":"added"`)
-	_, err = store.Open(store.Config{Path: d.Path, NoSync: true})
-	refused(t, err, store.ErrCorrupt, "asset.log")
-	if err := os.WriteFile(d.Path, saved, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, d.Path, `"old":"Ana","new":"Ben"`)
 	d.reopen()
+	check := func() {
+		t.Helper()
+		if diff := cmp.Diff(want, d.asOf(time.Time{})); diff != "" {
+			t.Error(diff)
+		}
+		if a := d.asset("IT-9"); a.Values["owner"] != "Cleo" {
+			t.Errorf("%+v", a)
+		}
+		past := d.asOf(before)
+		if len(past) != 1 || past[0].Values["asset_tag"] != "IT-2" {
+			t.Errorf("before the lost line: %+v, want the other asset alone", past)
+		}
+		_, changes, _, err := d.History("IT-9", 0, 10)
+		if err != nil || len(changes) != 3 || changes[1].Kind != Lost || changes[1].Note == "" {
+			t.Errorf("history %+v, %v; want a line that says what is not known", changes, err)
+		}
+	}
+	check()
+	if got := d.asOf(d.Now.Add(-time.Minute)); len(got) != 1 && cmp.Diff(between, got) != "" {
+		t.Errorf("%+v, want %+v or nothing of the asset", got, between)
+	}
+	d.Do(func(tx *store.Tx) error {
+		lost, err := tx.Lost()
+		if len(lost) == 0 || lost[0].Table != tableLog {
+			t.Errorf("losses %+v, want the log named", lost)
+		}
+		return err
+	})
+	d.Do(func(tx *store.Tx) error { return tx.SetViewVersion(viewName, 0) })
+	if err := d.CatchUp(); err != nil {
+		t.Fatal(err)
+	}
+	check()
 }
 
 // flip changes one bit in every place of the file that holds a text: pages that are free

@@ -86,19 +86,23 @@ func (p *pen) write(c Change) (Change, error) {
 		return c, invalidf("the reason holds control or invisible characters")
 	}
 	p.fields.order(c.Fields)
-	v, err := json.Marshal(c)
-	if err != nil {
-		return c, err
-	}
 	if p.seq == 1 {
 		if err := p.tx.SetViewVersion(viewName, viewVersion); err != nil {
 			return c, err
 		}
 	}
-	if err := p.tx.Table(tableLog).Put(seqKey(c.Seq), v); err != nil {
+	if err := putChange(p.tx, c.Seq, c); err != nil {
 		return c, err
 	}
 	return c, fold(p.tx, c)
+}
+
+func putChange(tx *store.Tx, seq uint64, c Change) error {
+	v, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return tx.Table(tableLog).Put(seqKey(seq), v)
 }
 
 // fold brings the tables that are made from the log up to a change.
@@ -106,7 +110,10 @@ func fold(tx *store.Tx, c Change) error {
 	if err := tx.Table(tableByAsset).Put(append(idKey(c.Asset), seqKey(c.Seq)...), nil); err != nil {
 		return err
 	}
-	if c.Asset == 0 {
+	switch {
+	case c.Kind == Lost:
+		return resume(tx, c)
+	case c.Asset == 0:
 		return foldField(tx, c)
 	}
 	old, _, err := readRecord(tx, c.Asset)
@@ -228,23 +235,31 @@ func set(values map[string]string, field, value string) {
 	}
 }
 
-// CatchUp makes the records anew from the log where damage took something of them. It is
-// to be called when the file is opened and after it was mended.
+// CatchUp makes the records anew from the log where damage took something of them, and puts
+// lines into the log where it took some of that. It is to be called when the file is opened
+// and after it was mended.
 func (b *Book) CatchUp() error {
 	err := b.store.View(whole)
 	if !errors.Is(err, ErrRepair) {
 		return err
 	}
 	return b.store.Update(func(tx *store.Tx) error {
+		if version, err := tx.ViewVersion(viewName); err != nil || version == viewVersion {
+			return errors.Join(err, healLog(tx, b.store.Now()))
+		}
 		for _, table := range []string{tableRecords, tableKeys, tableByAsset, tableFields} {
 			if err := tx.Table(table).Clear(); err != nil {
 				return err
 			}
 		}
+		seq := uint64(0)
 		err := tx.Table(tableLog).Scan(nil, func(k, v []byte) error {
 			c, err := decodeChange(k, v)
 			if err != nil {
 				return err
+			}
+			if seq++; c.Seq != seq {
+				return &store.CorruptError{Table: tableLog, Key: seqKey(seq), Detail: "is missing, and the records that are made from it are damaged too: restore the last backup"}
 			}
 			return fold(tx, c)
 		})

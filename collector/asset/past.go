@@ -49,9 +49,10 @@ func AsOf(tx *store.Tx, at time.Time, fn func(Record) error) error {
 }
 
 // undone gives the assets that were changed after a moment as they were at it; those
-// that were not there have no AddedAt.
+// that were not there, or of which that is not known, have no AddedAt.
 func undone(tx *store.Tx, at facts.Time) (map[ID]Record, error) {
 	touched := map[ID]Record{}
+	unknown := map[ID]bool{} // a change after the moment is lost
 	err := tx.Table(tableLog).ScanReverse(nil, nil, func(k, v []byte) error {
 		c, err := decodeChange(k, v)
 		if err != nil {
@@ -63,6 +64,7 @@ func undone(tx *store.Tx, at facts.Time) (map[ID]Record, error) {
 		if c.Asset == 0 {
 			return nil
 		}
+		unknown[c.Asset] = unknown[c.Asset] || c.Kind == Lost
 		r, ok := touched[c.Asset]
 		if !ok {
 			if r, _, err = readRecord(tx, c.Asset); err != nil {
@@ -78,6 +80,11 @@ func undone(tx *store.Tx, at facts.Time) (map[ID]Record, error) {
 		return nil, err
 	}
 	for id, r := range touched {
+		if unknown[id] {
+			r.AddedAt = 0
+			touched[id] = r
+			continue
+		}
 		if r.AddedAt, r.ChangedAt, r.ChangedBy, err = times(tx, id, at); err != nil {
 			return nil, err
 		}
@@ -98,6 +105,10 @@ func times(tx *store.Tx, id ID, at facts.Time) (added, changed facts.Time, by st
 			return store.ErrStop
 		case first:
 			first, changed, by = false, c.At, c.By
+		}
+		if c.Kind == Lost && c.State != nil {
+			added = cmp.Or(c.State.AddedAt, c.At)
+			return store.ErrStop
 		}
 		if c.Kind == Added {
 			added = c.At

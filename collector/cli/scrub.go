@@ -58,6 +58,13 @@ func scrubView(doc v1.Scrub) view {
 		}
 		out.blocks = append(out.blocks, block{table: t})
 	}
+	if len(doc.Lost) > 0 {
+		t := table{columns: []column{{title: "TIME", name: "at"}, {title: "TABLE", name: "table"}, {title: "RECORDS", name: "records", right: true}, {title: "BECAME", name: "became"}, {title: "WHAT", name: "what"}}}
+		for _, l := range doc.Lost {
+			t.add(moment(l.At), text(l.Table), number(l.Records), text(l.Became), text(l.What))
+		}
+		out.blocks = append(out.blocks, block{heading: "What damage took", table: t})
+	}
 	if doc.AskedCount > 0 {
 		t := table{columns: []column{{title: "HOST", name: "host"}, {title: "SECTION", name: "section"}, {name: "id", exact: true}}}
 		for _, d := range doc.AskedAgain {

@@ -2,12 +2,16 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 )
 
 // Damage is one thing that is wrong with a state file.
@@ -19,14 +23,38 @@ type Damage struct {
 	Record bool // one record, or the sum of a table: the structure around it is sound
 }
 
+// maxPlace bounds the key of a finding as it is told, in bytes.
+const maxPlace = 12
+
+// secretKeys are tables whose keys are hashes of secrets.
+var secretKeys = []string{"auth.", "enroll."}
+
+// place is the key as people may read it: no hash of a secret, nothing long.
+func (d Damage) place() string {
+	switch {
+	case slices.ContainsFunc(secretKeys, func(p string) bool { return strings.HasPrefix(d.Table, p) }):
+		return "(not shown)"
+	case d.Table == "query.saved":
+		return fmt.Sprintf("%.64q", d.Key)
+	case len(d.Key) > maxPlace:
+		return fmt.Sprintf("%x...", d.Key[:maxPlace])
+	}
+	return fmt.Sprintf("%x", d.Key)
+}
+
 // String names the place and what is wrong.
 func (d Damage) String() string {
+	if d.Table != "" {
+		return fmt.Sprintf("table %.40q, %s", d.Table, d.within())
+	}
+	return d.within()
+}
+
+// within is String without the table.
+func (d Damage) within() string {
 	s := fmt.Sprintf("page %d: %s", d.Page, d.Detail)
 	if d.Key != nil {
-		s = fmt.Sprintf("key %x, %s", d.Key, s)
-	}
-	if d.Table != "" {
-		s = fmt.Sprintf("table %q, %s", d.Table, s)
+		s = fmt.Sprintf("key %s, %s", d.place(), s)
 	}
 	return s
 }
@@ -42,22 +70,59 @@ type Report struct {
 	Pages   uint64 // in use
 	Bytes   uint64 // up to the last page in use; what is behind it is not read
 	Records uint64
-	Damage  []Damage // the first hundred
-	Count   int      // of all findings
+	Damage  []Damage            // the first hundred
+	Count   int                 // of all findings
+	Tables  map[string]Findings // by table
+	OneRoot bool                // only one of the two root pages is sound
+	Why     string              // why the file cannot be healed, if that was tried
+}
+
+// Findings is what was found of one table.
+type Findings struct {
+	Count     int    // of all findings
+	Structure int    // of those that are more than a record
+	First     string // of those, or of all
 }
 
 // Err returns nil for a sound file of a known version.
 func (r Report) Err() error {
 	switch {
 	case r.Count > 0:
-		return &CorruptError{Detail: fmt.Sprintf(
-			"%q, %d findings, the first: %s; keep the file aside and restore the last backup, the hosts then report again what is newer",
-			r.Path, r.Count, r.Damage[0])}
+		text := fmt.Sprintf("%q, %d findings", r.Path, r.Count)
+		if r.Why != "" {
+			text = r.Why + "; " + text
+		}
+		return &CorruptError{Detail: text + r.Summary() + "\nkeep the file aside and restore the last backup, the hosts then report again what is newer"}
 	case r.Version > formatVersion:
 		return fmt.Errorf("%w: %q has layout %d, this one knows %d: install the newer version again, or restore a backup of this one",
 			ErrNewer, r.Path, r.Version, formatVersion)
 	}
 	return nil
+}
+
+// maxSummary bounds the lines of a summary.
+const maxSummary = 20
+
+// worst are the damaged tables, worst first: at most so many that a summary has.
+func (r Report) worst() []string {
+	names := slices.SortedFunc(maps.Keys(r.Tables), func(a, b string) int {
+		x, y := r.Tables[a], r.Tables[b]
+		return cmp.Or(cmp.Compare(policyOf(b).fate, policyOf(a).fate), cmp.Compare(y.Structure, x.Structure), cmp.Compare(y.Count, x.Count), cmp.Compare(a, b))
+	})
+	return names[:min(len(names), maxSummary-1)]
+}
+
+// Summary lists the findings by table, worst first, a line each.
+func (r Report) Summary() string {
+	var out strings.Builder
+	for _, name := range r.worst() {
+		f := r.Tables[name]
+		fmt.Fprintf(&out, "\n  %-16.40s %5d  %s", strings.ToValidUTF8(cmp.Or(name, "(file)"), "?"), f.Count, f.First)
+	}
+	if n := len(r.Tables) - maxSummary + 1; n > 0 {
+		fmt.Fprintf(&out, "\n  and %d tables more", n)
+	}
+	return out.String()
 }
 
 // Check reads a state file, or a backup of one, and verifies all of it: the structure
@@ -130,23 +195,40 @@ func (c *checker) walk() {
 }
 
 func (c *checker) damage(table string, key []byte, page uint64, format string, args ...any) {
-	c.report.Count++
-	if len(c.report.Damage) < maxDamage {
-		c.report.Damage = append(c.report.Damage, Damage{Table: table, Key: bytes.Clone(key), Page: page, Detail: fmt.Sprintf(format, args...)})
-	}
+	c.note(Damage{Table: table, Key: bytes.Clone(key), Page: page, Detail: fmt.Sprintf(format, args...)})
 }
 
 // bad notes a record that is wrong in itself.
 func (c *checker) bad(table string, key []byte, page uint64, format string, args ...any) {
-	c.damage(table, key, page, format, args...)
-	if n := len(c.report.Damage); n == c.report.Count {
-		c.report.Damage[n-1].Record = true
+	c.note(Damage{Table: table, Key: bytes.Clone(key), Page: page, Detail: fmt.Sprintf(format, args...), Record: true})
+}
+
+func (c *checker) note(d Damage) {
+	c.report.Count++
+	if len(c.report.Damage) < maxDamage {
+		c.report.Damage = append(c.report.Damage, d)
 	}
+	if c.report.Tables == nil {
+		c.report.Tables = map[string]Findings{}
+	}
+	name := d.Table
+	if _, known := c.report.Tables[name]; !known && len(c.report.Tables) >= maxDamage {
+		return // names are what the file says
+	}
+	f := c.report.Tables[name]
+	f.Count++
+	if f.Count == 1 || !d.Record && f.Structure == 0 {
+		f.First = d.within()
+	}
+	if !d.Record {
+		f.Structure++
+	}
+	c.report.Tables[name] = f
 }
 
 // readMeta finds the newer of the two root pages that is sound, as bbolt does.
 func (c *checker) readMeta() bool {
-	found := false
+	found, sound := false, 0
 	// The first root page is at the beginning, the second one page further; without
 	// the first the page size is not known, and all that are usual are tried.
 	for _, at := range []int64{0, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16} {
@@ -165,7 +247,11 @@ func (c *checker) readMeta() bool {
 			continue
 		}
 		size, tx := uint64(ne.Uint32(m[8:])), ne.Uint64(m[48:])
-		if at != 0 && uint64(at) != size || found && tx <= c.report.TxID {
+		if at != 0 && uint64(at) != size {
+			continue
+		}
+		sound++
+		if found && tx <= c.report.TxID {
 			continue
 		}
 		found = true
@@ -179,6 +265,7 @@ func (c *checker) readMeta() bool {
 		c.damage("", nil, 0, "the file is cut: it has %d bytes, %d pages of %d are in use", c.size, c.pages, c.pageSize)
 	default:
 		c.report.Bytes = c.pages * c.pageSize
+		c.report.OneRoot = sound < 2
 		return true
 	}
 	return false

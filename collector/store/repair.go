@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,26 +13,31 @@ import (
 )
 
 // views are the prefixes of tables that are views over a log, and can be built anew.
-var views = []string{"inventory.", "cmdb.", "assets."}
+var views = []string{"inventory.", "cmdb.", "assets.", "identity."}
 
 // Repairable reports whether all that is wrong are single records that Repair can make
-// anew or have the hosts tell again. Damage to the structure of the file, and to what
-// only people know, is not: a backup has to be restored.
+// anew, have the hosts tell again, or throw away where the file lies. Other damage takes a
+// fresh file, which is made when the file is opened.
 func (r Report) Repairable() bool {
 	if r.Count > len(r.Damage) {
 		return false
 	}
+	history, records := false, false
 	for _, d := range r.Damage {
-		own := strings.HasPrefix(d.Table, "store.") && d.Table != tableMeta
-		view := slices.ContainsFunc(views, func(prefix string) bool { return strings.HasPrefix(d.Table, prefix) })
-		if !d.Record || !own && !view {
+		p := policyOf(d.Table)
+		if d.Table == tableMeta && bytes.HasPrefix(d.Key, []byte("view.")) {
+			p.fate = madeAnew
+		}
+		if !d.Record || p.fate == irreplaceable || d.Table == "" || d.Table == catalogue {
 			return false
 		}
+		history = history || d.Table == "asset.log"
+		records = records || strings.HasPrefix(d.Table, "assets.")
 		if n, fixed := keyLengths[d.Table]; fixed && d.Key != nil && len(d.Key) != n {
 			return false // the key itself is damaged: whose record it was is not known
 		}
 	}
-	return true
+	return !history || !records // the one is made from the other
 }
 
 // keyLengths are the lengths of the keys of tables in which all have one.
@@ -49,9 +54,15 @@ func (s *Store) Repair(r Report) error {
 		return r.Err()
 	}
 	return s.Update(func(tx *Tx) error {
-		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}}
+		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}, records: map[string]uint64{}}
 		for _, d := range r.Damage {
 			if err := m.mend(d); err != nil {
+				return err
+			}
+		}
+		for _, table := range slices.Sorted(maps.Keys(m.records)) {
+			p := policyOf(table)
+			if err := tx.NoteLoss(table, m.records[table], p.told, p.fate.verb()); err != nil {
 				return err
 			}
 		}
@@ -64,6 +75,8 @@ type mender struct {
 	tx     *Tx
 	a      applier
 	tables map[string]bool // to be looked at as a whole
+	// records counts those that were damaged, by table.
+	records map[string]uint64
 }
 
 // mend mends one record, or notes what to do about its table.
@@ -75,8 +88,9 @@ func (m *mender) mend(d Damage) error {
 	if !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	m.tx.store.log.Error("damaged record mended or thrown away", "table", d.Table, "key", fmt.Sprintf("%x", d.Key), "damage", d.Detail)
+	m.tx.store.log.Error("damaged record "+policyOf(d.Table).fate.verb(), "table", d.Table, "key", d.place(), "damage", d.Detail)
 	m.tables[d.Table] = true
+	m.records[d.Table]++
 	switch d.Table {
 	case tableHeld:
 		return m.section(d.Key)
@@ -197,7 +211,7 @@ func (m *mender) finish() error {
 	for table := range m.tables {
 		for _, prefix := range views {
 			if strings.HasPrefix(table, prefix) {
-				if err := m.tx.Table(tableMeta).Delete([]byte("view." + strings.TrimSuffix(prefix, "."))); err != nil {
+				if err := m.forgetOf(prefix); err != nil {
 					return err
 				}
 			}
@@ -334,7 +348,7 @@ func (m *mender) forgetViews() error {
 		return err
 	}
 	for _, prefix := range views {
-		if err := m.tx.Table(tableMeta).Delete([]byte("view." + strings.TrimSuffix(prefix, "."))); err != nil {
+		if err := m.forgetOf(prefix); err != nil {
 			return err
 		}
 	}

@@ -66,7 +66,7 @@ func (s *Store) Trouble() string {
 	defer s.mu.Unlock()
 	switch {
 	case s.failed != nil:
-		return fmt.Sprintf("the state is read-only, its file is damaged: %v (stop the collector and restore a backup)", s.failed)
+		return fmt.Sprintf("the state is read-only, its file is damaged: %v (restart the collector: it mends the file, or says which backup to restore)", s.failed)
 	case s.full != nil:
 		return fmt.Sprintf("the state is read-only since %s: no space is left on the disk of %q; hosts keep what they have to tell",
 			s.fullSince.UTC().Format(time.RFC3339), filepath.Dir(s.path))
@@ -97,6 +97,9 @@ func (s *Store) noteFull(err error) {
 func Restore(backup, path string) (kept string, err error) {
 	if err := restorable(backup); err != nil {
 		return "", fmt.Errorf("%w; nothing was restored, the state is as it was", err)
+	}
+	if err := verifyCopy(backup, backup); err != nil { // before anything is made in the folder
+		return "", err
 	}
 	lock, err := lockPath(path)
 	if err != nil {
@@ -148,8 +151,8 @@ func verifyCopy(backup, aside string) error {
 		return fmt.Errorf("backup %q: %w", backup, err)
 	}
 	if report.Count > 0 {
-		return &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings, the first: %s; nothing was restored, the state is as it was: "+
-			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Damage[0])}
+		return &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings%s\nnothing was restored, the state is as it was: "+
+			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Summary())}
 	}
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("backup %q: %w", backup, err)

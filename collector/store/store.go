@@ -110,13 +110,8 @@ func Open(c Config) (_ *Store, err error) {
 	if err := s.prepareFile(); err != nil {
 		return nil, err
 	}
-	if s.db, err = openBolt(c.Path, c.NoSync); err != nil {
-		return nil, fmt.Errorf("open state file %q: %w", c.Path, err)
-	}
-	if s.found.Count > 0 {
-		if err := s.Repair(s.found); err != nil {
-			return nil, err
-		}
+	if err := s.openSound(c.NoSync); err != nil {
+		return nil, err
 	}
 	if err := s.upgrade(); err != nil {
 		return nil, err
@@ -125,6 +120,43 @@ func Open(c Config) (_ *Store, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openSound opens the file. What is damaged of it is mended where it lies, if single
+// records are, and otherwise in a fresh file that takes its place.
+func (s *Store) openSound(noSync bool) (err error) {
+	open := func() error {
+		if s.db, err = openBolt(s.path, noSync); err != nil {
+			return fmt.Errorf("open state file %q: %w", s.path, err)
+		}
+		return nil
+	}
+	if s.found.Count == 0 {
+		return open()
+	}
+	s.log.Error("the state file is damaged", "file", s.path, "findings", s.found.Count)
+	for _, name := range s.found.worst() {
+		f := s.found.Tables[name]
+		s.log.Error("damage found", "table", name, "findings", f.Count, "first", f.First)
+	}
+	if s.found.Repairable() {
+		if err := open(); err != nil {
+			return err
+		}
+		err := s.Repair(s.found)
+		if !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		s.log.Error("damaged records cannot be mended where they are", "err", err)
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+		s.db = nil
+	}
+	if err := s.salvage(s.found); err != nil {
+		return err
+	}
+	return open()
 }
 
 // prepareFile creates the file when there is none and checks it otherwise.
@@ -136,9 +168,9 @@ func (s *Store) prepareFile() error {
 		if err != nil {
 			return err
 		}
-		if report.Count > 0 && report.Version > formatRows && report.Version <= formatVersion && report.Repairable() {
-			s.found = report // mended once the file is open
-			return nil
+		s.found = report
+		if report.Count > 0 && (report.Version == 0 || report.Version > formatRows) && report.Version <= formatVersion {
+			return nil // mended once the file is open, or in a fresh one
 		}
 		return report.Err()
 	case !errors.Is(err, os.ErrNotExist):
@@ -206,8 +238,26 @@ func (s *Store) compareHighMark() error {
 	}
 	s.log.Error("the state file is older than the last commit; every host will be asked for its facts again",
 		"file", s.path, "lost_transactions", s.high.txid-txid, "lost_changes", s.high.lastChange-min(last, s.high.lastChange))
-	return s.Update(func(tx *Tx) error { return tx.doubtAll() })
+	return s.Update(func(tx *Tx) error {
+		if s.found.OneRoot { // it was not restored: what was taken back last must not be allowed again
+			for _, name := range revocable {
+				if n, err := tx.Table(name).Count(); err != nil || n == 0 {
+					if err != nil {
+						return err
+					}
+					continue
+				} else if err := errors.Join(tx.Table(name).Clear(), tx.NoteLoss(name, n, policyOf(name).told, closed.verb())); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.doubtAll()
+	})
 }
+
+// revocable are tables whose records allow something, and that may be older than they were
+// without a word in any other file.
+var revocable = []string{"auth.tokens", "enroll.tokens"}
 
 // Close writes what is pending and releases the file.
 func (s *Store) Close() error {

@@ -375,6 +375,12 @@ func (tx *Tx) tableSum(name string) (count, sum uint64, err error) {
 	return decodeTableSum([]byte(name), stored)
 }
 
+func encodeTableSum(name string, count, sum uint64) []byte {
+	v := binary.LittleEndian.AppendUint64(nil, count)
+	v = binary.LittleEndian.AppendUint64(v, sum)
+	return binary.LittleEndian.AppendUint32(v, checksum(catalogue, []byte(name), v))
+}
+
 func decodeTableSum(name, stored []byte) (count, sum uint64, err error) {
 	v, err := unseal(catalogue, name, stored)
 	if err != nil {
@@ -397,10 +403,7 @@ func (tx *Tx) flushTables() (err error) {
 		if err != nil {
 			return fmt.Errorf("write table sums: %w", err)
 		}
-		v := binary.LittleEndian.AppendUint64(nil, t.count)
-		v = binary.LittleEndian.AppendUint64(v, t.sum)
-		v = binary.LittleEndian.AppendUint32(v, checksum(catalogue, []byte(name), v))
-		if err := b.Put([]byte(name), v); err != nil {
+		if err := b.Put([]byte(name), encodeTableSum(name, t.count, t.sum)); err != nil {
 			return fmt.Errorf("write table sums: %w", err)
 		}
 	}

@@ -57,6 +57,43 @@ func put(tx *store.Tx, id hostid.HostID, was []hostid.Fact, r identity.Record) e
 	return write(tx, tableHosts, id[:], r)
 }
 
+// The index of facts is a view over the records.
+const (
+	viewName    = "identity"
+	viewVersion = 1
+)
+
+// CatchUp makes the index of facts anew where damage to the state file took something of
+// it or of the records. It is to be called when the file is opened and after it was mended.
+func CatchUp(s *store.Store) error {
+	whole := false
+	err := s.View(func(tx *store.Tx) error {
+		version, err := tx.ViewVersion(viewName)
+		whole = version == viewVersion
+		return err
+	})
+	if err != nil || whole {
+		return err
+	}
+	return s.Update(func(tx *store.Tx) error {
+		if err := tx.Table(tableFacts).Clear(); err != nil {
+			return err
+		}
+		err := Each(tx, func(id hostid.HostID, r identity.Record) error {
+			for _, f := range r.Facts {
+				if err := share(tx, f, id, true); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.SetViewVersion(viewName, viewVersion)
+	})
+}
+
 // change reads a record, has it changed, and writes it.
 func change(tx *store.Tx, id hostid.HostID, fn func(*identity.Record)) error {
 	r, err := Record(tx, id)
