@@ -104,7 +104,9 @@ func times(tx *store.Tx, id ID, at facts.Time) (added, changed facts.Time, by st
 		case first && c.Kind == Removed:
 			return store.ErrStop
 		case first:
-			first, changed, by = false, c.At, c.By
+			if first = false; c.Kind != Lost { // who made that one, and when, is not known
+				changed, by = c.At, c.By
+			}
 		}
 		if c.Kind == Lost && c.State != nil {
 			added = cmp.Or(c.State.AddedAt, c.At)

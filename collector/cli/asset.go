@@ -126,7 +126,9 @@ func assetView(doc v1.AssetDocument) view {
 	}
 	if a.ID != "" {
 		changed := ago(doc.Now, a.ChangedAt)
-		changed.text += " by " + a.ChangedBy
+		if a.ChangedBy != "" { // else damage took who changed it last
+			changed.text += " by " + a.ChangedBy
+		}
 		p.add("changed", changed)
 	}
 	t := table{columns: []column{

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// fate says what becomes of a table of which damage took something (docs/adr/0040).
+// fate says what becomes of a table of which damage took something (docs/adr/0043).
 type fate int
 
 const (
@@ -53,7 +53,7 @@ var policies = map[string]policy{
 	"alert.outbox":    {closed, "notifications that waited"},
 	"alert.history":   {thrownAway, "events of alerts"},
 	"asset.log":       {thrownAway, "lines of the history of assets: their present record stays, what was before is not known"},
-	"auth.tokens":     {closed, "tokens of the API: they are refused, make new ones with `atalaya api-token create`"},
+	"auth.tokens":     {closed, "tokens of the API: they are refused, make new ones with `atalaya token create --role ROLE`"},
 	"enroll.tokens":   {closed, "tokens for enrolment: they are refused, make new ones with `atalaya token create`"},
 	"enroll.keys":     {thrownAway, "keys of agents: their hosts are refused until they enrol again with a new token"},
 	"identity.hosts":  {thrownAway, "what was known of the identity of hosts, with its events"},

@@ -176,20 +176,28 @@ func (v *salvor) all() error {
 	return v.c.ioErr
 }
 
-// roots reads the page of all tables: name -> root and what lies within the value.
+// roots reads the tree of all tables: name -> root and what lies within the value.
 func (v *salvor) roots() map[string][]byte {
 	out := map[string][]byte{}
 	v.table, v.cond, v.met = "", &condition{}, map[uint64]bool{}
-	n, _, ok := v.load(v.c.root)
-	if !ok || n.branch {
-		return out
+	v.below(v.c.root, 0, out)
+	return out
+}
+
+func (v *salvor) below(id uint64, depth int, out map[string][]byte) {
+	n, _, ok := v.load(id)
+	if !ok || depth > maxDepth {
+		return
 	}
 	for i := range n.count {
-		if key, value, _, _, ok := n.element(i); ok && len(key) > 0 && len(value) >= bucketHeader {
+		key, value, page, _, ok := n.element(i)
+		switch {
+		case ok && n.branch:
+			v.below(page, depth+1, out)
+		case ok && len(key) > 0 && len(value) >= bucketHeader:
 			out[string(key)] = bytes.Clone(value)
 		}
 	}
-	return out
 }
 
 // rename finds the listed table whose name is damaged where the file shows it: its
@@ -231,6 +239,10 @@ func (v *salvor) copyTable(name string, value []byte) error {
 	}
 	if v.read(name, value, put); v.err != nil {
 		return v.err
+	}
+	if !c.listed && c.got.count == 0 && len(v.strange) == 0 {
+		delete(v.conditions, name) // a name that damage made: the table that had it is missed
+		return nil
 	}
 	if !c.whole() && len(v.strange) > 0 {
 		before, added := c.got, [][]byte(nil)

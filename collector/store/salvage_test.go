@@ -1,0 +1,217 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"atalaya/shared/identity"
+)
+
+func TestASummaryListsTheWorstFirstAndNoSecrets(t *testing.T) {
+	c := newChecker(nil, 0, "state.db")
+	secret := bytes.Repeat([]byte{0xab}, 32)
+	for i := range 31 {
+		c.bad(fmt.Sprintf("test.%02d", i), bytes.Repeat([]byte{1}, 300), 7, "checksum does not match")
+	}
+	c.bad("enroll.tokens", secret, 7, "checksum does not match")
+	c.damage(tableMeta, []byte("version"), 0, "is missing")
+	text := c.report.Err().Error()
+	lines := strings.Split(text, "\n")
+	if len(lines) > maxSummary+2 || len(text) > 4000 {
+		t.Errorf("%d lines, %d bytes", len(lines), len(text))
+	}
+	if !strings.Contains(lines[1], tableMeta) || !strings.Contains(lines[2], "enroll.tokens") {
+		t.Errorf("want the worst first:\n%s", text)
+	}
+	if strings.Contains(text, "abab") || !strings.Contains(text, "33 findings") || !strings.Contains(text, "and 14 tables more") {
+		t.Error(text)
+	}
+	for _, d := range c.report.Damage {
+		if strings.Contains(d.String(), "abab") {
+			t.Error(d)
+		}
+	}
+}
+
+// withRecords is the file of a store that has those records in a table, and its path.
+func withRecords(t *testing.T, table string, n int) string {
+	t.Helper()
+	s := open(t)
+	for i := range n {
+		if err := s.Update(func(tx *Tx) error {
+			return tx.Table(table).Put(fmt.Appendf(nil, "key%04d", i), bytes.Repeat([]byte("v"), 60))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s.path
+}
+
+// TestATableOfTokensThatMayBeOlderIsEmptied: an older page of a table of tokens is sound in
+// itself; all its tokens are refused.
+func TestATableOfTokensThatMayBeOlderIsEmptied(t *testing.T) {
+	path := withRecords(t, "enroll.tokens", 3)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := bytes.Repeat([]byte("v"), 60)
+	sealed := func(v []byte) []byte {
+		c := checksum("enroll.tokens", []byte("key0001"), v)
+		return append(append([]byte("key0001"), v...), byte(c), byte(c>>8), byte(c>>16), byte(c>>24))
+	}
+	old := bytes.ReplaceAll(data, sealed(value), sealed(bytes.Repeat([]byte("w"), 60)))
+	if bytes.Equal(old, data) {
+		t.Fatal("the record is not where it should be")
+	}
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := reopen(t, path)
+	err = s.View(func(tx *Tx) error {
+		n, err := tx.Table("enroll.tokens").Count()
+		lost, err2 := tx.Lost()
+		if n != 0 || len(lost) != 1 || lost[0].Table != "enroll.tokens" {
+			t.Errorf("%d tokens are left, losses %+v", n, lost)
+		}
+		return errors.Join(err, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsTakenBackLastIsNotAllowedAgain: the newest root page is damaged, and with it
+// the commit that took a token away.
+func TestWhatIsTakenBackLastIsNotAllowedAgain(t *testing.T) {
+	path := withRecords(t, "auth.tokens", 3)
+	s, err := Open(Config{Path: path, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(func(tx *Tx) error { return tx.Table("auth.tokens").Delete([]byte("key0001")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Close(); err != nil { // without the commit of Close
+		t.Fatal(err)
+	}
+	s.db = nil
+	if err := s.release(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Check(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[int(report.TxID%2)*pageSize+70] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var logged bytes.Buffer
+	s, err = Open(Config{Path: path, NoSync: true, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !strings.Contains(logged.String(), "older than the last commit") {
+		t.Fatalf("not set back: %s", logged.String())
+	}
+	err = s.View(func(tx *Tx) error {
+		n, err := tx.Table("auth.tokens").Count()
+		if n != 0 {
+			t.Errorf("%d tokens are good, one of which was taken back", n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMostOfWhatOnlyPeopleKnowIsRefused and the damaged file stays as it is.
+func TestMostOfWhatOnlyPeopleKnowIsRefused(t *testing.T) {
+	path := withRecords(t, "enroll.keys", 200)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Check(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 2 * pageSize; at < int(report.Bytes); at += pageSize {
+		if n := bytes.Count(data[at:at+pageSize], []byte("key0")); n > 10 {
+			clear(data[at : at+16])
+		}
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(Config{Path: path, NoSync: true})
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), `most of table "enroll.keys" is gone`) {
+		t.Errorf("got %v", err)
+	}
+	after, err := os.ReadFile(path)
+	if left, _ := filepath.Glob(path + ".[dn]*"); err != nil || !bytes.Equal(after, data) || len(left) > 0 {
+		t.Errorf("the file is another, or %q is left, %v", left, err)
+	}
+}
+
+func TestADamagedBackupLeavesNothingInAnEmptyFolder(t *testing.T) {
+	path := withRecords(t, "test.a", 3)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.ReplaceAll(data, []byte("key0001"), []byte("key0x01"))
+	backup, folder := filepath.Join(t.TempDir(), "backup.db"), t.TempDir()
+	if err := os.WriteFile(backup, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Restore(backup, filepath.Join(folder, FileName))
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "\n  test.a ") {
+		t.Errorf("got %v, want the findings by table", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestAFreshFileIsNotOlder: its transactions begin anew, of which the high mark must not
+// conclude that commits are lost.
+func TestAFreshFileIsNotOlder(t *testing.T) {
+	sm := newSample(t)
+	data := bytes.Clone(sm.data)
+	clear(data[5*pageSize : 6*pageSize])
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".high", sm.high, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var logged bytes.Buffer
+		s, err := Open(Config{Path: path, NoSync: true, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(logged.String(), "older than the last commit") {
+			t.Error(logged.String())
+		}
+		addHost(t, s, identity.HostID{9})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
