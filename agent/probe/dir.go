@@ -15,13 +15,14 @@ type Dir struct {
 	err error
 }
 
-// OpenDir opens a folder. The caller closes it.
+// OpenDir opens a folder, and waits for nobody if there is a pipe in its place. The caller
+// closes it.
 func (h *Host) OpenDir(name string) (*Dir, error) {
 	p, err := h.Path(name)
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}
-	f, err := os.Open(p)
+	f, err := openFolder(p)
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/shirou/gopsutil/v3/common"
@@ -251,6 +252,8 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 	case err != nil:
 	case info.Mode()&fs.ModeCharDevice != 0:
 		err = errDevice
+	case isPipe(info.Mode()):
+		err = errPipe
 	case !info.Mode().IsRegular():
 		err = errNoFile
 	}
@@ -292,7 +295,8 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, h.note("open", name, err)
 }
 
-// Stat follows links inside the root.
+// Stat follows links inside the root. That there is a pipe is remembered, see For: no probe
+// asks for one.
 func (h *Host) Stat(name string) (fs.FileInfo, error) {
 	p, err := h.Path(name)
 	if err != nil {
@@ -303,26 +307,40 @@ func (h *Host) Stat(name string) (fs.FileInfo, error) {
 		look = os.Lstat // no link is left, but for one that has just been made
 	}
 	info, err := look(p)
+	if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		_ = h.note("stat", name, errPipe)
+	}
 	return info, h.note("stat", name, err)
 }
 
 // Readlink returns the target of a symbolic link as it is written there.
 func (h *Host) Readlink(name string) (string, error) {
-	if h.Live() {
-		return os.Readlink(name)
+	p := name
+	if !h.Live() {
+		var err error
+		if p, err = h.resolve(name, false); err != nil {
+			return "", err
+		}
 	}
-	p, err := h.resolve(name, false)
-	if err != nil {
-		return "", err
+	target, err := os.Readlink(p)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTDIR) {
+		_ = h.note("readlink", name, err) // no link: is it a pipe?
 	}
-	return os.Readlink(p)
+	return target, err
 }
 
 // Glob expands a pattern of package path/filepath to paths as the host sees them,
 // sorted. The only error is a malformed pattern: what cannot be read does not match.
 func (h *Host) Glob(pattern string) ([]string, error) {
 	if h.Live() {
-		return filepath.Glob(pattern)
+		found, err := filepath.Glob(pattern)
+		if len(found) == 0 {
+			top := pattern[:strings.IndexAny(pattern+"*", `*?[\`)] // up to which nothing is a pattern
+			if _, err := os.Lstat(top); errors.Is(err, syscall.ENOTDIR) {
+				_ = h.note("open", top, err)
+			}
+		}
+		return found, err
 	}
 	if _, err := path.Match(pattern, "x"); err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", pattern, filepath.ErrBadPattern)
@@ -346,6 +364,9 @@ func (h *Host) children(dir, pattern string) []string {
 			return nil
 		}
 		if _, err := os.Lstat(p); err != nil {
+			if errors.Is(err, syscall.ENOTDIR) {
+				_ = h.note("open", path.Join(dir, pattern), err)
+			}
 			return nil
 		}
 		return []string{path.Join(dir, pattern)}

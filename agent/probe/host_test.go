@@ -206,10 +206,24 @@ func TestReadingAPipeFailsAtOnce(t *testing.T) {
 	root := t.TempDir()
 	makePipe(t, filepath.Join(root, "pipe"))
 	h := RootHost(root)
-	if _, err := h.ReadFile("/pipe"); err == nil || !strings.Contains(err.Error(), "regular") {
+	if _, err := h.ReadFile("/pipe"); err == nil || !strings.Contains(err.Error(), "a pipe") {
 		t.Errorf("ReadFile: %v", err)
 	}
-	if _, err := h.File("/pipe").Read(nil); err == nil || !strings.Contains(err.Error(), "regular") {
+	if _, err := h.File("/pipe").Read(nil); err == nil || !strings.Contains(err.Error(), "a pipe") {
 		t.Errorf("File.Read: %v", err)
+	}
+	for _, name := range []string{"/pipe", "/pipe/below"} {
+		if _, err := h.OpenDir(name); err == nil {
+			t.Errorf("OpenDir of %s opened a pipe", name)
+		}
+		if _, err := h.Readlink(name); err == nil {
+			t.Errorf("Readlink of %s read a pipe", name)
+		}
+		if r := h.refused.take(); len(r) != 1 || r[0].Path != "/pipe" || r[0].Err != errPipe {
+			t.Errorf("%s: refused %v", name, r)
+		}
+	}
+	if found, err := h.Glob("/pipe/*"); len(found) > 0 || err != nil || h.Refusals() == 0 {
+		t.Errorf("Glob: %q, %v, %d refusals", found, err, h.Refusals())
 	}
 }

@@ -31,6 +31,11 @@ func openFile(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// openFolder opens a folder: what is none is refused before it is opened.
+func openFolder(name string) (*os.File, error) {
+	return os.OpenFile(name, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
+}
+
 // ownGroup gives the program a process group, so that its children end with it.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

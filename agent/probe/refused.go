@@ -3,7 +3,9 @@ package probe
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 var (
 	errLoop   = errors.New("too many symbolic links")
 	errNoFile = errors.New("not a regular file")
+	errPipe   = errors.New("a pipe or socket, where a file or folder should be")
 	errDevice = errors.New("a device, not a regular file") // a link to /dev/null is how a file is masked
 )
 
@@ -56,6 +59,11 @@ func (h *Host) note(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EINVAL) {
+		if pipe := h.pipeIn(name); pipe != "" {
+			name, err = pipe, errPipe
+		}
+	}
 	if h.within != "" {
 		name = path.Join(h.within, name)
 	}
@@ -71,10 +79,26 @@ func (h *Host) note(op, name string, err error) error {
 	return p
 }
 
+// pipeIn is the pipe or socket that lies in the way of a path, "" if none does.
+func (h *Host) pipeIn(name string) string {
+	at, err := h.resolve(name, true)
+	for ; err == nil && len(at) > len(h.root)+1; at = filepath.Dir(at) {
+		if info, err := os.Lstat(at); err == nil {
+			if isPipe(info.Mode()) {
+				return filepath.ToSlash(at[len(h.root):])
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+func isPipe(mode fs.FileMode) bool { return mode&(fs.ModeNamedPipe|fs.ModeSocket) != 0 }
+
 // unreadable reports whether err is not one that tells that there is no such thing. Many
 // files of a running kernel answer with an error that means they have nothing to tell.
 func (h *Host) unreadable(name string, err error) bool {
-	for _, damage := range []error{fs.ErrPermission, ErrNUL, ErrEmpty, errNoFile, errLoop, syscall.ELOOP} {
+	for _, damage := range []error{fs.ErrPermission, ErrNUL, ErrEmpty, errNoFile, errPipe, errLoop, syscall.ELOOP} {
 		if errors.Is(err, damage) {
 			return true
 		}
@@ -146,6 +170,16 @@ func (r *Report) untoldLocked() error {
 			told = told || strings.Contains(remark, refused.Path)
 		}
 		if !told {
+			return refused.PathError
+		}
+	}
+	return nil
+}
+
+// pipeLocked is the first refusal of whichever section that met a pipe, nil if there is none.
+func (r *Report) pipeLocked() error {
+	for _, refused := range r.refused {
+		if refused.about == 0 && refused.Err == errPipe {
 			return refused.PathError
 		}
 	}

@@ -253,7 +253,10 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 			problem = err
 		}
 		// With one section it is that one which lacks what was refused; of several, those that
-		// would look as if there were nothing.
+		// would look as if there were nothing; all of them, if it is a pipe that somebody made.
+		if problem == nil {
+			problem = r.pipeLocked()
+		}
 		if problem == nil && (len(sections) == 1 || len(r.rows[id]) == 0) && r.remarks[id] == "" {
 			problem = untold
 		}

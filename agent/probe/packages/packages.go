@@ -157,6 +157,7 @@ func (*packages) Info() probe.Info {
 // Collect implements probe.Probe.
 func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	now := h.Now()
+	refused := h.Refusals()
 	search := !p.complete || now.Sub(p.searched).Abs() >= searchEvery
 	changed, present := false, false
 	var problem error
@@ -186,7 +187,7 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if changed || !p.complete {
 		p.join()
 	}
-	p.complete = problem == nil && (p.alone || p.languages.complete) && p.programs.problem == nil
+	p.complete = problem == nil && h.Refusals() == refused && (p.alone || p.languages.complete) && p.programs.problem == nil
 	r.Whole(facts.Packages, p.revision, p.rows)
 	r.Hidden(facts.Packages, p.languages.lack.err(), p.languages.lack.hides)
 	r.Hidden(facts.Packages, p.programs.problem, runs)
