@@ -26,10 +26,10 @@ type SudoRuleRow struct {
 	Hosts       []string `json:"hosts" cbor:"3,keyasint"`
 	RunAs       []string `json:"run_as,omitempty" cbor:"4,keyasint,omitempty"` // users; absent: oneself, with RunAsGroups
 	RunAsGroups []string `json:"run_as_groups,omitempty" cbor:"5,keyasint,omitempty"`
-	Commands    []string `json:"commands" cbor:"6,keyasint"`                   // aliases expanded; "!" before one forbids it; arguments masked
-	NoPassword  bool     `json:"no_password" cbor:"7,keyasint"`                // NOPASSWD, nopass
-	Tags        []string `json:"tags,omitempty" cbor:"8,keyasint,omitempty"`   // the others: SETENV, NOEXEC, ...
-	Except      bool     `json:"except,omitempty" cbor:"9,keyasint,omitempty"` // the rule is not for Who ("!alice"), or forbids (doas deny)
+	Commands    []string `json:"commands" cbor:"6,keyasint"`                        // aliases expanded; "!" before one forbids it; arguments masked
+	NoPassword  *bool    `json:"no_password,omitempty" cbor:"7,keyasint,omitempty"` // NOPASSWD, nopass, Defaults !authenticate; absent when not known
+	Tags        []string `json:"tags,omitempty" cbor:"8,keyasint,omitempty"`        // the others: SETENV, NOEXEC, ...
+	Except      bool     `json:"except,omitempty" cbor:"9,keyasint,omitempty"`      // the rule is not for Who ("!alice"), or forbids (doas deny)
 	File        string   `json:"file" cbor:"10,keyasint"`
 	Line        int      `json:"line" cbor:"11,keyasint"`
 	Tool        string   `json:"tool" cbor:"12,keyasint"`                        // sudo, doas
@@ -38,8 +38,12 @@ type SudoRuleRow struct {
 
 // Key implements Row. The line is not part of it: a rule that moves is the same rule.
 func (r *SudoRuleRow) Key() string {
+	noPassword := ""
+	if r.NoPassword != nil {
+		noPassword = strconv.FormatBool(*r.NoPassword)
+	}
 	return key(r.Tool, r.File, r.WhoType, r.Who, strconv.FormatBool(r.Except), joined(r.Hosts), joined(r.RunAs), joined(r.RunAsGroups),
-		strconv.FormatBool(r.NoPassword), joined(r.Tags), joined(r.Commands))
+		noPassword, joined(r.Tags), joined(r.Commands))
 }
 
 // AuthorizedKeyRow is a key with which a user can log in by ssh. The key itself is not

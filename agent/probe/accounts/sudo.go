@@ -3,6 +3,7 @@ package accounts
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -18,14 +19,18 @@ func collectSudo(h *probe.Host, r *probe.Report) {
 	h = h.For(facts.SudoRules)
 	var problem error
 	found := false
+	var remarks []string
 	for _, name := range sudoersFiles {
 		if _, err := h.Stat(name); probe.Absent(err) {
 			continue
 		}
 		found = true
-		rows, err := readSudoers(h, name)
+		rows, unsure, err := readSudoers(h, name)
 		r.Add(facts.SudoRules, rows...)
 		problem = errors.Join(problem, err)
+		if unsure {
+			remarks = append(remarks, unsureRemark)
+		}
 		break
 	}
 	doas, err := h.Glob("/etc/doas.d/*.conf")
@@ -50,15 +55,20 @@ func collectSudo(h *probe.Host, r *probe.Report) {
 		r.Problem(facts.SudoRules, fmt.Errorf("neither sudo nor doas has a policy: %w", errors.ErrUnsupported))
 	default:
 		if remark := elsewhere(h, "sudoers", "rules"); remark != "" {
-			r.Remark(facts.SudoRules, remark)
+			remarks = append(remarks, remark)
 		}
+	}
+	if len(remarks) > 0 {
+		r.Remark(facts.SudoRules, strings.Join(remarks, "; "))
 	}
 }
 
+const unsureRemark = "no_password (absent) or run_as of some rules depends on Defaults for some users, hosts or commands"
+
 // readSudoers reads a policy with the files that it includes.
-func readSudoers(h *probe.Host, name string) ([]facts.Row, error) {
+func readSudoers(h *probe.Host, name string) (rows []facts.Row, unsure bool, err error) {
 	s := sudoers{
-		read: h.ReadFile, hostname: h.ReadString("/etc/hostname"), aliases: make(map[string][]string), runAs: "root",
+		read: h.ReadFile, hostname: h.ReadString("/etc/hostname"), aliases: make(map[string][]string),
 		list: func(dir string) ([]string, error) {
 			entries, err := h.ReadDir(dir)
 			var out []string
@@ -71,17 +81,16 @@ func readSudoers(h *probe.Host, name string) ([]facts.Row, error) {
 		},
 	}
 	s.file(name, 0)
-	return s.finish()
+	if slices.ContainsFunc(s.settings, func(d setting) bool { return d.kind == ':' || d.kind == '>' }) {
+		s.members = readMembers(h)
+	}
+	rows, err = s.finish()
+	return rows, s.unsure, err
 }
 
 // finish gives the rules, and what was not understood.
 func (s *sudoers) finish() ([]facts.Row, error) {
 	rows := s.rows()
-	for _, row := range rows {
-		if rule := row.(*facts.SudoRuleRow); len(rule.RunAs) == 0 && len(rule.RunAsGroups) == 0 {
-			rule.RunAs = []string{s.runAs}
-		}
-	}
 	if more := s.bad - maxBadLines; more > 0 {
 		s.err = errors.Join(s.err, fmt.Errorf("and %d more lines", more))
 	}
@@ -91,8 +100,8 @@ func (s *sudoers) finish() ([]facts.Row, error) {
 // ParseSudoers reads one file of sudoers(5) without those that it includes.
 func ParseSudoers(name string, data []byte) ([]facts.Row, error) {
 	s := sudoers{
-		aliases: make(map[string][]string), runAs: "root",
-		list: func(string) ([]string, error) { return nil, nil },
+		aliases: make(map[string][]string),
+		list:    func(string) ([]string, error) { return nil, nil },
 	}
 	s.read = func(string) ([]byte, error) {
 		s.read = func(string) ([]byte, error) { return nil, nil } // includes are empty
@@ -160,7 +169,7 @@ func doasWords(line string) []string {
 }
 
 func doasRule(words []string) (*facts.SudoRuleRow, error) {
-	row := &facts.SudoRuleRow{Tool: "doas", Hosts: []string{"ALL"}, RunAs: []string{"ALL"}, Commands: []string{"ALL"}, Except: words[0] == "deny"}
+	row := &facts.SudoRuleRow{Tool: "doas", NoPassword: new(false), Hosts: []string{"ALL"}, RunAs: []string{"ALL"}, Commands: []string{"ALL"}, Except: words[0] == "deny"}
 	bad := fmt.Errorf("%.40q not understood", strings.Join(words, " "))
 	if words[0] != "permit" && words[0] != "deny" {
 		return nil, bad
@@ -170,7 +179,7 @@ options:
 	for len(words) > 0 {
 		switch words[0] {
 		case "nopass":
-			row.NoPassword = true
+			row.NoPassword = new(true)
 		case "nolog", "persist", "keepenv":
 			row.Tags = append(row.Tags, words[0])
 		case "setenv":

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,10 @@ func brief(row facts.Row) string {
 	if r.Except {
 		out = "except " + out
 	}
-	if r.NoPassword {
+	switch {
+	case r.NoPassword == nil:
+		out += " pass?"
+	case *r.NoPassword:
 		out += " nopass"
 	}
 	for _, t := range append(append([]string{}, r.Tags...), r.Options...) {
@@ -105,6 +109,81 @@ func TestDefaultsChangeRules(t *testing.T) {
 	}
 }
 
+// TestDefaultsForSome: settings for some users, hosts, target users and commands change the
+// rules that they are for, and what cannot be told is absent.
+func TestDefaultsForSome(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{
+		"etc/hostname": "web1.example.org\n",
+		"etc/passwd":   "root:x:0:0::/root:/bin/sh\na:x:1000:1000::/:/bin/sh\nb:x:1001:50::/:/bin/sh\n",
+		"etc/group":    "root:x:0:\nops:x:50:\nadm:x:4:a\n",
+	})
+	f := func(defaults, rules, want string) {
+		t.Helper()
+		probetest.Write(t, root, "etc/sudoers", []byte(defaults+"\n"+rules+"\n"))
+		s := probetest.Sections(probe.RootHost(root), New())["sudo_rules"]
+		// Rows are sorted by key: compare as sets of lines.
+		got, wanted := strings.Split(strings.TrimSpace(briefs(s.Rows)), "\n"), strings.Split(want, "\n")
+		slices.Sort(got)
+		slices.Sort(wanted)
+		if diff := cmp.Diff(wanted, got); diff != "" || s.Status != facts.StatusOK {
+			t.Errorf("%s: %s %s (-want +got):\n%s", defaults, s.Status, s.Reason, diff)
+		}
+		if unsure := strings.Contains(want, "?") || strings.Contains(want, "root,op"); unsure != strings.Contains(s.Reason, "depends on Defaults") {
+			t.Errorf("%s: reason %q", defaults, s.Reason)
+		}
+	}
+	const both = "a ALL=(ALL) ALL\nb ALL=(ALL) ALL"
+	const first = "user a @ALL as ALL nopass: ALL\nuser b @ALL as ALL: ALL"
+	f("Defaults:a !authenticate", both, first)
+	f("Defaults:\ta , c !authenticate, env_reset", both, first)
+	f("Defaults:#1000 !authenticate", both, first)
+	f("Defaults:%adm !authenticate", both, first)
+	f("Defaults:%#4 ! authenticate", both, first)
+	f("Defaults:ALL,!b !authenticate", both, first)
+	f("User_Alias X = b\nDefaults:ALL,!X !authenticate", both, first)
+	f("Defaults !authenticate\nDefaults:b authenticate", both, first)
+	f("Defaults:ops !authenticate", both, "user a @ALL as ALL: ALL\nuser b @ALL as ALL: ALL")
+	f("Defaults exempt_group=adm", both, first)
+	f("Defaults:%ops !authenticate", both, "user b @ALL as ALL nopass: ALL\nuser a @ALL as ALL: ALL")
+	f("Defaults:+net !authenticate", both, "user a @ALL as ALL pass?: ALL\nuser b @ALL as ALL pass?: ALL")
+	f("Defaults:a !authenticate", "ALL ALL=(ALL) ALL", "all ALL @ALL as ALL pass?: ALL")
+	f("Defaults:a !authenticate", "%adm ALL=PASSWD: ALL, NOPASSWD: /bin/x", "group adm @ALL as root: ALL\ngroup adm @ALL as root nopass: /bin/x")
+	f("Defaults:%adm !authenticate", "%adm ALL=ALL\n%ops ALL=ALL", "group adm @ALL as root nopass: ALL\ngroup ops @ALL as root pass?: ALL")
+
+	f("Defaults@web1 !authenticate", "a ALL=ALL\nb web1,db1=ALL", "user a @ALL as root nopass: ALL\nuser b @web1,db1 as root pass?: ALL")
+	f("Defaults@db* !authenticate", "a ALL=ALL\nb db1=ALL", "user a @ALL as root: ALL\nuser b @db1 as root nopass: ALL")
+	f("Defaults@web1.example.org !authenticate", "a ALL=ALL", "user a @ALL as root nopass: ALL")
+	f("Defaults@10.0.0.0/8 !authenticate", "a ALL=ALL", "user a @ALL as root pass?: ALL")
+
+	f("Defaults>op !authenticate", "a ALL=(op) /bin/x\nb ALL=(ALL) /bin/x", "user a @ALL as op nopass: /bin/x\nuser b @ALL as ALL pass?: /bin/x")
+	f("Defaults>root !authenticate", "a ALL=(:adm) /bin/x\nb ALL=/bin/x", "user a @ALL as :adm: /bin/x\nuser b @ALL as root nopass: /bin/x")
+
+	f("Cmnd_Alias L = /bin/l, /opt/t/\nDefaults!L !authenticate", "a ALL=/bin/l -a, /bin/m, /opt/t/x, !/bin/l -b\nb ALL=ALL",
+		"user a @ALL as root nopass: /bin/l -a\nuser a @ALL as root pass?: /bin/m\nuser a @ALL as root nopass: /opt/t/x | !/bin/l -b\nuser b @ALL as root pass?: ALL")
+	f("Defaults!/bin/l !authenticate", "a ALL=/bin/m, /usr/bin/l, /bin/*", "user a @ALL as root: /bin/m\nuser a @ALL as root pass?: /usr/bin/l | /bin/*")
+	f("Cmnd_Alias L = /bin/l -x\nDefaults!L !authenticate", "a ALL=sha224:"+digest224+" /bin/l -x, /bin/l", "user a @ALL as root nopass: sha224:"+digest224+" /bin/l -x\nuser a @ALL as root pass?: /bin/l")
+	f("Defaults!/bin/l authenticate\nDefaults:a !authenticate", "a ALL=/bin/l, /bin/m", "user a @ALL as root: /bin/l\nuser a @ALL as root nopass: /bin/m")
+
+	f("Defaults:a runas_default=op", "a ALL=/bin/x\nb ALL=/bin/x", "user a @ALL as op: /bin/x\nuser b @ALL as root: /bin/x")
+	f("Defaults:+net runas_default=op", "a ALL=/bin/x", "user a @ALL as root,op: /bin/x")
+}
+
+func TestManyDefaultsAreBounded(t *testing.T) {
+	text := "User_Alias A = " + strings.Repeat("u, ", 2000) + "u\n" + strings.Repeat("Defaults:A !authenticate\n", 5000) + strings.Repeat("b ALL = ALL\n", 1000)
+	rows, err := ParseSudoers("/s", []byte(text))
+	if err != nil || len(rows) != 1000 || rows[999].(*facts.SudoRuleRow).NoPassword != nil {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+// TestTagsBeforeASecondHostList: the colon of a tag that follows another is no end.
+func TestTagsBeforeASecondHostList(t *testing.T) {
+	rows, err := ParseSudoers("/s", []byte("a ALL=NOEXEC:SETENV: /usr/bin/vi : h2 = /bin/x\n"))
+	if want := "user a @ALL as root NOEXEC SETENV: /usr/bin/vi\nuser a @h2 as root: /bin/x\n"; briefs(rows) != want || err != nil {
+		t.Errorf("got %s%v", briefs(rows), err)
+	}
+}
+
 func TestSudoersIncludes(t *testing.T) {
 	root := probetest.Tree(t, map[string]string{
 		"etc/hostname":             "web1.example.org\n",
@@ -167,6 +246,7 @@ user a b @ALL as ALL: ALL
 
 func FuzzSudoers(f *testing.F) {
 	f.Add(sudoersText)
+	f.Add("Defaults:a,!%b !authenticate\nDefaults!/bin/l,^x$ authenticate\nDefaults@h.x runas_default=o\nDefaults>#0 !authenticate\na h=(b) sha224:x /bin/l, !/x/ : h.x = y")
 	f.Add("User_Alias A = !!A, A\nA,!A ALL = (A:A) NOPASSWD: ! A, sha224:x")
 	f.Add("permit setenv { a } :x as y cmd z args \"")
 	f.Fuzz(func(t *testing.T, s string) {

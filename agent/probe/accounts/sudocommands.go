@@ -13,7 +13,7 @@ import (
 // commandGroup is a run of commands of one rule that have the same conditions.
 type commandGroup struct {
 	runAs, runAsGroups []string
-	noPassword         bool
+	noPassword         *bool // nil: what Defaults say
 	tags               []string
 	options            []string
 	commands           []string
@@ -36,7 +36,7 @@ var optionNames = []string{"ROLE", "TYPE", "APPARMOR_PROFILE", "PRIVS", "LIMITPR
 // that follow as well, until something else is said.
 func (s *sudoers) commandGroups(text string) ([]commandGroup, error) {
 	var out []commandGroup
-	now := commandGroup{noPassword: s.noAuth}
+	var now commandGroup
 	var problem error
 	for _, item := range joinDigests(splitOutside(text, ',')) {
 		rest, err := s.conditions(&now, item)
@@ -94,9 +94,11 @@ func joinDigests(items []string) []string {
 }
 
 func (g *commandGroup) same(o *commandGroup) bool {
-	return slices.Equal(g.runAs, o.runAs) && slices.Equal(g.runAsGroups, o.runAsGroups) && g.noPassword == o.noPassword &&
+	return slices.Equal(g.runAs, o.runAs) && slices.Equal(g.runAsGroups, o.runAsGroups) && sameAnswer(g.noPassword, o.noPassword) &&
 		slices.Equal(g.tags, o.tags) && slices.Equal(g.options, o.options)
 }
+
+func sameAnswer(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // conditions takes what stands before a command: (users:groups), OPTION=x, TAG:.
 func (s *sudoers) conditions(g *commandGroup, item string) (rest string, err error) {
@@ -142,7 +144,7 @@ func (s *sudoers) runAsSpec(g *commandGroup, inner string) error {
 func (g *commandGroup) tag(word string) {
 	switch word {
 	case "PASSWD", "NOPASSWD":
-		g.noPassword = word == "NOPASSWD"
+		g.noPassword = new(word == "NOPASSWD")
 		return
 	}
 	g.tags = slices.DeleteFunc(slices.Clone(g.tags), func(t string) bool { return t == word || t == tags[word] })
@@ -181,9 +183,12 @@ func unescape(s string) string {
 	return b.String()
 }
 
+// userKinds are what stands before names in lists of users, and what it makes of them.
+var userKinds = [][2]string{{"%:", "nonunix"}, {"%#", "gid"}, {"%", "group"}, {"+", "netgroup"}, {"#", "uid"}}
+
 // who tells what kind of name stands in a list of users.
 func who(name string) (string, string) {
-	for _, kind := range [...][2]string{{"%:", "nonunix"}, {"%#", "gid"}, {"%", "group"}, {"+", "netgroup"}, {"#", "uid"}} {
+	for _, kind := range userKinds {
 		if rest, ok := strings.CutPrefix(name, kind[0]); ok {
 			return rest, kind[1]
 		}

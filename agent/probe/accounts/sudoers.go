@@ -27,14 +27,15 @@ type sudoers struct {
 	list     func(dir string) ([]string, error)
 	hostname string
 
-	aliases map[string][]string // "user ADMINS" -> items
-	specs   []userSpec
-	// noAuth and runAs are Defaults that change what rules mean.
-	noAuth bool
-	runAs  string
-	files  int
-	err    error
-	bad    int
+	aliases  map[string][]string // "user ADMINS" -> items
+	specs    []userSpec
+	settings []setting
+	members  members
+	compared int
+	unsure   bool // whether a setting holds for some rule
+	files    int
+	err      error
+	bad      int
 }
 
 // userSpec is one line that grants, cut into its parts.
@@ -113,7 +114,7 @@ func (s *sudoers) line(file string, number int, line string, depth int) error {
 	case line == "":
 		return nil
 	case strings.HasPrefix(word, "Defaults"):
-		s.defaults(word, rest)
+		s.defaults(strings.ReplaceAll(line, "\t", " ")[len("Defaults"):])
 		return nil
 	case aliasKinds[word] != "":
 		return s.alias(aliasKinds[word], rest)
@@ -189,24 +190,6 @@ func idFollows(line string, i int) bool {
 	return i == 0 || strings.IndexByte(" \t,(:!%=", line[i-1]) >= 0
 }
 
-// defaults notes the settings for all users that change what rules mean.
-func (s *sudoers) defaults(word, rest string) {
-	if word != "Defaults" {
-		return // for some users, hosts or commands only
-	}
-	for _, item := range splitOutside(rest, ',') {
-		name, value, _ := strings.Cut(item, "=")
-		switch strings.TrimSpace(name) {
-		case "!authenticate":
-			s.noAuth = true
-		case "authenticate":
-			s.noAuth = false
-		case "runas_default":
-			s.runAs = strings.Trim(strings.TrimSpace(value), `"`)
-		}
-	}
-}
-
 // aliasKinds are the words that define aliases, and of what.
 var aliasKinds = map[string]string{
 	"User_Alias": "user", "Runas_Alias": "user", "Host_Alias": "host", "Cmnd_Alias": "command", "Cmd_Alias": "command",
@@ -269,7 +252,7 @@ func separates(text string, i int) bool {
 		return false
 	}
 	before := strings.TrimRight(text[:i], " \t")
-	word := before[strings.LastIndexAny(before, " \t,=)")+1:]
+	word := before[strings.LastIndexAny(before, " \t,=):")+1:]
 	return !isTag(word) && strings.IndexByte(text[i:], '=') >= 0
 }
 
@@ -350,7 +333,7 @@ func (s *sudoers) rows() []facts.Row {
 						s.problem(errors.New("more rules than are reported"))
 						return out
 					}
-					out = append(out, g.row(u, hosts, spec))
+					out = append(out, s.settle(g.row(u, hosts, spec))...)
 				}
 			}
 		}
