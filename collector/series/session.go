@@ -86,27 +86,30 @@ func (s *Session) labels(desc metric.Series) (labels.Labels, error) {
 	if err := checkSeries(desc); err != nil {
 		return labels.EmptyLabels(), err
 	}
-	b := labels.NewBuilder(labels.EmptyLabels())
-	for _, l := range desc.Labels {
-		if l.Name == hostLabel || l.Name == hostIDLabel {
-			continue
+	b := labels.NewScratchBuilder(len(desc.Labels) + 3)
+	add := func(name, value string) {
+		if value != "" { // an empty label is none
+			b.Add(name, value)
 		}
-		b.Set(l.Name, l.Value)
 	}
 	for _, l := range desc.Labels {
-		if l.Name != hostLabel && l.Name != hostIDLabel {
-			continue
+		name := l.Name
+		if name == hostLabel || name == hostIDLabel {
+			for name = exportedPrefix + name; has(desc.Labels, name); {
+				name = exportedPrefix + name
+			}
 		}
-		name := exportedPrefix + l.Name
-		for b.Get(name) != "" {
-			name = exportedPrefix + name
-		}
-		b.Set(name, l.Value)
+		add(name, l.Value)
 	}
-	b.Set(nameLabel, desc.Name)
-	b.Set(hostLabel, s.name)
-	b.Set(hostIDLabel, s.hostID)
+	add(nameLabel, desc.Name)
+	add(hostLabel, s.name)
+	add(hostIDLabel, s.hostID)
+	b.Sort()
 	return b.Labels(), nil
+}
+
+func has(ls []metric.Label, name string) bool {
+	return slices.ContainsFunc(ls, func(l metric.Label) bool { return l.Name == name && l.Value != "" })
 }
 
 // checkSeries applies the data model's rules for names (prometheus.io,
