@@ -29,7 +29,7 @@ func (s *Store) Scrub() (r Report, err error) {
 		verify = Snapshot.Verify
 	}
 	err = s.View(func(tx *Tx) (err error) {
-		defer guard(&err, "", nil)()
+		defer guard(faults(), &err, "", nil)
 		r, err = verify(Snapshot{
 			Path: s.path, TxID: uint64(tx.b.ID()), Root: uint64(tx.b.Cursor().Bucket().Root()),
 			PageSize: uint64(s.db.Info().PageSize), Bytes: uint64(tx.b.Size()),

@@ -357,7 +357,7 @@ func (s *Store) commit(b *bolt.Tx) (err error) {
 			s.mu.Unlock()
 		}
 	}()
-	defer guard(&err, "", nil)()
+	defer guard(faults(), &err, "", nil)
 	if err := b.Commit(); err != nil {
 		return FullAt(s.path, fmt.Errorf("write state file %q: %w", s.path, err))
 	}
@@ -399,7 +399,7 @@ func (s *Store) failure() error {
 // Backup writes a consistent copy of the file as of now; writers go on meanwhile.
 func (s *Store) Backup(w io.Writer) (err error) {
 	return s.View(func(tx *Tx) (err error) {
-		defer guard(&err, "", nil)()
+		defer guard(faults(), &err, "", nil)
 		_, err = tx.b.WriteTo(w)
 		return err
 	})
@@ -416,7 +416,7 @@ type TableSize struct {
 // Tables returns the sizes of all tables by name. It reads the whole file.
 func (s *Store) Tables() (out []TableSize, err error) {
 	err = s.View(func(tx *Tx) (err error) {
-		defer guard(&err, "", nil)()
+		defer guard(faults(), &err, "", nil)
 		return tx.b.ForEach(func(name []byte, b *bolt.Bucket) error {
 			st := b.Stats()
 			out = append(out, TableSize{string(name), uint64(st.KeyN), uint64(st.LeafInuse + st.BranchInuse), uint64(st.LeafAlloc + st.BranchAlloc)})

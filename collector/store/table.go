@@ -79,7 +79,7 @@ func (tx *Tx) Table(name string) Table {
 }
 
 func (tx *Tx) bucket(name string) (b *bolt.Bucket, err error) {
-	defer guard(&err, name, nil)()
+	defer guard(faults(), &err, name, nil)
 	return tx.b.Bucket([]byte(name)), nil
 }
 
@@ -126,7 +126,7 @@ func (t Table) Get(key []byte) (value []byte, err error) {
 	if t.bucket == nil {
 		return nil, t.err
 	}
-	defer guard(&err, t.name, key)()
+	defer guard(faults(), &err, t.name, key)
 	stored := t.find(key)
 	if stored == nil {
 		return nil, nil
@@ -154,7 +154,7 @@ func (t Table) Put(key, value []byte) (err error) {
 	if err := t.open(); err != nil {
 		return err
 	}
-	defer guard(&err, t.name, key)()
+	defer guard(faults(), &err, t.name, key)
 	old := t.bucket.Get(key)
 	if old != nil {
 		t.forget(old)
@@ -180,7 +180,7 @@ func (t Table) Delete(key []byte) (err error) {
 	if err := t.open(); err != nil {
 		return err
 	}
-	defer guard(&err, t.name, key)()
+	defer guard(faults(), &err, t.name, key)
 	old := t.bucket.Get(key)
 	if old == nil {
 		return nil
@@ -200,7 +200,7 @@ func (t Table) Clear() (err error) {
 	if err := t.open(); err != nil {
 		return err
 	}
-	defer guard(&err, t.name, nil)()
+	defer guard(faults(), &err, t.name, nil)
 	if err := t.tx.b.DeleteBucket([]byte(t.name)); err != nil {
 		return fmt.Errorf("clear table %q: %w", t.name, err)
 	}
@@ -274,7 +274,7 @@ func (t Table) ScanReverse(prefix, before []byte, fn func(key, value []byte) err
 // walk steps a cursor through the prefix, verifying each value.
 func (t *table) walk(prefix []byte, first, next func() ([]byte, []byte), fn func(key, value []byte) error) error {
 	step := func(move func() ([]byte, []byte)) (k, v []byte, err error) {
-		defer guard(&err, t.name, prefix)()
+		defer guard(faults(), &err, t.name, prefix)
 		if k, v = move(); k == nil || !bytes.HasPrefix(k, prefix) {
 			return nil, nil, nil
 		}
@@ -309,7 +309,7 @@ func (t *table) open() (err error) {
 	if t.dirty || t.err != nil {
 		return t.err
 	}
-	defer guard(&err, t.name, nil)()
+	defer guard(faults(), &err, t.name, nil)
 	if t.count, t.sum, err = t.tx.tableSum(t.name); err != nil {
 		return err
 	}
@@ -350,7 +350,7 @@ func (t *table) recount() (err error) {
 	if err := t.open(); err != nil {
 		return err
 	}
-	defer guard(&err, t.name, nil)()
+	defer guard(faults(), &err, t.name, nil)
 	t.count, t.sum = 0, 0
 	return t.bucket.ForEach(func(_, stored []byte) error {
 		t.count++
@@ -363,7 +363,7 @@ func (t *table) recount() (err error) {
 
 // tableSum reads number and sum of a table's records from the catalogue.
 func (tx *Tx) tableSum(name string) (count, sum uint64, err error) {
-	defer guard(&err, catalogue, []byte(name))()
+	defer guard(faults(), &err, catalogue, []byte(name))
 	b := tx.b.Bucket([]byte(catalogue))
 	if b == nil {
 		return 0, 0, nil
@@ -394,7 +394,7 @@ func decodeTableSum(name, stored []byte) (count, sum uint64, err error) {
 
 // flushTables writes the sums of the tables that were written.
 func (tx *Tx) flushTables() (err error) {
-	defer guard(&err, catalogue, nil)()
+	defer guard(faults(), &err, catalogue, nil)
 	for name, t := range tx.tables {
 		if !t.dirty {
 			continue
