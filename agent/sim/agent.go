@@ -279,7 +279,7 @@ func (a *agent) run(ctx, session context.Context, cfg Config, dir string) error 
 		Address: cfg.Address, Dir: dir, Spool: a, Network: cfg.Faults.network(a.host.number), Resync: a.resync,
 		Hello: wire.Hello{
 			AgentVersion: "sim", Hostname: a.host.Name(), OS: "linux", Arch: "amd64",
-			MachineID: fmt.Sprintf("%016x", a.host.number), IntervalMillis: cfg.Interval.Milliseconds(),
+			MachineID: fmt.Sprintf("%016x", a.host.machine()), IntervalMillis: cfg.Interval.Milliseconds(),
 		},
 	})
 	a.mu.Lock()

@@ -40,13 +40,13 @@ type Finding struct {
 // samples. It reads the collector's API as any other program would. Of a host that an
 // administrator removed, or brought back since its last report, the rows are left out,
 // and one that was merged with another is left out whole: Talk names them.
-func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding, err error) {
+func Check(ctx context.Context, cfg CheckConfig) (t Tally, findings []Finding, err error) {
 	if cfg.Shape, _, err = shapeOf(cfg.StateDir, cfg.Shape); err != nil {
-		return 0, nil, err
+		return t, nil, err
 	}
 	sum, err := ReadLedger(cfg.StateDir)
 	if err != nil {
-		return 0, nil, err
+		return t, nil, err
 	}
 	numbers := slices.Sorted(maps.Keys(sum))
 	if cfg.Sample > 0 && cfg.Sample < len(numbers) {
@@ -57,13 +57,32 @@ func Check(ctx context.Context, cfg CheckConfig) (hosts int, findings []Finding,
 	c := checker{api: newAPI(cfg.Server, cfg.Token), fleet: NewFleet(cfg.Shape), talk: cfg.Talk}
 	for i, n := range numbers {
 		if err := c.host(ctx, n, sum[n]); err != nil {
-			return i, c.findings, fmt.Errorf("host %s: %w", hostName(n), err)
+			return c.tally, c.findings, fmt.Errorf("host %s: %w", cfg.hostName(n), err)
 		}
 		if (i+1)%100 == 0 {
 			fmt.Fprintf(cfg.Talk, "%d of %d hosts checked, %d differences\n", i+1, len(numbers), len(c.findings))
 		}
 	}
-	return len(numbers), c.findings, nil
+	return c.tally, c.findings, nil
+}
+
+// Tally counts the hosts of a check.
+type Tally struct {
+	Whole int // compared in all
+	Part  int // in history and samples only
+	None  int // not compared
+}
+
+// String names what there is.
+func (t Tally) String() string {
+	s := fmt.Sprintf("%d hosts checked", t.Whole)
+	if t.Part > 0 {
+		s += fmt.Sprintf(", %d in part", t.Part)
+	}
+	if t.None > 0 {
+		s += fmt.Sprintf(", %d not", t.None)
+	}
+	return s
 }
 
 type checker struct {
@@ -71,6 +90,7 @@ type checker struct {
 	fleet    *Fleet
 	talk     io.Writer
 	findings []Finding
+	tally    Tally
 }
 
 func (c *checker) host(ctx context.Context, n int, t *Total) error {
@@ -88,10 +108,14 @@ func (c *checker) host(ctx context.Context, n int, t *Total) error {
 	if fate != "" {
 		fmt.Fprintf(c.talk, "%s  %s\n", h.Name(), fate)
 	}
-	if merged {
+	switch {
+	case merged:
+		c.tally.None++
 		return nil
-	}
-	if fate == "" {
+	case fate != "":
+		c.tally.Part++
+	default:
+		c.tally.Whole++
 		if err := c.rows(ctx, h, t.ID, differs); err != nil {
 			return err
 		}
@@ -200,8 +224,10 @@ func (a api) fate(ctx context.Context, host string) (text string, merged bool, e
 	}
 	back := slices.ContainsFunc(doc.Identity, func(e struct{ Kind string }) bool { return e.Kind == "revived" })
 	switch {
-	case doc.Removed != nil:
+	case doc.Removed != nil && doc.Removed.Reason != "":
 		return fmt.Sprintf("was removed (%s): its rows are not compared", doc.Removed.Reason), false, nil
+	case doc.Removed != nil:
+		return "was removed: its rows are not compared", false, nil
 	case len(doc.Sections) == 0 && back:
 		return "was removed and brought back, and has not reported since: its rows are not compared", false, nil
 	}

@@ -9,8 +9,11 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -22,6 +25,28 @@ type Shape struct {
 	Seed     uint64
 	Packages int // installed on a host; 0: 1,500
 	Series   int // of metrics on a host; 0: 150
+	// Prefix begins the names of hosts; "": "sim-". Fleets with different ones share no
+	// name and no identity of hardware.
+	Prefix string `json:",omitempty"`
+}
+
+const defaultPrefix = "sim-"
+
+var prefixForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+// hostName is the name of a host of the fleet.
+func (s Shape) hostName(n int) string {
+	return fmt.Sprintf("%s%06d", cmp.Or(s.Prefix, defaultPrefix), n)
+}
+
+// mark tells the hardware of fleets with different prefixes apart; 0 for the usual one.
+func (s Shape) mark() uint16 {
+	if s.Prefix == "" || s.Prefix == defaultPrefix {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(s.Prefix))
+	return uint16(h.Sum32()%(1<<16-1)) + 1
 }
 
 const (

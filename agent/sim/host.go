@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -57,9 +56,10 @@ func (h *Host) random(step int) *rand.Rand {
 }
 
 // Name is the host's name.
-func (h *Host) Name() string { return hostName(h.number) }
+func (h *Host) Name() string { return h.fleet.shape.hostName(h.number) }
 
-func hostName(n int) string { return fmt.Sprintf("sim-%06d", n) }
+// machine is the host's number among those of all fleets.
+func (h *Host) machine() uint64 { return uint64(h.fleet.shape.mark())<<32 | uint64(h.number) }
 
 // Step counts the changes so far.
 func (h *Host) Step() int { return h.step }

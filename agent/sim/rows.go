@@ -100,7 +100,8 @@ func (h *Host) address() string {
 
 func (h *Host) networkRows(id facts.ID) []facts.Row {
 	if id == facts.Interfaces {
-		mac := fmt.Sprintf("02:00:%02x:%02x:%02x:%02x", h.number>>24&0xff, h.number>>16&0xff, h.number>>8&0xff, h.number&0xff)
+		mark := h.fleet.shape.mark()
+		mac := fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", mark>>8, h.number>>24&0xff^int(mark&0xff), h.number>>16&0xff, h.number>>8&0xff, h.number&0xff)
 		return []facts.Row{
 			&facts.InterfaceRow{Name: "lo", Index: 1, MTU: 65536, State: "unknown", Type: "loopback"},
 			&facts.InterfaceRow{Name: "eth0", Index: 2, MAC: mac, MTU: 1500, State: "up", Type: "ethernet", SpeedBits: 10_000_000_000, Duplex: "full", Driver: "virtio_net"},
@@ -117,7 +118,7 @@ func (h *Host) systemRows(id facts.ID) []facts.Row {
 	case facts.OS:
 		return []facts.Row{&facts.OSRow{
 			ID: "debian", Name: "Debian GNU/Linux 12 (bookworm)", Version: "12.5", VersionID: "12", Codename: "bookworm", Family: "linux",
-			Arch: "x86_64", Hostname: h.Name(), MachineID: fmt.Sprintf("%016x", h.number), Timezone: "Etc/UTC", InitSystem: "systemd", Virtualised: "kvm",
+			Arch: "x86_64", Hostname: h.Name(), MachineID: fmt.Sprintf("%016x", h.machine()), Timezone: "Etc/UTC", InitSystem: "systemd", Virtualised: "kvm",
 		}}
 	case facts.Kernel:
 		return []facts.Row{&facts.KernelRow{Release: "6.1.0-18-amd64", Version: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1", Arch: "x86_64", Running: true}}
@@ -127,9 +128,12 @@ func (h *Host) systemRows(id facts.ID) []facts.Row {
 
 func (h *Host) hardwareRows(id facts.ID) []facts.Row {
 	serial := fmt.Sprintf("SIM%08d", h.number)
+	if mark := h.fleet.shape.mark(); mark != 0 {
+		serial = fmt.Sprintf("SIM%04X%08d", mark, h.number)
+	}
 	switch id {
 	case facts.System:
-		return []facts.Row{&facts.SystemRow{Manufacturer: "Simulated", Product: fmt.Sprintf("Model %d", h.role%5), Serial: serial, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", h.number)}}
+		return []facts.Row{&facts.SystemRow{Manufacturer: "Simulated", Product: fmt.Sprintf("Model %d", h.role%5), Serial: serial, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", h.machine())}}
 	case facts.BIOS:
 		return []facts.Row{&facts.BIOSRow{Vendor: "Simulated", Version: fmt.Sprintf("1.%d", h.role%7), Date: "2025-03-01", UEFI: true}}
 	case facts.CPUs:

@@ -75,7 +75,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer lock.Close()
-	if err := keepShape(cfg.StateDir, cfg.Shape); err != nil {
+	if cfg.Shape, err = keepShape(cfg.StateDir, cfg.Shape); err != nil {
 		return err
 	}
 	r := &run{cfg: cfg, fleet: NewFleet(cfg.Shape), began: time.Now()}
@@ -125,7 +125,7 @@ func (r *run) startAll(ctx, sessions context.Context, loops *sync.WaitGroup, can
 				err = a.run(ctx, sessions, r.cfg, r.dir(n))
 			}
 			if err != nil && ctx.Err() == nil {
-				r.fail(fmt.Errorf("host %s: %w", hostName(n), err))
+				r.fail(fmt.Errorf("host %s: %w", r.cfg.hostName(n), err))
 				cancel()
 			}
 		})
@@ -191,7 +191,7 @@ func (r *run) enrol(ctx context.Context, n int) (*identity.Credentials, error) {
 	if err := os.MkdirAll(r.dir(n), 0o700); err != nil {
 		return nil, err
 	}
-	request := uplink.Enrolment{Dir: r.dir(n), Token: &token, Address: r.cfg.Address, Hostname: hostName(n)}
+	request := uplink.Enrolment{Dir: r.dir(n), Token: &token, Address: r.cfg.Address, Hostname: r.cfg.hostName(n)}
 	for given := time.Now(); ; {
 		creds, err := uplink.Enroll(ctx, request)
 		var end *uplink.End
@@ -252,7 +252,7 @@ func (r *run) watch(ctx, sessions context.Context, cancel func()) {
 			continue
 		}
 		if len(refused) > 0 {
-			r.fail(refusal(refused))
+			r.fail(r.cfg.refusal(refused))
 		}
 		cancel()
 	}
@@ -294,7 +294,7 @@ func (r *run) name(refused []refusedHost, before map[int]bool) map[int]bool {
 	now := map[int]bool{}
 	for _, h := range refused {
 		if !before[h.number] && len(now) < maxNamed {
-			fmt.Fprintf(r.cfg.Talk, "host %s: %s\n", hostName(h.number), h.why)
+			fmt.Fprintf(r.cfg.Talk, "host %s: %s\n", r.cfg.hostName(h.number), h.why)
 		}
 		now[h.number] = true
 	}
@@ -305,10 +305,10 @@ func (r *run) name(refused []refusedHost, before map[int]bool) map[int]bool {
 const maxNamed = 10
 
 // refusal is the error of a run in which hosts were refused.
-func refusal(refused []refusedHost) error {
+func (s Shape) refusal(refused []refusedHost) error {
 	var names []string
 	for _, h := range refused[:min(len(refused), maxNamed)] {
-		names = append(names, hostName(h.number))
+		names = append(names, s.hostName(h.number))
 	}
 	if more := len(refused) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))

@@ -3,9 +3,13 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -301,7 +305,7 @@ func TestAStateFolderIsOfOneFleetAndOneRun(t *testing.T) {
 		t.Fatalf("after the first has ended: %v", err)
 	}
 	defer lock.Close()
-	if err := keepShape(dir, small); err != nil {
+	if _, err := keepShape(dir, small); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []Shape{{}, small, {Packages: small.Packages}} {
@@ -309,12 +313,62 @@ func TestAStateFolderIsOfOneFleetAndOneRun(t *testing.T) {
 			t.Errorf("%+v: %+v, %v, %v", want, got, known, err)
 		}
 	}
-	for _, other := range []Shape{{Seed: 8}, {Packages: 81}, {Series: 21}} {
-		if err := keepShape(dir, other); err == nil {
+	for _, other := range []Shape{{Seed: 8}, {Packages: 81}, {Series: 21}, {Prefix: "lab-"}} {
+		if _, err := keepShape(dir, other); err == nil {
 			t.Errorf("a run of %+v was not refused", other)
 		}
 		if _, _, err := Check(t.Context(), CheckConfig{Shape: other, StateDir: dir}); err == nil || !strings.Contains(err.Error(), "--packages 80") {
 			t.Errorf("a check of %+v: %v", other, err)
+		}
+	}
+}
+
+// TestFleetsWithPrefixesShareNoMachine: neither names nor what a machine is known by.
+func TestFleetsWithPrefixesShareNoMachine(t *testing.T) {
+	lab := small
+	lab.Prefix = "lab-"
+	one, other := NewFleet(small).NewHost(3), NewFleet(lab).NewHost(3)
+	if one.Name() != "sim-000003" || other.Name() != "lab-000003" {
+		t.Errorf("%s and %s", one.Name(), other.Name())
+	}
+	for _, id := range []facts.ID{facts.OS, facts.System, facts.Interfaces, facts.BlockDevices, facts.MemoryModules} {
+		if reflect.DeepEqual(one.rows(id), other.rows(id)) {
+			t.Errorf("%s: the same rows", id)
+		}
+	}
+	dir := t.TempDir()
+	if _, err := keepShape(dir, lab); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := keepShape(dir, small); err != nil || s.Prefix != "lab-" {
+		t.Errorf("run again without the prefix: %+v, %v", s, err)
+	}
+	for _, bad := range []string{"Lab", "-x", "a b", "x/"} {
+		if _, err := keepShape(t.TempDir(), Shape{Prefix: bad}); err == nil {
+			t.Errorf("prefix %q is taken", bad)
+		}
+	}
+}
+
+// TestARemovedHostIsCountedApart with and without a reason.
+func TestARemovedHostIsCountedApart(t *testing.T) {
+	for reason, want := range map[string]string{"": "was removed: its rows", "sold": "was removed (sold): its rows"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/identity") {
+				fmt.Fprint(w, "{}")
+				return
+			}
+			fmt.Fprintf(w, `{"removed": {"reason": %q}}`, reason)
+		}))
+		defer server.Close()
+		text, merged, err := newAPI(server.URL, "").fate(t.Context(), "1")
+		if err != nil || merged || !strings.Contains(text, want) {
+			t.Errorf("%q, %v, %v; want %q", text, merged, err, want)
+		}
+	}
+	for tally, want := range map[Tally]string{{Whole: 10}: "10 hosts checked", {Whole: 8, Part: 1, None: 1}: "8 hosts checked, 1 in part, 1 not"} {
+		if tally.String() != want {
+			t.Errorf("%q, want %q", tally, want)
 		}
 	}
 }

@@ -53,24 +53,30 @@ func shapeOf(dir string, want Shape) (kept Shape, known bool, err error) {
 	if err != nil {
 		return kept, false, fmt.Errorf("shape of the fleet in %q: %w", name, err)
 	}
-	if want.Seed != 0 && want.Seed != kept.Seed || want.Packages != 0 && want.Packages != kept.Packages || want.Series != 0 && want.Series != kept.Series {
-		return kept, true, fmt.Errorf("state folder %q is of a fleet with --seed %d --packages %d --series %d: give these, or another --state",
-			dir, kept.Seed, kept.Packages, kept.Series)
+	if want.Seed != 0 && want.Seed != kept.Seed || want.Packages != 0 && want.Packages != kept.Packages || want.Series != 0 && want.Series != kept.Series ||
+		want.Prefix != "" && want.Prefix != cmp.Or(kept.Prefix, defaultPrefix) {
+		return kept, true, fmt.Errorf("state folder %q is of a fleet with --seed %d --packages %d --series %d --name-prefix %s: give these, or another --state",
+			dir, kept.Seed, kept.Packages, kept.Series, cmp.Or(kept.Prefix, defaultPrefix))
 	}
 	return kept, true, nil
 }
 
-// keepShape notes the shape of a new folder, and refuses another one than it has.
-func keepShape(dir string, s Shape) error {
-	_, known, err := shapeOf(dir, s)
+// keepShape notes the shape of a new folder, and refuses another one than it has. It
+// returns the shape with the names that the folder's hosts have.
+func keepShape(dir string, s Shape) (Shape, error) {
+	if s.Prefix != "" && !prefixForm.MatchString(s.Prefix) {
+		return s, fmt.Errorf("--name-prefix %q: want lower case letters, digits and -, at most 40", s.Prefix)
+	}
+	kept, known, err := shapeOf(dir, s)
 	if err != nil || known {
-		return err
+		s.Prefix = kept.Prefix
+		return s, err
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		return err
+		return s, err
 	}
-	return os.WriteFile(filepath.Join(dir, shapeName), append(b, '\n'), 0o600)
+	return s, os.WriteFile(filepath.Join(dir, shapeName), append(b, '\n'), 0o600)
 }
 
 // keepAddress notes where the collector is; without an address it is where it was before.

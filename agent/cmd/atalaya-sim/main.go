@@ -55,6 +55,7 @@ func shapeFlags(cmd *cobra.Command, s *sim.Shape) {
 	f.Uint64Var(&s.Seed, "seed", 1, "`number` that decides what the hosts have")
 	f.IntVar(&s.Packages, "packages", 1500, "installed on each host")
 	f.IntVar(&s.Series, "series", 150, "metrics of each host")
+	f.StringVar(&s.Prefix, "name-prefix", "", "`text` before the number in names of hosts, so that fleets differ (default that of the run before, then sim-)")
 }
 
 // givenShape is what was said of the shape, zero where nothing was: if the state folder does
@@ -83,6 +84,7 @@ func newRun() *cobra.Command {
 			"same state and seed, the hosts go on where the ledger says. The ledger, ledger.tsv in the state folder, has a line for each\n" +
 			"batch that the collector acknowledged.",
 		Example: "  atalaya-sim run --agents 1000 --tokens tokens --state sim --days 30 --changes-per-day 5 --settle\n" +
+			"  atalaya-sim run --agents 50 --tokens more --state lab --seed 2 --name-prefix lab- --settle\n" +
 			"  atalaya-sim run --agents 100 --state sim --loss 0.05 --cut 1m --down 10s --duration 10m",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -143,14 +145,14 @@ func newCheck() *cobra.Command {
 			}
 			c.Shape = givenShape(cmd, c.Shape)
 			c.Talk = cmd.ErrOrStderr()
-			hosts, findings, err := sim.Check(cmd.Context(), c)
+			tally, findings, err := sim.Check(cmd.Context(), c)
 			for _, f := range findings {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", f.Host, f.What)
 			}
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d hosts checked, %d differences\n", hosts, len(findings))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s, %d differences\n", tally, len(findings))
 			if len(findings) > 0 {
 				return errDiffers
 			}
