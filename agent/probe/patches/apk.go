@@ -44,6 +44,7 @@ type smallIndex struct {
 type smallOffer struct {
 	name, version, arch string
 	groups              []string
+	replaces            []string // pacman's: names, perhaps with a condition on the version
 }
 
 func (*apkManager) found(h *probe.Host) bool { return anyThere(h, []string{apkInstalled}) }
@@ -99,7 +100,7 @@ func (m *apkManager) read(ctx context.Context, h *probe.Host) *finding {
 			continue
 		}
 		row.Arch = p.arch
-		if pin := pins[p.name]; pin != "" && !apkAllows(pin, row.Candidate) {
+		if pin := pins[p.name]; pin != "" && !allows("apk", pin, row.Candidate) {
 			row.State, row.Reason = statePinned, "kept by "+p.name+pin+" in "+apkWorld
 		}
 		f.rows = append(f.rows, row)
@@ -325,15 +326,15 @@ func readWorld(h *probe.Host, in *inputs) map[string]string {
 	return pins
 }
 
-// apkAllows reports whether a version meets a condition of world.
-func apkAllows(pin, version string) bool {
+// allows reports whether a version meets a condition such as ">=1.2".
+func allows(scheme, pin, version string) bool {
 	n := 0
 	for n < len(pin) && strings.IndexByte("=<>~", pin[n]) >= 0 {
 		n++
 	}
 	op, want := pin[:n], pin[n:]
-	c, err := order.Compare("apk", version, want)
-	if err != nil {
+	c, err := order.Compare(scheme, version, want)
+	if err != nil || pin == "" {
 		return true
 	}
 	if strings.Contains(op, "~") {

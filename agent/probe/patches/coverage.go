@@ -111,12 +111,10 @@ func baseCodename(system map[string]string) string {
 // differs reports whether codename and version both speak against the system's release,
 // or that of its base, as far as both sides tell them.
 func differs(system map[string]string, r *release) bool {
-	names := filter([]string{baseCodename(system), system["VERSION_CODENAME"]}, func(s string) bool { return s != "" })
-	if system["ID"] == "debian" && system["VERSION_ID"] == "" {
-		names = append(names, "sid") // calls itself as testing does
-	}
-	if len(names) > 0 && r.name() != "" {
-		return !slices.Contains(names, r.name()) && !slices.Contains(names, r.codename)
+	own, base, name := system["VERSION_CODENAME"], baseCodename(system), r.name()
+	if own+base != "" && name != "" {
+		unstable := name == "sid" && system["ID"] == "debian" && system["VERSION_ID"] == "" // calls itself as testing does
+		return name != own && name != base && r.codename != own && !unstable
 	}
 	_, id := lineage(system)
 	return id != "" && r.version != "" && !within(r.version, id)

@@ -3,10 +3,12 @@ package patches
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -24,8 +26,8 @@ const (
 )
 
 // pacmanManager judges Arch Linux and its relatives by pacman's databases
-// (libalpm's be_sync.c). Dependencies and replacements are not solved. The databases do
-// not tell which updates are for security.
+// (libalpm's sync.c and be_sync.c). Dependencies are not solved. The databases do not tell
+// which updates are for security.
 type pacmanManager struct {
 	indexes map[string]*smallIndex // by file
 }
@@ -39,27 +41,78 @@ func (m *pacmanManager) read(ctx context.Context, h *probe.Host) *finding {
 	options, repos := readPacmanConf(h, f)
 	f.in.note(h, pacmanSync)
 	used := make(map[string]*smallIndex)
-	chosen := make(map[string]bool)
+	up := pacmanUpgrade{installed: installed, options: options, decided: make(map[string]bool),
+		chosen: make(map[string]bool), rows: make(map[string]*facts.PatchRow)}
 	for _, r := range repos {
-		x := m.readIndex(ctx, h, f, r, installed, used)
-		if x == nil || !upgrades(r) {
-			continue
+		if x := m.readIndex(ctx, h, f, r, installed, used); x != nil && upgrades(r) {
+			up.take(x.offers, r.name)
 		}
-		for _, o := range x.offers {
-			if chosen[o.name] { // the first repository that has it counts
-				continue
-			}
-			chosen[o.name] = true
-			if c, _ := order.Compare("pacman", o.version, installed[o.name]); c > 0 { // every string is a version
-				f.rows = append(f.rows, pacmanRow(o, installed[o.name], r.name, options))
-			}
-		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(up.rows)) {
+		f.rows = append(f.rows, up.rows[name])
 	}
 	m.indexes = used
 	if len(used) == len(repos) && len(repos) > 0 {
-		f.needBasis("pacman", func(name string) bool { return installed[name] != "" }, func(name string) bool { return chosen[name] })
+		f.needBasis("pacman", func(name string) bool { return installed[name] != "" }, func(name string) bool { return up.chosen[name] })
 	}
 	return f
+}
+
+// pacmanUpgrade is what `pacman -Su` would do (alpm_sync_sysupgrade): each installed
+// package is decided by the first repository that has it or replaces it.
+type pacmanUpgrade struct {
+	installed map[string]string
+	options   *section
+	decided   map[string]bool // installed packages
+	chosen    map[string]bool // names that a repository offers
+	rows      map[string]*facts.PatchRow
+}
+
+func (u *pacmanUpgrade) take(offers []smallOffer, repo string) {
+	for _, o := range offers {
+		for _, old := range o.replaces {
+			u.replace(o, old, repo)
+		}
+	}
+	for _, o := range offers {
+		version, ok := u.installed[o.name]
+		if u.chosen[o.name] = true; !ok || u.decided[o.name] {
+			continue
+		}
+		u.decided[o.name] = true
+		if c, _ := order.Compare("pacman", o.version, version); c > 0 && u.rows[o.name] == nil { // every string is a version
+			u.rows[o.name] = pacmanRow(o, version, repo, u.options)
+		}
+	}
+}
+
+// replace notes that the offer takes the place of an installed package. One that is
+// ignored is held, and what is installed may still be upgraded.
+func (u *pacmanUpgrade) replace(o smallOffer, condition, repo string) {
+	old := pacmanName(condition)
+	version, ok := u.installed[old]
+	if !ok || u.decided[old] || old == o.name || !allows("pacman", condition[len(old):], version) {
+		return
+	}
+	row := u.rows[o.name]
+	if row == nil {
+		row = pacmanRow(o, u.installed[o.name], repo, u.options)
+		ignored := pacmanRow(smallOffer{name: old}, "", "", u.options)
+		if row.State == statePending {
+			row.State, row.Reason = ignored.State, ignored.Reason
+		}
+		u.rows[o.name] = row
+	}
+	row.Reason = joined(row.Reason, "replaces "+old)
+	u.decided[old] = row.State == statePending
+}
+
+// pacmanName is the name in a condition such as "name>=1.2".
+func pacmanName(condition string) string {
+	if i := strings.IndexAny(condition, "<>="); i >= 0 {
+		return condition[:i]
+	}
+	return condition
 }
 
 func pacmanRow(o smallOffer, installed, repo string, options *section) *facts.PatchRow {
@@ -121,12 +174,10 @@ func splitPacman(folder string) (name, version string) {
 // readPacmanConf returns the options and the repositories in their order.
 func readPacmanConf(h *probe.Host, f *finding) (options *section, repos []*section) {
 	options = &section{values: make(map[string][]string)}
-	data, err := f.in.read(h, pacmanConf)
-	sections, parseErr := parseINI(string(data))
-	if err = errors.Join(err, parseErr); err != nil {
-		f.sourcesProblem = fmt.Errorf("%s: %w", pacmanConf, err)
-		f.problems = append(f.problems, f.sourcesProblem)
-	}
+	left := maxIncluded
+	text, err := pacmanText(h, f.in, pacmanConf, &left)
+	sections, parseErr := parseINI(text)
+	err = errors.Join(err, parseErr)
 	for _, s := range sections {
 		if s.name == "options" {
 			options = s
@@ -135,7 +186,14 @@ func readPacmanConf(h *probe.Host, f *finding) (options *section, repos []*secti
 		repos = append(repos, s)
 	}
 	for _, s := range repos {
-		f.repositories = append(f.repositories, pacmanRepository(h, f.in, s, options))
+		f.repositories = append(f.repositories, pacmanRepository(s, options))
+		if len(s.values["server"]) == 0 {
+			err = errors.Join(err, fmt.Errorf("no server of repository %q is configured", s.name))
+		}
+	}
+	if err != nil {
+		f.sourcesProblem = err
+		f.problems = append(f.problems, err)
 	}
 	if len(repos) == 0 {
 		f.problem("no package repository is configured")
@@ -143,21 +201,46 @@ func readPacmanConf(h *probe.Host, f *finding) (options *section, repos []*secti
 	return options, repos
 }
 
-func pacmanRepository(h *probe.Host, in *inputs, s, options *section) *facts.RepositoryRow {
-	server := s.value("server")
-	for _, name := range s.values["include"] {
-		data, err := in.read(h, name)
-		if err != nil {
-			continue // a pattern, or not there
+// maxIncluded bounds the files of a configuration: a file that includes itself has no end.
+const maxIncluded = 256
+
+// pacmanText is a file of the configuration with those that it includes, by name or
+// pattern, in their places. A pattern that nothing matches includes nothing.
+func pacmanText(h *probe.Host, in *inputs, name string, left *int) (string, error) {
+	if *left--; *left < 0 {
+		return "", fmt.Errorf("%s: more than %d files are included", name, maxIncluded)
+	}
+	data, err := in.read(h, name)
+	var b strings.Builder
+	for _, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSpace(line)
+		key, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) != "Include" {
+			b.WriteString(line + "\n")
+			continue
 		}
-		for line := range strings.Lines(string(data)) {
-			if key, value, ok := strings.Cut(line, "="); ok && server == "" && strings.TrimSpace(key) == "Server" {
-				server = strings.TrimSpace(value)
+		pattern := strings.TrimSpace(value)
+		in.note(h, path.Dir(pattern))
+		names, globErr := h.Glob(pattern)
+		err = errors.Join(err, globErr)
+		for _, name := range names {
+			if *left < 0 {
+				break
 			}
+			text, textErr := pacmanText(h, in, name, left)
+			b.WriteString(text)
+			err = errors.Join(err, textErr)
 		}
 	}
-	row := &facts.RepositoryRow{Manager: "pacman", ID: s.name, Kind: "pacman", Enabled: true, File: pacmanConf,
-		URI: maskURI(strings.NewReplacer("$repo", s.name).Replace(server))}
+	return b.String(), err
+}
+
+// pacmanRepository has the server that pacman asks first.
+func pacmanRepository(s, options *section) *facts.RepositoryRow {
+	row := &facts.RepositoryRow{Manager: "pacman", ID: s.name, Kind: "pacman", Enabled: true, File: pacmanConf}
+	if servers := s.values["server"]; len(servers) > 0 {
+		row.URI = maskURI(strings.ReplaceAll(servers[0], "$repo", s.name))
+	}
 	level := s.words("siglevel")
 	if len(level) == 0 {
 		level = options.words("siglevel")
@@ -235,7 +318,7 @@ func (x *smallIndex) readPacman(ctx context.Context, h *probe.Host, file string)
 	return err
 }
 
-// parsePacmanDB returns the offers of the names; nil names: of all. The compression is
+// parsePacmanDB returns the offers of the names and of what replaces them; nil names: of all. The compression is
 // told by the first bytes, as every database is called .db.
 func parsePacmanDB(stop func() error, f io.Reader, names map[string]string) ([]smallOffer, error) {
 	in := bufio.NewReader(f)
@@ -243,13 +326,7 @@ func parsePacmanDB(stop func() error, f io.Reader, names map[string]string) ([]s
 	if err != nil {
 		return nil, errors.New("it is cut off")
 	}
-	ext := ""
-	for prefix, e := range map[string]string{"\x1f\x8b": ".gz", "\x28\xb5\x2f\xfd": ".zst", "\xfd7zX": ".xz", "BZh": ".bz2"} {
-		if strings.HasPrefix(string(magic), prefix) {
-			ext = e
-		}
-	}
-	r, err := inflate(in, ext)
+	r, err := inflate(in, compression(string(magic)))
 	if err != nil {
 		return nil, err
 	}
@@ -259,6 +336,7 @@ func parsePacmanDB(stop func() error, f io.Reader, names map[string]string) ([]s
 	limited := &io.LimitedReader{R: r, N: maxIndex}
 	archive := tar.NewReader(limited)
 	offers := []smallOffer{}
+	var desc bytes.Buffer
 	for {
 		if err := stop(); err != nil {
 			return nil, err
@@ -273,17 +351,38 @@ func parsePacmanDB(stop func() error, f io.Reader, names map[string]string) ([]s
 		}
 		folder, file := path.Split(head.Name)
 		name, _ := splitPacman(path.Clean(folder))
-		if _, ok := names[name]; file != "desc" || names != nil && !ok {
+		if file != "desc" {
 			continue
 		}
-		data, err := io.ReadAll(io.LimitReader(archive, maxDesc))
-		if err != nil {
+		desc.Reset()
+		if _, err := desc.ReadFrom(io.LimitReader(archive, maxDesc)); err != nil {
 			return nil, err
 		}
-		if o := parsePacmanDesc(string(data)); o.name != "" && o.version != "" {
+		_, ok := names[name]
+		if ok = ok || names == nil; !ok && !bytes.Contains(desc.Bytes(), []byte("%REPLACES%")) {
+			continue
+		}
+		o := parsePacmanDesc(desc.String())
+		ok = ok || slices.ContainsFunc(o.replaces, func(old string) bool { return names[pacmanName(old)] != "" })
+		if ok && o.name != "" && o.version != "" {
 			offers = append(offers, o)
 		}
 	}
+}
+
+// compression tells it, as an extension, by a file's first bytes.
+func compression(magic string) string {
+	switch {
+	case strings.HasPrefix(magic, "\x1f\x8b"):
+		return ".gz"
+	case magic == "\x28\xb5\x2f\xfd":
+		return ".zst"
+	case magic == "\xfd7zX":
+		return ".xz"
+	case strings.HasPrefix(magic, "BZh"):
+		return ".bz2"
+	}
+	return ""
 }
 
 // maxDesc bounds the description of one package; they have some 2 KB.
@@ -303,6 +402,8 @@ func parsePacmanDesc(text string) (o smallOffer) {
 			o.arch = list[0]
 		case "%GROUPS%":
 			o.groups = list
+		case "%REPLACES%":
+			o.replaces = list
 		}
 	}
 	return o

@@ -43,7 +43,7 @@ func osRelease(h *probe.Host) map[string]string {
 
 func parseOSRelease(text string) map[string]string {
 	fields := make(map[string]string)
-	for line := range strings.Lines(text) {
+	for _, line := range strings.Split(text, "\n") {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			fields[key] = strings.Trim(value, `"'`)
 		}
@@ -61,22 +61,20 @@ func distroInfoEnd(h *probe.Host, id, version string) string {
 	if err != nil {
 		return ""
 	}
-	header, rest, _ := strings.Cut(string(data), "\n")
-	columns := strings.Split(strings.TrimSpace(header), ",")
-	for line := range strings.Lines(rest) {
-		row := make(map[string]string)
-		for i, value := range strings.Split(strings.TrimSpace(line), ",") {
-			if i < len(columns) {
-				row[columns[i]] = value
-			}
-		}
-		if number, _, _ := strings.Cut(row["version"], " "); number != version { // "22.04 LTS"
+	lines := strings.Split(string(data), "\n")
+	columns := strings.Split(strings.TrimSpace(lines[0]), ",")
+	for _, line := range lines[1:] {
+		row := strings.Split(strings.TrimSpace(line), ",")
+		if number, _, _ := strings.Cut(row[0], " "); number != version { // "22.04 LTS"
 			continue
 		}
-		if id == "ubuntu" {
-			return row["eol"]
+		end := ""
+		for i, value := range row[:min(len(row), len(columns))] {
+			if value != "" && (columns[i] == "eol" || columns[i] == "eol-lts" && id == "debian") {
+				end = value
+			}
 		}
-		return first(row["eol-lts"], row["eol"])
+		return end
 	}
 	return ""
 }
