@@ -60,7 +60,9 @@ func (s *search) bundle() []*facts.CertificateRow {
 		f := s.probe.files[name]
 		broken := f.broken
 		if f.failed == nil && broken == nil && len(sums) == 0 {
-			_, broken = s.host.ReadFile(name) // why there is nothing in it: a folder
+			if _, broken = s.host.ReadFile(name); broken == nil { // else it says why: a folder
+				broken = noneIn(name)
+			}
 		}
 		s.problems = errors.Join(s.problems, f.failed, broken)
 		if len(sums) > 0 {

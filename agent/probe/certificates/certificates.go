@@ -93,7 +93,11 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		}
 		f.seen = false
 	}
-	return errors.Join(s.problems, ctx.Err())
+	r.Problem(facts.Certificates, errors.Join(s.problems, ctx.Err()))
+	if remark := s.missing(); remark != "" {
+		r.Remark(facts.Certificates, remark)
+	}
+	return nil
 }
 
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }
@@ -120,7 +124,7 @@ const maxOfFile = 20
 func (p *certProbe) read(h *probe.Host, path string) *file {
 	return p.keep(h, path, func(f *file, b []byte) {
 		f.certs = Parse(b)
-		f.broken = broken(path, b, len(f.certs))
+		f.broken = errors.Join(broken(path, b, len(f.certs)), malformed(path, f.certs))
 	})
 }
 
@@ -153,14 +157,15 @@ func Parsers() []probe.Parser {
 		Kind: "x509", MaxBytes: maxFileBytes, Help: "PEM, DER or Java key store: certificates", Form: probe.Form{Want: "a certificate in PEM, DER or JKS", Binary: true},
 		Parse: func(in probe.Input) (any, error) {
 			rows := []facts.Row{}
-			for _, c := range Parse(in.Data) {
+			certs := Parse(in.Data)
+			for _, c := range certs {
 				c.Path, c.Role = in.Name, roleFound
 				rows = append(rows, c)
 			}
 			if b, e := bytes.Count(in.Data, []byte("-----BEGIN ")), bytes.Count(in.Data, []byte("-----END ")); b != e {
 				return rows, fmt.Errorf("%d blocks begin and %d end", b, e)
 			}
-			return rows, nil
+			return rows, malformed(in.Name, certs)
 		},
 	}}
 }

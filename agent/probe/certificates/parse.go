@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func eachDER(b []byte, visit func(der []byte) bool) {
 	switch {
 	case len(b) > 12 && (binary.BigEndian.Uint32(b) == java || binary.BigEndian.Uint32(b) == javaCE):
 		eachOfKeyStore(b, visit)
-	case len(b) > 4 && b[0] == 0x30 && b[1] == 0x82: // a sequence with a length of two bytes
+	case len(b) > 4 && b[0] == 0x30 && (b[1] == 0x81 || b[1] == 0x82): // a sequence of 128 bytes or more
 		if der, ok := firstElement(b); ok && looksLikeCertificate(der) {
 			visit(der)
 		}
@@ -94,10 +95,16 @@ func eachPEM(b []byte, visit func(der []byte) bool) {
 }
 
 // broken says of a file that it names more certificates than it holds: they are cut off,
-// or something else stands in their place.
-func broken(path string, b []byte, found int) error {
+// or something else stands in their place. So it is where a file that is called a
+// certificate is neither text with blocks nor a structure of ASN.1.
+func broken(name string, b []byte, found int) error {
 	if len(b) == 0 {
-		return fmt.Errorf("%s: %w", path, probe.ErrEmpty)
+		return fmt.Errorf("%s: %w", name, probe.ErrEmpty)
+	}
+	if found == 0 && slices.Contains(extensions[:3], strings.ToLower(path.Ext(name))) && !bytes.Contains(b, []byte("-----BEGIN ")) {
+		if _, ok := firstElement(b); !ok {
+			return noneIn(name)
+		}
 	}
 	if found > 0 && found == bytes.Count(b, []byte("-----BEGIN ")) {
 		return nil // nothing else is in it
@@ -109,7 +116,23 @@ func broken(path string, b []byte, found int) error {
 	if found >= min(named, maxCerts) {
 		return nil
 	}
-	return fmt.Errorf("%s: %d of %d certificates cannot be read", path, named-found, named)
+	return fmt.Errorf("%s: %d of %d certificates cannot be read", name, named-found, named)
+}
+
+func noneIn(name string) error { return fmt.Errorf("%s: no certificate in it can be read", name) }
+
+// malformed says how many of the certificates of a file have no more than a fingerprint.
+func malformed(name string, certs []*facts.CertificateRow) error {
+	n := 0
+	for _, c := range certs {
+		if c.NotAfter == 0 {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %d of %d certificates are malformed", name, n, len(certs))
 }
 
 // firstElement is the first ASN.1 element of b, which must be a sequence as every
@@ -125,8 +148,8 @@ func firstElement(b []byte) ([]byte, bool) {
 // looksLikeCertificate tells certificates from the other DER files that lie about: keys
 // begin with a number, requests have a version where these have a context tag.
 func looksLikeCertificate(der []byte) bool {
-	_, err := x509.ParseCertificate(der)
-	return err == nil
+	c, _ := parse(der)
+	return c != nil
 }
 
 // eachOfKeyStore visits the certificates of a Java key store: magic, version, count;
@@ -210,16 +233,20 @@ func moment(t time.Time) facts.Time {
 // describe makes the row of a certificate.
 func describe(der []byte) *facts.CertificateRow {
 	row := &facts.CertificateRow{SHA256: fingerprint(der)}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
+	c, public := parse(der)
+	if c == nil {
 		return row
 	}
 	row.Subject, row.Issuer = c.Subject.String(), c.Issuer.String()
 	row.Serial = hex.EncodeToString(c.SerialNumber.Bytes())
 	row.NotBefore, row.NotAfter = moment(c.NotBefore), moment(c.NotAfter)
-	row.KeyType, row.KeyBits = key(c.PublicKey)
+	if row.KeyType, row.KeyBits = key(c.PublicKey); row.KeyType == "" {
+		row.KeyType, row.KeyBits = otherKey(public)
+	}
 	if c.SignatureAlgorithm != x509.UnknownSignatureAlgorithm {
 		row.Signature = c.SignatureAlgorithm.String()
+	} else if parts := elements(c.Raw); len(parts) == 3 {
+		row.Signature, _ = algorithm(parts[1])
 	}
 	row.CA = c.IsCA
 	row.SelfSigned = bytes.Equal(c.RawSubject, c.RawIssuer) && signedByItself(c)

@@ -41,8 +41,8 @@ var folders = []string{
 // skipped are folders below those with what belongs to the distribution.
 var skipped = []string{"/etc/pki/ca-trust/extracted", "/etc/pki/rpm-gpg", "/etc/pki/tls/misc", "/etc/ssl/certs/java", "/etc/pki/java"}
 
-// extensions of files that hold certificates.
-var extensions = []string{".pem", ".crt", ".cer", ".cert", ".der", ".jks", ".keystore", ".truststore"}
+// extensions of files that hold certificates; the first three hold nothing else.
+var extensions = []string{".crt", ".cer", ".cert", ".pem", ".der", ".jks", ".keystore", ".truststore"}
 
 const (
 	maxDepth   = 6
@@ -51,13 +51,15 @@ const (
 
 // search is one look at the places of certificates.
 type search struct {
-	ctx      context.Context
-	host     *probe.Host
-	probe    *certProbe
-	roles    map[string]string   // of files that may hold certificates
-	users    map[string][]string // services by path
-	entries  int
-	problems error
+	ctx   context.Context
+	host  *probe.Host
+	probe *certProbe
+	roles map[string]string   // of files that may hold certificates
+	users map[string][]string // services by path
+	// configured are the files that configurations name.
+	configured []string
+	entries    int
+	problems   error
 }
 
 // look fills roles and users.

@@ -2,10 +2,13 @@ package certificates
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"atalaya/agent/probe"
 )
 
 // configurations are the files in which services name certificates.
@@ -33,6 +36,7 @@ const (
 	maxConfigs   = 2_000
 	maxProcesses = 3_000 // whose command lines are read
 	maxNamed     = 200   // certificates of one configuration
+	maxMissing   = 3     // that are named
 )
 
 // configurations notes which services name which files.
@@ -50,9 +54,26 @@ func (s *search) configurations() {
 			f := s.probe.keep(s.host, name, func(f *file, b []byte) { f.names = named(path.Dir(name), b) })
 			for _, cert := range f.names {
 				s.users[cert] = append(s.users[cert], c.service)
+				s.configured = append(s.configured, cert)
 			}
 		}
 	}
+}
+
+// missing says which certificates configurations name that are not there, the first few.
+func (s *search) missing() string {
+	var out []string
+	for _, name := range sortedUnique(s.configured) {
+		if f := s.probe.files[name]; f == nil || !probe.Absent(f.failed) || !mayHold(name) {
+			continue
+		}
+		if len(out) == maxMissing {
+			out = append(out, "others are missing too")
+			break
+		}
+		out = append(out, fmt.Sprintf("%s names %s, which is not there", strings.Join(s.users[name], " and "), name))
+	}
+	return strings.Join(out, "; ")
 }
 
 // named finds the certificates that a configuration names: the values of directives
