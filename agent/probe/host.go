@@ -44,6 +44,8 @@ type Host struct {
 	about   facts.ID // 0: whichever
 	// within is where the root lies as the machine around it sees it, "" if there is none.
 	within string
+	// layers are those of a container, the topmost first; nil if there is one root.
+	layers []string
 	// asker answers questions that may hang; nil: nobody does.
 	asker *asker
 }
@@ -123,6 +125,15 @@ func (h *Host) Path(name string) (string, error) {
 // resolve follows the links of every part of name inside the root, those of the last
 // part only if followLast is set.
 func (h *Host) resolve(name string, followLast bool) (string, error) {
+	name, err := h.follow(name, followLast)
+	if err != nil {
+		return "", err
+	}
+	return h.join(name), nil
+}
+
+// follow is resolve to a path as the host sees it.
+func (h *Host) follow(name string, followLast bool) (string, error) {
 	if !path.IsAbs(filepath.ToSlash(name)) {
 		return "", fmt.Errorf("path %q is not absolute", name)
 	}
@@ -152,10 +163,8 @@ func (h *Host) resolve(name string, followLast bool) (string, error) {
 		}
 		rest = target + "/" + rest
 	}
-	return h.join(done), nil
+	return done, nil
 }
-
-func (h *Host) join(name string) string { return filepath.Join(h.root, filepath.FromSlash(name)) }
 
 // ReadFile reads a whole file, up to the probe's MaxBytes: a larger file is an
 // error, as is anything but a regular file (pipes, devices). One of nothing but NUL bytes,
@@ -287,6 +296,10 @@ func (h *Host) ReadString(name string) string {
 // ReadDir lists a folder, sorted by name. What could be read before an error is
 // returned with it.
 func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
+	if h.layers != nil {
+		entries, err := h.merged(name)
+		return entries, h.note("open", name, err)
+	}
 	p, err := h.Path(name)
 	if err != nil {
 		return nil, h.note("open", name, err)

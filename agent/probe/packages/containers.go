@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -20,6 +21,9 @@ import (
 // keeps what it has read of a container and reads it again when that has changed; the
 // packages of languages when the container is new or its system's packages changed,
 // as containers are replaced rather than changed.
+//
+// Where that root cannot be entered, and of all containers of a folder that holds another
+// machine's files, the layers are read in which Docker, Podman and CRI-O keep their files.
 func NewContainers() probe.Probe {
 	return &containers{known: make(map[string]*contained)}
 }
@@ -55,6 +59,17 @@ func (*containers) Info() probe.Info {
 // Collect implements probe.Probe.
 func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	running, problem := runningContainers(ctx, h)
+	stored := sync.OnceValues(func() (map[string]stored, error) { return storedContainers(h) })
+	if !h.Live() {
+		all, err := stored()
+		for id := range all {
+			running[id] += 0
+		}
+		if len(all) > 0 && errors.Is(problem, errors.ErrUnsupported) {
+			problem = nil // the layers tell of all
+		}
+		problem = errors.Join(problem, err)
+	}
 	changed := len(running) != len(c.known)
 	now := make(map[string]*contained, len(running))
 	for _, id := range sortedKeys(running) {
@@ -67,7 +82,11 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 			changed = true
 		}
 		now[id] = one
-		read, err := one.look(ctx, h, id, running[id])
+		inside, err := containerRoot(h, id, running[id], stored)
+		read := false
+		if inside != nil {
+			read, err = one.look(ctx, inside, id)
+		}
 		changed = changed || read
 		if err != nil {
 			problem = errors.Join(problem, fmt.Errorf("container %.12s: %w", id, err))
@@ -92,20 +111,38 @@ func containerSystems() []*system {
 	})
 }
 
-// look reads the container's databases through the root of one of its processes, unless
-// nothing has changed since a complete reading.
-func (c *contained) look(ctx context.Context, h *probe.Host, id string, pid int) (changed bool, problem error) {
-	root := path.Join("/proc", strconv.Itoa(pid), "root")
-	if h.Stamp(root+"/.") == h.Stamp("/") {
-		return false, nil // it has no root of its own
+// containerRoot is the root of a container as one of its processes sees it, or else as its
+// layers make it; nil if it has none of its own or has ended meanwhile.
+func containerRoot(h *probe.Host, id string, pid int, all func() (map[string]stored, error)) (*probe.Host, error) {
+	err := errNoRoot
+	if pid > 0 {
+		root := path.Join("/proc", strconv.Itoa(pid), "root")
+		if h.Stamp(root+"/.") == h.Stamp("/") {
+			return nil, nil
+		}
+		inside, bad := h.Within(root)
+		if bad != nil {
+			return nil, bad
+		}
+		if _, bad = inside.ReadDir("/"); bad == nil {
+			return inside, nil
+		}
+		if !errors.Is(bad, fs.ErrNotExist) {
+			err = bad
+		} else if h.Live() {
+			return nil, nil
+		}
 	}
-	inside, err := h.Within(root)
-	if err != nil {
-		return false, err
+	if byID, _ := all(); byID[id].layer != "" { // what could not be read of them is told above
+		return byID[id].open(h)
 	}
-	if _, err := inside.ReadDir("/"); err != nil {
-		return false, gone(err) // it has ended meanwhile
-	}
+	return nil, err
+}
+
+var errNoRoot = errors.New("no root of it is here, neither of a process nor in layers")
+
+// look reads the container's databases, unless nothing has changed since a complete reading.
+func (c *contained) look(ctx context.Context, inside *probe.Host, id string) (changed bool, problem error) {
 	if c.complete && c.unchanged(inside) {
 		return false, nil
 	}

@@ -1,0 +1,107 @@
+//go:build unix
+
+package packages
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+
+	"atalaya/agent/probe"
+	"atalaya/agent/probetest"
+	"atalaya/shared/facts"
+)
+
+func containerRows(r probetest.Section) []string {
+	var got []string
+	for _, row := range r.Rows {
+		c := row.(*facts.ContainerPackageRow)
+		got = append(got, fmt.Sprint(c.Container[:4], " ", c.Source, " ", c.Name, " ", c.Version, " ", c.OS))
+	}
+	return got
+}
+
+// storedTree has a container of Docker of three layers, one of Podman, and a running one whose
+// process has no root there.
+func storedTree() map[string]string {
+	docker, podman := strings.Repeat("d", 64), strings.Repeat("e", 64)
+	const base, own = "var/lib/docker/overlay2/base/diff/", "var/lib/docker/overlay2/own/diff/"
+	apk := func(name string) string { return "P:" + name + "\nV:1-r0\nA:x86_64\n\n" }
+	return map[string]string{
+		dockerMounts[1:] + "/" + docker + "/mount-id":         "own",
+		"var/lib/docker/overlay2/own/lower":                   "l/MID:l/BASE",
+		"var/lib/docker/overlay2/l/MID":                       "-> ../mid/diff",
+		"var/lib/docker/overlay2/l/BASE":                      "-> ../base/diff",
+		base + "usr/lib/os-release":                           "ID=alpine\nVERSION_ID=3.20\n",
+		base + "etc/os-release":                               "-> ../usr/lib/os-release",
+		base + "lib/apk/db/installed":                         apk("old"),
+		base + "app/node_modules/left-pad/package.json":       packageJSON,
+		base + "app/node_modules/gone/package.json":           strings.Replace(packageJSON, "left-pad", "gone", 1),
+		base + "srv/node_modules/below/package.json":          strings.Replace(packageJSON, "left-pad", "below", 1),
+		"var/lib/docker/overlay2/mid/diff/usr/lib/os-release": "ID=alpine\nVERSION_ID=3.21\n",
+		"var/lib/docker/overlay2/mid/diff/srv/.wh..wh..opq":   "",
+		own + "lib/apk/db/installed":                          apk("musl"),
+		own + "app/node_modules/.wh.gone":                     "",
+		podmanContainers[1:]:                                  `[{"id":"` + podman + `","layer":"ff","names":["db"]}]`,
+		podmanLayers[1:] + "/ff/diff/lib/apk/db/installed":    apk("busybox"),
+		"etc/hostname": "a\n",
+	}
+}
+
+func TestLayersOfContainersAreMerged(t *testing.T) {
+	root := probetest.Tree(t, storedTree())
+	want := []string{"dddd apk musl 1-r0 alpine 3.21", "dddd npm left-pad 1.3.0 alpine 3.21", "eeee apk busybox 1-r0 "}
+	h, p := probe.RootHost(root), NewContainers()
+	for range 2 { // the second time from what is kept
+		r := probetest.Sections(h, p)["container_packages"]
+		if got := containerRows(r); !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
+			t.Errorf("%v (%s)\n%s", r.Status, r.Reason, strings.Join(got, "\n"))
+		}
+	}
+	// What overlayfs itself leaves in the place of what was removed.
+	at := filepath.Join(root, "var/lib/docker/overlay2/own/diff/app/node_modules/left-pad")
+	if err := syscall.Mknod(at, syscall.S_IFCHR, 0); err != nil {
+		t.Skip("only root may make devices")
+	}
+	if got := containerRows(probetest.Sections(h, NewContainers())["container_packages"]); !reflect.DeepEqual(got, append(want[:1:1], want[2])) {
+		t.Errorf("with a whiteout: %q", got)
+	}
+}
+
+func TestAContainerWithoutARootIsTold(t *testing.T) {
+	f := func(status facts.Status, rows int, reason string, change func(files map[string]string)) {
+		t.Helper()
+		files := storedTree()
+		change(files)
+		r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), NewContainers())["container_packages"]
+		if r.Status != status || len(r.Rows) != rows || !strings.Contains(r.Reason, reason) {
+			t.Errorf("%v with %d rows (%s), want %v with %d (%s)", r.Status, len(r.Rows), r.Reason, status, rows, reason)
+		}
+	}
+	f(facts.StatusPartial, 3, "container cccccccccccc: no root of it is here", func(files map[string]string) {
+		files["sys/fs/cgroup/system.slice/docker-"+strings.Repeat("c", 64)+".scope/cgroup.procs"] = "77\n"
+	})
+	f(facts.StatusPartial, 1, "container dddddddddddd: a layer cannot be read", func(files map[string]string) { delete(files, "var/lib/docker/overlay2/l/MID") })
+	f(facts.StatusPartial, 3, "only its database tells", func(files map[string]string) { files[containerdLayers[1:]+"/1/fs/etc/hostname"] = "a\n" })
+	f(facts.StatusPartial, 2, "containers.json", func(files map[string]string) { files[podmanContainers[1:]] = "[{" })
+	f(facts.StatusUnsupported, 0, "no control groups", func(files map[string]string) { clear(files) })
+}
+
+func TestALayerLeadsNowhereElse(t *testing.T) {
+	files := storedTree()
+	files["lib/apk/db/secret"] = "P:leaked\nV:1\nA:x\n\n"
+	files["var/lib/docker/overlay2/own/diff/lib/apk/db/installed"] = "-> /../../../../../../lib/apk/db/secret"
+	root := probetest.Tree(t, files)
+	for _, row := range containerRows(probetest.Sections(probe.RootHost(root), NewContainers())["container_packages"]) {
+		if strings.Contains(row, "leaked") {
+			t.Error("a link led out of the layers")
+		}
+	}
+	if err := os.RemoveAll(root); err != nil {
+		t.Error(err)
+	}
+}
