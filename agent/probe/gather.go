@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -91,19 +90,23 @@ func (g *Gathering) Context() context.Context { return g.ctx }
 // Attributes of /sys that a driver refuses to tell are as if they were not there.
 func (g *Gathering) Bytes(name string) []byte {
 	b, err := g.ReadFile(name)
+	g.deny(err)
+	return b
+}
+
+// deny remembers the first refusal.
+func (g *Gathering) deny(err error) {
 	if errors.Is(err, fs.ErrPermission) && g.denied == nil {
 		g.denied = err
 	}
-	if err != nil {
-		return nil
-	}
-	return b
 }
 
 // Text returns the content of a small file without surrounding blanks; "" when there
 // is none.
 func (g *Gathering) Text(name string) string {
-	return string(bytes.Trim(g.Bytes(name), " \t\r\n\x00"))
+	text, err := g.readText(name)
+	g.deny(err)
+	return text
 }
 
 // Number returns the decimal or, after 0x, hexadecimal number that a file holds.
@@ -119,9 +122,7 @@ func (g *Gathering) AddFile(key, file string, scale float64, labels ...string) {
 // Entries returns the names in a folder, sorted; none when it cannot be read.
 func (g *Gathering) Entries(dir string) []string {
 	entries, err := g.ReadDir(dir)
-	if errors.Is(err, fs.ErrPermission) && g.denied == nil {
-		g.denied = err
-	}
+	g.deny(err)
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		names = append(names, e.Name())

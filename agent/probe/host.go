@@ -276,21 +276,27 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 // ReadString reads a small file such as those of /sys, without surrounding blanks;
 // "" when it cannot be read. That it is there all the same is remembered, see For.
 func (h *Host) ReadString(name string) string {
+	text, _ := h.readText(name)
+	return text
+}
+
+// readText is ReadString that says why there is no text. It reads into a buffer that is
+// used again: files of /sys say that they have a page, and mostly have a few bytes.
+func (h *Host) readText(name string) (string, error) {
 	scratch, ok := h.scratch.Get().(*[]byte)
 	if !ok {
 		room := make([]byte, 0, 4<<10) // files of /sys have up to a page
 		scratch = &room
 	}
+	defer h.scratch.Put(scratch)
 	b, err := h.read(name, (*scratch)[:0])
 	if err == nil {
 		err = h.intact(name, b)
 	}
-	text := string(bytes.Trim(b, " \t\r\n\x00"))
-	h.scratch.Put(scratch)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return text
+	return string(bytes.Trim(b, " \t\r\n\x00")), nil
 }
 
 // ReadDir lists a folder, sorted by name. What could be read before an error is
