@@ -16,7 +16,7 @@ func (b inventoryBackend) Changed(_ context.Context, q v1.FleetChangeQuery) (out
 	out.Total = len(list)
 	for _, c := range list[:min(len(list), q.Limit)] {
 		f := v1.FleetChange{
-			Section: c.Section, Kind: c.Kind, Item: c.Item, Text: c.Text, ReceivedAt: c.Received.UTC(),
+			Section: c.Section, Kind: c.Kind, Item: c.Item, Text: c.Text, At: c.At.UTC(), ReceivedAt: c.Received.UTC(),
 			HostCount: c.Count, FleetCount: c.Fleet, Times: c.Times, Score: c.Score,
 		}
 		for _, column := range c.Columns {

@@ -169,7 +169,7 @@ func changes(events []inventory.Event) []v1.Change {
 	out := make([]v1.Change, len(events))
 	for i, e := range events {
 		out[i] = v1.Change{
-			Seq: e.Seq, ObservedAt: e.Observed.UTC(), ReceivedAt: e.Received.UTC(), Section: e.Section, Kind: e.Kind, Item: e.Item, Text: e.Text,
+			Seq: e.Seq, At: e.At.UTC(), ObservedAt: e.Observed.UTC(), ReceivedAt: e.Received.UTC(), Section: e.Section, Kind: e.Kind, Item: e.Item, Text: e.Text,
 		}
 		for _, c := range e.Columns {
 			out[i].Columns = append(out[i].Columns, v1.ColumnChange(c))

@@ -65,7 +65,7 @@ func changedTable(doc v1.FleetChanges) table {
 	t := table{columns: []column{
 		{title: "HOSTS", name: "host_count", right: true}, {title: "FIRST OF THEM", name: "hosts"}, {title: "SECTION", name: "section"},
 		{title: "CHANGE", name: "change"}, {title: "ITEM", name: "item"}, {title: "DETAIL", name: "detail"},
-		{name: "received_at", exact: true}, {name: "fleet_count", exact: true}, {name: "times", exact: true},
+		{name: "received_at", exact: true}, {name: "fleet_count", exact: true}, {name: "times", exact: true}, {name: "at", exact: true},
 	}}
 	for _, ch := range doc.Changes {
 		var names []string
@@ -77,7 +77,7 @@ func changedTable(doc v1.FleetChanges) table {
 			first.text = names[0]
 		}
 		t.add(number(ch.HostCount), first, text(ch.Section), word(ch.Kind), orAbsent(ch.Item), text(ch.Text),
-			moment(ch.ReceivedAt), known(ch.FleetCount, number), number(ch.Times))
+			moment(ch.ReceivedAt), known(ch.FleetCount, number), number(ch.Times), moment(ch.At))
 	}
 	return t
 }

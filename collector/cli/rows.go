@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -76,6 +77,9 @@ func rowTable(columns []string, rows []json.RawMessage) table {
 	return t
 }
 
+// late is how long after it came about a change is received before a table says so.
+const late = time.Hour
+
 // changeTable shows entries of the change log, or of a difference.
 func changeTable(changes []v1.Change) table {
 	t := table{columns: []column{
@@ -83,11 +87,11 @@ func changeTable(changes []v1.Change) table {
 		{title: "ITEM", name: "item"}, {title: "DETAIL", name: "detail"}, {name: "seq", exact: true},
 	}}
 	for _, ch := range changes {
-		at := ch.ReceivedAt
-		if at.IsZero() {
-			at = ch.ObservedAt
+		at, detail := cmp.Or(ch.At, ch.ReceivedAt, ch.ObservedAt), ch.Text
+		if !ch.At.IsZero() && ch.ReceivedAt.Sub(ch.At) > late {
+			detail += fmt.Sprintf(" (received %s)", moment(ch.ReceivedAt).text)
 		}
-		t.add(moment(at), text(ch.Section), word(ch.Kind), text(ch.Item), text(ch.Text), number(ch.Seq))
+		t.add(moment(at), text(ch.Section), word(ch.Kind), text(ch.Item), text(detail), number(ch.Seq))
 	}
 	return t
 }

@@ -203,3 +203,13 @@ func TestErrorsStandOnOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestChangesThatWereToldLateSaySo(t *testing.T) {
+	at := time.Date(2026, 3, 14, 9, 30, 0, 0, time.UTC)
+	for after, want := range map[time.Duration]string{time.Minute: "now 2", 49 * time.Hour: "now 2 (received 2026-03-16 10:30:00)"} {
+		rows := changeTable([]v1.Change{{At: at, ReceivedAt: at.Add(after), Text: "now 2"}}).rows
+		if got := rows[0][4].text; rows[0][0].text != "2026-03-14 09:30:00" || got != want {
+			t.Errorf("received %s later: %q at %s, want %q", after, got, rows[0][0].text, want)
+		}
+	}
+}

@@ -105,7 +105,7 @@ func (r *ranking) arrived(h store.Host) (fresh bool, err error) {
 	e := firstReading(b.size, b.last)
 	key := e.Section + "\x00" + e.Kind + "\x00" + e.Text
 	if fresh = first.After(r.from); fresh {
-		e.Section, e.Kind, e.Received, key = HostEvents, FirstSeen, first, FirstSeen
+		e.Section, e.Kind, e.At, e.Received, key = HostEvents, FirstSeen, first, first, FirstSeen
 	}
 	g, _, err := r.join(key, e, h.ID, 1)
 	if err != nil || !fresh {

@@ -273,7 +273,7 @@ func (r *ranking) ranked() []Changed {
 		out[i].Score = out[i].score()
 	}
 	slices.SortStableFunc(out, func(a, b Changed) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), b.Received.Compare(a.Received))
+		return cmp.Or(cmp.Compare(b.Score, a.Score), b.At.Compare(a.At))
 	})
 	return out
 }

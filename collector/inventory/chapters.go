@@ -15,27 +15,33 @@ import (
 // ErrCursor: that is no place in a history.
 var ErrCursor = errors.New("not a place in a history")
 
-// cursor is where a page of a history ended.
+// cursor is where a page of a history ended: the place of its last line. Lines are in the
+// order of the moments at which they came about; what a batch told late stands among what
+// came about with it.
 type cursor struct {
-	before uint64 // changes with smaller numbers are still to tell
-	skip   int    // lines of the first chapter that were told
-	notes  int    // events of the identity that are still to tell, the oldest ones
+	at  int64  // milliseconds since 1970
+	tie int    // events of the identity: how many more came about at that moment; they are told before changes
+	seq uint64 // of the change; 0: an event of the identity
 }
 
-func (c cursor) String() string { return fmt.Sprintf("%d.%d.%d", c.before, c.skip, c.notes) }
+func (c cursor) String() string { return fmt.Sprintf("%d.%d.%d", c.at, c.tie, c.seq) }
 
 func parseCursor(s string) (c cursor, err error) {
-	if _, err := fmt.Sscanf(s, "%d.%d.%d", &c.before, &c.skip, &c.notes); err != nil || c.String() != s || c.before == 0 || c.skip < 0 || c.notes < 0 {
+	if _, err := fmt.Sscanf(s, "%d.%d.%d", &c.at, &c.tie, &c.seq); err != nil || c.String() != s || c.at <= 0 || c.tie < 0 {
 		return c, ErrCursor
 	}
 	return c, nil
 }
 
-// chapter is what a host brought in one batch, or what one decision did to it: its changes
-// newest first, and the lines in which they are told.
-type chapter struct {
-	changes []store.Change
-	lines   []Event
+// compare orders places newest first.
+func (c cursor) compare(with cursor) int {
+	isNote := func(c cursor) int {
+		if c.seq == 0 {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(with.at, c.at), cmp.Compare(isNote(c), isNote(with)), cmp.Compare(with.tie, c.tie), cmp.Compare(with.seq, c.seq))
 }
 
 // line is an event with its place.
@@ -50,8 +56,8 @@ type telling struct {
 	parts []ledger.Part
 	q     HistoryQuery
 	cq    store.ChangeQuery
-	from  cursor
-	notes []note // oldest first
+	from  *cursor // nil: from the newest on
+	notes []note  // oldest first
 	out   []line
 }
 
@@ -62,111 +68,117 @@ func (t *telling) tell() ([]line, error) {
 	if t.notes, err = notesOf(t.tx, t.parts, t.q.From, t.q.To); err != nil {
 		return nil, err
 	}
-	if t.from.before > 0 {
-		t.notes = t.notes[:min(t.from.notes, len(t.notes))]
-	}
-	chapters, err := t.chapters()
-	if err != nil {
-		return nil, err
-	}
-	for i, ch := range chapters {
-		first := ch.changes[0]
-		t.before(first)
-		at := cursor{before: first.Seq + 1, notes: len(t.notes)}
-		if decided(first) && !t.q.Details {
-			ch.lines = []Event{t.decision(ch)}
+	for _, p := range t.parts {
+		if err := t.read(p); err != nil {
+			return nil, err
 		}
-		for n, e := range ch.lines {
-			if i > 0 || n >= t.from.skip {
-				at.skip = n
-				t.out = append(t.out, line{e, at})
+	}
+	if t.q.Section == "" {
+		tie := 0
+		for i, n := range t.notes {
+			if tie++; i == 0 || n.at.UnixMilli() != t.notes[i-1].at.UnixMilli() {
+				tie = 0
 			}
+			t.add(n.event(size{}), tie)
 		}
 	}
-	t.before(store.Change{})
+	slices.SortFunc(t.out, func(a, b line) int { return a.compare(b.cursor) })
 	return t.out, nil
 }
 
-// before tells what happened to the identity since a change.
-func (t *telling) before(c store.Change) {
-	for len(t.notes) > 0 {
-		n := t.notes[len(t.notes)-1]
-		if n.at.Before(c.Received) || c.Seq > 0 && decided(c) && !t.q.Details && n.brought(c.Received) {
-			return
-		}
-		if t.q.Section == "" {
-			t.out = append(t.out, line{n.event(size{}), cursor{before: c.Seq + 1, notes: len(t.notes)}})
-		}
-		t.notes = t.notes[:len(t.notes)-1]
+// add takes in a line that is behind the place where the page begins; false: it is not.
+func (t *telling) add(e Event, tie int) bool {
+	l := line{e, cursor{e.At.UnixMilli(), tie, e.Seq}}
+	behind := t.from == nil || t.from.compare(l.cursor) < 0
+	if behind {
+		t.out = append(t.out, l)
 	}
+	return behind
 }
 
-// decision tells a chapter that a decision brought in one line.
-func (t *telling) decision(ch chapter) Event {
+// decision tells a chapter that a decision brought in one line, with the note of it.
+func (t *telling) decision(changes []store.Change) Event {
 	var moved size
 	cleared := true
-	for _, c := range ch.changes {
+	for _, c := range changes {
 		moved.add(c)
 		cleared = cleared && c.Kind == store.Cleared
 	}
-	last := ch.changes[len(ch.changes)-1]
+	last := changes[len(changes)-1]
 	e := unnoted(moved, cleared, last.Received)
-	if n := len(t.notes); n > 0 && t.notes[n-1].brought(last.Received) {
-		e = t.notes[n-1].event(moved)
-		t.notes = t.notes[:n-1]
+	for i, n := range slices.Backward(t.notes) {
+		if n.brought(last.Received) {
+			e = n.event(moved)
+			t.notes = slices.Delete(t.notes, i, i+1)
+			break
+		}
 	}
 	e.Seq = last.Seq
 	return e
 }
 
-// chapters reads so many that the page is full, newest first.
-func (t *telling) chapters() ([]chapter, error) {
-	var all []chapter
-	for _, p := range t.parts {
-		part, err := t.read(p)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, part...)
-	}
-	slices.SortFunc(all, func(a, b chapter) int { return cmp.Compare(b.changes[0].Seq, a.changes[0].Seq) })
-	return all, nil
-}
-
-func (t *telling) read(p ledger.Part) (out []chapter, err error) {
-	told, want := 0, t.q.Limit+t.from.skip+1
-	var open chapter
+// read takes in the lines of one part, newest first by when they were received, until what
+// is left cannot belong to the page: nothing came about after it was received.
+func (t *telling) read(p ledger.Part) error {
+	var open []store.Change
+	var told []time.Time // moments of the lines of this part, for the page
 	end := func() error {
-		if len(open.changes) == 0 {
+		if len(open) == 0 {
 			return nil
 		}
-		if told++; t.q.Details || !decided(open.changes[0]) {
-			if open.lines, err = linesOf(open.changes, t.q.Details); err != nil {
-				return err
+		lines, err := t.lines(open)
+		for _, e := range lines {
+			if t.add(e, 0) {
+				told = append(told, e.At)
 			}
-			told += len(open.lines) - 1
 		}
-		out, open = append(out, open), chapter{}
-		return nil
+		open = nil
+		return err
 	}
-	err = t.tx.HostChanges(p.Host, t.cq, func(c store.Change) error {
+	err := t.tx.HostChanges(p.Host, t.cq, func(c store.Change) error {
 		if !p.Until.IsZero() && !c.Received.Before(p.Until) { // the end of its record is no change of the machine
 			return nil
 		}
-		if n := len(open.changes); n > 0 && !sameChapter(open.changes[n-1], c) {
+		if n := len(open); n > 0 && !sameChapter(open[n-1], c) {
 			if err := end(); err != nil {
 				return err
 			}
-			if t.q.Limit > 0 && told >= want {
+			if t.full(told, c.Received) {
 				return store.ErrStop
 			}
 		}
-		open.changes = append(open.changes, c)
+		open = append(open, c)
 		return nil
 	})
-	return out, errors.Join(err, end())
+	return errors.Join(err, end())
 }
 
+// full reports whether a page, and one line more, came about after a moment.
+func (t *telling) full(told []time.Time, received time.Time) bool {
+	if t.q.Limit <= 0 || len(told) <= t.q.Limit {
+		return false
+	}
+	n := 0
+	for _, at := range told {
+		if at.After(received) {
+			n++
+		}
+		if n > t.q.Limit {
+			return true
+		}
+	}
+	return false
+}
+
+// lines are those of a chapter.
+func (t *telling) lines(changes []store.Change) ([]Event, error) {
+	if decided(changes[0]) && !t.q.Details {
+		return []Event{t.decision(changes)}, nil
+	}
+	return linesOf(changes, t.q.Details)
+}
+
+// sameChapter reports whether a host brought changes in one batch, or one decision did.
 func sameChapter(a, b store.Change) bool {
 	return a.Seq == b.Seq+1 && a.BatchSeq == b.BatchSeq && a.Epoch == b.Epoch && a.Received.Equal(b.Received)
 }

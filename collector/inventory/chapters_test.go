@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"atalaya/collector/store"
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
+	"atalaya/shared/wire"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -322,5 +324,78 @@ func TestMomentsBeforeTheHistoryAreRefused(t *testing.T) {
 		if _, err := f.view.History("web1", HistoryQuery{Cursor: bad}); !errors.Is(err, ErrCursor) {
 			t.Errorf("cursor %q: %v", bad, err)
 		}
+	}
+}
+
+// TestHistoryIsInTheOrderInWhichThingsCameAbout: what a host told late stands at its time and
+// within its range, as in the table of changes and in a difference; pages of any size make
+// the same whole, also of a host with merged parts.
+func TestHistoryIsInTheOrderInWhichThingsCameAbout(t *testing.T) {
+	f := newFleet(t)
+	f.Step = 0
+	id := f.enrolled(1, "web1")
+	rng := rand.New(rand.NewPCG(4, 2))
+	at := f.Now
+	for n := range 60 {
+		at = at.Add(time.Duration(1+rng.IntN(90)) * time.Minute)
+		if f.Now.Before(at) || rng.IntN(6) == 0 {
+			f.Now = at.Add(time.Duration(rng.IntN(100)) * time.Hour) // it was not connected for so long
+		}
+		is, err := wire.Items([]facts.Row{deb("bash", fmt.Sprint(n))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := wire.SectionUpdate{Section: facts.Packages, Status: facts.StatusOK, Full: n == 0, At: at.UnixMilli(), Digest: facts.DigestOf(is), Put: [][]byte{is[0].Data}}
+		f.Send(id, u)
+		if n%10 == 3 {
+			f.Report(id, facts.Users, &facts.UserRow{Name: "ann", UID: int64(n)}) // at once
+		}
+	}
+	f.Now = f.Now.Add(time.Hour)
+	whole, err := f.view.History("web1", HistoryQuery{})
+	if err != nil || len(whole.Events) < 65 {
+		t.Fatalf("%d events, %v", len(whole.Events), err)
+	}
+	late := 0
+	for i, e := range whole.Events {
+		if i > 0 && e.At.After(whole.Events[i-1].At) {
+			t.Errorf("%v %s stands behind %v", e.At, e.Text, whole.Events[i-1].At)
+		}
+		if e.Received.Sub(e.At) > time.Hour {
+			late++
+		}
+	}
+	if late == 0 {
+		t.Error("nothing was told late")
+	}
+	for _, limit := range []int{1, 7, 40} {
+		var paged []Event
+		for q := (HistoryQuery{Limit: limit}); ; {
+			p, err := f.view.History("web1", q)
+			if err != nil || len(p.Events) > limit {
+				t.Fatalf("%d events, %v", len(p.Events), err)
+			}
+			paged = append(paged, p.Events...)
+			if q.Cursor = p.Next; p.Next == "" {
+				break
+			}
+		}
+		if d := cmp.Diff(whole.Events, paged); d != "" {
+			t.Errorf("pages of %d: -whole +paged\n%s", limit, d)
+		}
+	}
+	from, to := whole.Events[40].At, whole.Events[20].At
+	part, err := f.view.History("web1", HistoryQuery{From: from, To: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []Event
+	for _, e := range whole.Events {
+		if e.At.After(from) && !e.At.After(to) {
+			want = append(want, e)
+		}
+	}
+	if d := cmp.Diff(want, part.Events); d != "" || len(want) < 10 {
+		t.Errorf("from %v to %v: -want +got\n%s", from, to, d)
 	}
 }

@@ -95,6 +95,7 @@ func (c *comparison) ofHost() (items []Event, whole bool, err error) {
 	default:
 		return items, false, nil
 	}
+	e.At = e.Received
 	return append(items, e), true, nil
 }
 
@@ -136,6 +137,6 @@ func (c *comparison) placed(ch store.Change) store.Change {
 	if !ok {
 		was = c.last[place{section: ch.Section, status: true}] // a first reading
 	}
-	ch.Host, ch.Seq, ch.Observed, ch.Received = c.host.ID, was.Seq, was.Observed, was.Received
+	ch.Host, ch.Seq, ch.At, ch.Observed, ch.Received = c.host.ID, was.Seq, was.At, was.Observed, was.Received
 	return ch
 }

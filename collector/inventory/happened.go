@@ -85,7 +85,7 @@ func (s size) named() string {
 
 // firstReading is the first reading of sections as one event.
 func firstReading(s size, last store.Change) Event {
-	e := Event{Seq: last.Seq, Section: HostEvents, Kind: FirstReading, Text: s.named(), Observed: last.Observed, Received: last.Received}
+	e := Event{Seq: last.Seq, Section: HostEvents, Kind: FirstReading, Text: s.named(), At: last.At, Observed: last.Observed, Received: last.Received}
 	if len(s.sections) == 1 {
 		e.Section, e.Text = s.sections[0].String(), "first reading: "+count(s.rows, "row")
 		if is, reason := store.DecodeStatus(last.New); (last.Kind == store.Baseline || last.Kind == store.StatusChanged) && is != facts.StatusOK {
@@ -148,7 +148,7 @@ func (n note) event(moved size) Event {
 	if len(moved.sections) > 0 {
 		aside = append(aside, moved.String())
 	}
-	e := Event{Section: HostEvents, Kind: string(n.Kind), Text: n.Text, Received: n.at}
+	e := Event{Section: HostEvents, Kind: string(n.Kind), Text: n.Text, At: n.at, Received: n.at}
 	if len(aside) > 0 {
 		e.Text += " (" + strings.Join(aside, "; ") + ")"
 	}
@@ -158,7 +158,7 @@ func (n note) event(moved size) Event {
 // unnoted is the line of a decision of which the host's record tells nothing: it keeps the
 // newest events only.
 func unnoted(moved size, cleared bool, at time.Time) Event {
-	e := Event{Section: HostEvents, Kind: Replaced, Received: at, Text: "a merge or its undo gave it other facts (" + moved.String() + ")"}
+	e := Event{Section: HostEvents, Kind: Replaced, At: at, Received: at, Text: "a merge or its undo gave it other facts (" + moved.String() + ")"}
 	if cleared {
 		e.Kind, e.Text = removedKind, "left the fleet ("+moved.String()+")"
 	}

@@ -30,6 +30,7 @@ type Event struct {
 	Item     string    `json:"item,omitempty"` // the row's key, its parts separated by blanks
 	Text     string    `json:"text"`           // what changed, in one line
 	Columns  []Column  `json:"columns,omitempty"`
+	At       time.Time `json:"at,omitzero"`          // when it came about, by the collector's clock
 	Observed time.Time `json:"observed_at,omitzero"` // by the host's clock
 	Received time.Time `json:"received_at,omitzero"`
 }
@@ -37,7 +38,7 @@ type Event struct {
 // HistoryQuery selects changes of a host; empty fields select all.
 type HistoryQuery struct {
 	Section  string
-	From, To time.Time // received after From and not after To
+	From, To time.Time // came about after From and not after To
 	Cursor   string    // where the last page ended
 	Limit    int       // 0: all
 	Details  bool      // every change, also those of a first reading and of a merge
@@ -53,7 +54,7 @@ type HistoryPage struct {
 // History returns what changed on a host and what happened to it, newest first: also on those
 // that were merged into it.
 func (v *View) History(ref string, q HistoryQuery) (p HistoryPage, err error) {
-	t := telling{q: q, cq: store.ChangeQuery{From: q.From, To: q.To, NewestFirst: true}}
+	t := telling{q: q, cq: store.ChangeQuery{From: q.From, CameFrom: q.From, CameTo: q.To, NewestFirst: true}}
 	if q.Section != "" {
 		sec, ok := facts.ByName(q.Section)
 		if !ok {
@@ -62,10 +63,11 @@ func (v *View) History(ref string, q HistoryQuery) (p HistoryPage, err error) {
 		t.cq.Section = sec.ID
 	}
 	if q.Cursor != "" {
-		if t.from, err = parseCursor(q.Cursor); err != nil {
+		from, err := parseCursor(q.Cursor)
+		if err != nil {
 			return p, err
 		}
-		t.cq.Before = t.from.before
+		t.from = &from
 	}
 	err = v.store.View(func(tx *store.Tx) error {
 		h, err := FindHost(tx, ref)
@@ -88,8 +90,8 @@ func (v *View) History(ref string, q HistoryQuery) (p HistoryPage, err error) {
 			return errUnseen(h.Name, q.To, first)
 		}
 		if q.Limit > 0 && len(lines) > q.Limit {
-			p.Next = lines[q.Limit].cursor.String()
 			lines = lines[:q.Limit]
+			p.Next = lines[q.Limit-1].cursor.String()
 		} else if p.Kept, err = historyFrom(tx, q.From); err != nil {
 			return err
 		}
@@ -263,7 +265,7 @@ func elsewhere(e Event, c store.Change) bool {
 func event(c store.Change) (Event, error) {
 	e := Event{
 		Seq: c.Seq, Section: c.Section.String(), Kind: c.Kind.String(), Item: itemName(c.Key),
-		Observed: c.Observed, Received: c.Received,
+		At: c.At, Observed: c.Observed, Received: c.Received,
 	}
 	switch c.Kind {
 	case store.Baseline:

@@ -50,11 +50,16 @@ func (tx *Tx) HostChanges(id identity.HostID, q ChangeQuery, fn func(Change) err
 	if err != nil || !ok {
 		return err
 	}
-	return tx.walkQuery(q).host(rec.Index, q.collect(tx, func(uint32) (identity.HostID, error) { return id, nil }, fn))
+	backs, err := tx.setBacks()
+	if err != nil {
+		return err
+	}
+	return tx.walkQuery(q).host(rec.Index, q.collect(tx, backs, func(uint32) (identity.HostID, error) { return id, nil }, fn))
 }
 
-// collect gives the changes of groups that q selects to fn, up to the limit.
-func (q ChangeQuery) collect(tx *Tx, hostOf func(uint32) (identity.HostID, error), fn func(Change) error) func(group) error {
+// collect gives the changes of groups that q selects to fn, up to the limit, dated as AsOf
+// has them with those set-backs of the clock.
+func (q ChangeQuery) collect(tx *Tx, backs []setBack, hostOf func(uint32) (identity.HostID, error), fn func(Change) error) func(group) error {
 	n, rows := 0, rowReader{tx: tx, bare: q.Bare}
 	return func(g group) error {
 		host, err := hostOf(g.host)
@@ -64,6 +69,9 @@ func (q ChangeQuery) collect(tx *Tx, hostOf func(uint32) (identity.HostID, error
 		for i := range g.entries {
 			if q.NewestFirst {
 				i = len(g.entries) - 1 - i
+			}
+			if len(backs) > 0 {
+				g.entries[i].at = byThen(g.entries[i].at, g.first+uint64(i), backs)
 			}
 			if !q.fits(g, i) {
 				continue
@@ -94,7 +102,11 @@ type FleetQuery struct {
 // their numbers. ErrStop ends it early.
 func (tx *Tx) ChangesBetween(q FleetQuery, fn func(Change) error) error {
 	names := map[uint32]identity.HostID{}
-	collect := q.collect(tx, func(index uint32) (id identity.HostID, err error) {
+	backs, err := tx.setBacks()
+	if err != nil {
+		return err
+	}
+	collect := q.collect(tx, backs, func(index uint32) (id identity.HostID, err error) {
 		id, ok := names[index]
 		if !ok {
 			id, _, err = tx.HostByIndex(index)
@@ -121,7 +133,7 @@ func (tx *Tx) ChangesBetween(q FleetQuery, fn func(Change) error) error {
 // limit. ErrStop ends it early. fn may keep the change.
 func (tx *Tx) Changes(after uint64, limit int, fn func(Change) error) error {
 	q := ChangeQuery{After: after, Limit: limit}
-	return tx.groupsAfter(after, q.collect(tx, func(index uint32) (identity.HostID, error) {
+	return tx.groupsAfter(after, q.collect(tx, nil, func(index uint32) (identity.HostID, error) {
 		host, _, err := tx.HostByIndex(index)
 		return host, err
 	}, fn))

@@ -32,7 +32,7 @@ func (f *Fleet) Changed(_ context.Context, q v1.FleetChangeQuery) (out v1.FleetC
 				continue
 			}
 			out.Changes = append(out.Changes, v1.FleetChange{
-				Section: c.Section, Kind: c.Kind, Item: c.Item, Text: c.Text, Columns: c.Columns, ReceivedAt: c.ReceivedAt,
+				Section: c.Section, Kind: c.Kind, Item: c.Item, Text: c.Text, Columns: c.Columns, At: c.At, ReceivedAt: c.ReceivedAt,
 				HostCount: 1, Hosts: []v1.HostName{name}, FleetCount: 1, Times: 1, Score: 0.5,
 			})
 		}

@@ -69,11 +69,11 @@ func (f *Fleet) sampleFacts(now time.Time) {
 		},
 	}
 	f.Changes = map[string][]v1.Change{"3e3e3e3e3e3e3e3e": {
-		{Seq: 17, ObservedAt: now.Add(-50 * time.Hour), ReceivedAt: now.Add(-50 * time.Hour), Section: "memory_modules", Kind: v1.ChangeStatus,
+		{Seq: 17, At: now.Add(-50 * time.Hour), ObservedAt: now.Add(-50 * time.Hour), ReceivedAt: now.Add(-50 * time.Hour), Section: "memory_modules", Kind: v1.ChangeStatus,
 			Text: "ok → denied"},
-		{Seq: 4810, ObservedAt: now.Add(-3 * time.Hour), ReceivedAt: now.Add(-3 * time.Hour), Section: "packages", Kind: v1.ChangeChanged, Item: "dpkg openssl amd64",
+		{Seq: 4810, At: now.Add(-3 * time.Hour), ObservedAt: now.Add(-3 * time.Hour), ReceivedAt: now.Add(-3 * time.Hour), Section: "packages", Kind: v1.ChangeChanged, Item: "dpkg openssl amd64",
 			Text: "version 3.0.11-1~deb12u2 → 3.0.15-1~deb12u1", Columns: []v1.ColumnChange{{Name: "version", Old: "3.0.11-1~deb12u2", New: "3.0.15-1~deb12u1"}}},
-		{Seq: 5208, ObservedAt: now.Add(-20 * time.Minute), ReceivedAt: now.Add(-20 * time.Minute), Section: "packages", Kind: v1.ChangeAdded, Item: "dpkg curl amd64",
+		{Seq: 5208, At: now.Add(-20 * time.Minute), ObservedAt: now.Add(-20 * time.Minute), ReceivedAt: now.Add(-20 * time.Minute), Section: "packages", Kind: v1.ChangeAdded, Item: "dpkg curl amd64",
 			Text: "7.88.1-10+deb12u12", Columns: []v1.ColumnChange{{Name: "version", New: "7.88.1-10+deb12u12"}}},
 	}}
 	f.Installed = []v1.HostPackage{

@@ -14,6 +14,7 @@ type FleetChange struct {
 	Item       string         `json:"item,omitempty" doc:"which row, for people"`
 	Text       string         `json:"text,omitempty" doc:"what changed, in one line"`
 	Columns    []ColumnChange `json:"columns,omitempty" doc:"of the first host, without what is each host's own"`
+	At         time.Time      `json:"at,omitzero" doc:"when it came about on the first host, by the collector's clock"`
 	ReceivedAt time.Time      `json:"received_at,omitzero" doc:"on the first host, by the collector's clock"`
 	HostCount  int            `json:"host_count"`
 	Hosts      []HostName     `json:"hosts" doc:"the first ten"`

@@ -142,6 +142,7 @@ const HostEvents = "host"
 // Change is one thing that became different on a host.
 type Change struct {
 	Seq        uint64         `json:"seq,omitempty" doc:"number in the change log"`
+	At         time.Time      `json:"at,omitzero" doc:"when it came about, by the collector's clock: what as_of, from and to go by"`
 	ObservedAt time.Time      `json:"observed_at,omitzero" doc:"by the host's clock"`
 	ReceivedAt time.Time      `json:"received_at,omitzero" doc:"by the collector's clock"`
 	Section    string         `json:"section" doc:"or host, for what happened to it as a whole"`
