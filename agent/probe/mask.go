@@ -245,6 +245,9 @@ func (m *masker) keep(w string) (string, bool) {
 // value masks a word that is no program and has no place of its own.
 func (m *masker) value(previous, w string, blank bool) string {
 	if blank {
+		if masked, ok := saidSecret(previous, w); ok {
+			return masked
+		}
 		if masked, ok := m.setting(previous, w); ok {
 			return masked
 		}
@@ -300,6 +303,8 @@ func (m *masker) positional(p *programState, w string, blank bool) (string, bool
 			}
 			return user + "/" + Masked, true
 		}
+	case p.plus && p.after == "" && w[0] == '+':
+		p.nth = 0
 	case p.nth > 0 && p.after == "" && p.words >= p.nth:
 		if w[0] == '>' || w[0] == '<' || w == "2>" {
 			m.skip = strings.Trim(w, "2<>") == "" // a file
@@ -343,6 +348,9 @@ func (m *masker) option(w string) (string, bool) {
 	}
 	if secretName(name) && !strings.ContainsAny(name, "=/") {
 		m.next = true
+		if at := attachedTo(name); at > 0 {
+			return w[:len(w)-len(name)+at] + Masked, true
+		}
 		return w, true
 	}
 	return "", false

@@ -35,6 +35,23 @@ curl https://x.webhook.office.com/webhookb2/S3CR3T
 wget https://me:S3CR3T@example.com/x
 git clone https://oauth2:S3CR3T@gitlab.example.com/a.git
 git clone https://S3CR3Tabcdef0123456789@github.com/a/b
+git clone https://S3CR3Tx@github.com/a/b
+git clone https://S3CR3Tx:@github.com/a/b
+git remote add o https://S3CR3Tx:x-oauth-basic@github.com/a/b
+pip install git+https://S3CR3Tx@github.com/a/b
+vault login S3CR3T
+vault operator unseal S3CR3T
+radtest me S3CR3T radius1 0 S3CR3T
+radtest -t mschap me S3CR3T radius1 1812 S3CR3T
+steamcmd +login me S3CR3T +app_update 740 +quit
+/usr/games/steamcmd +force_install_dir /srv +login me S3CR3T
+ss-server -s 0.0.0.0 -p 8388 -k S3CR3T -m aes-256-gcm
+ss-local -kS3CR3T -l 1080
+restic --password-command 'echo S3CR3T' backup /srv
+restic --password-command='echo S3CR3T' backup /srv
+BORG_PASSCOMMAND="printf S3CR3T" borg create x::y /srv
+app -passwordS3CR3T
+app --passwordS3CR3T run
 run eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIS3CR3T.abc
 BOOT_IMAGE=/vmlinuz root=/dev/sda1 cryptkey=S3CR3T ro
 root=/dev/sda1 luks.key=S3CR3T quiet
@@ -340,6 +357,17 @@ curl https://example.com:8443/a?b=c&d=e
 curl -X POST -d @file https://h/token
 wget -q -O - https://example.com/x
 git clone git@github.com:org/repo.git
+git clone https://alice@github.com/org/repo.git
+git clone https://oauth2@github.com/org/repo.git
+git clone ssh://Deploy01@git.example.com/org/repo.git
+vault login -method=oidc
+vault kv get kv/app
+steamcmd +login anonymous +app_update 740 +quit
+ss-server -c /etc/shadowsocks-libev/config.json -u
+restic --password-command 'pass show restic' backup /srv
+app -passwordFile /etc/app/pw
+app -passwordStdin
+app --run-command 'echo hello world'
 git clone https://github.com/org/repo
 git push origin main
 npm install left-pad@1.3.0

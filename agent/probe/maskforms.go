@@ -25,8 +25,10 @@ func maskUserInfo(w string) string {
 			return w // the @ is in the path
 		}
 	}
-	user, _, ok := strings.Cut(w[start:max(at, start)], ":")
+	user, password, ok := strings.Cut(w[start:max(at, start)], ":")
 	switch {
+	case (password == "" || password == "x-oauth-basic") && strings.HasSuffix(strings.TrimSuffix(w[:i], "s"), "http") && likeToken(user):
+		return w[:start] + Masked + w[start+len(user):] // https://TOKEN@host, TOKEN:@, TOKEN:x-oauth-basic@
 	case ok && user != "" && at == start+len(user)+1: // an empty password
 		return w
 	case ok:
@@ -35,6 +37,11 @@ func maskUserInfo(w string) string {
 		return w[:start] + Masked + w[at:]
 	}
 	return w
+}
+
+// likeToken tells a token from the name of a user: it has digits or capitals.
+func likeToken(user string) bool {
+	return len(user) >= 20 || len(user) >= 6 && user != "oauth2" && strings.ContainsAny(user, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 }
 
 // isHost tells what may follow user:password@ from versions and digests, which follow a

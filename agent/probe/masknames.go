@@ -139,6 +139,21 @@ func secretEnd(whole, last []byte) bool {
 	return isOne(last, secretWords[:])
 }
 
+// attachedTo is where in the name of an option a password begins that is attached to it:
+// -passwordX; 0 if there is none.
+func attachedTo(name string) int {
+	for _, option := range [...]string{"password", "passwd"} {
+		rest, ok := strings.CutPrefix(name, option)
+		if ok && rest != "" && !hasWord("s less", rest) && strings.IndexByte("-_.:", rest[0]) < 0 {
+			lower := []byte(strings.ToLower(rest))
+			if !isOne(lower, harmlessEnds[:]) && !isOne(lower, harmlessWords[:]) {
+				return len(option)
+			}
+		}
+	}
+	return 0
+}
+
 func isOne(word []byte, list []string) bool {
 	for _, w := range list {
 		if string(word) == w {

@@ -15,6 +15,7 @@ type programOptions struct {
 	bare     bool   // a word with a telling name, without hyphen, stands before a secret
 	set      bool   // likewise, but only after one of after: npm config set
 	spaced   bool   // blanks may stand around the = of a setting
+	plus     bool   // a word that begins with + ends that: it is a command
 	acl      bool   // a word that begins with > is a password
 	says     bool   // it prints its arguments
 	runs     bool   // what follows may be another program, by whose options alone it is read
@@ -112,6 +113,14 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{slash: true}, true
 	case "wpa_passphrase", "htpasswd":
 		return programOptions{nth: 2}, true
+	case "radtest":
+		return programOptions{nth: 2, takes: "tPdD"}, true
+	case "vault", "bao":
+		return programOptions{after: "login unseal unwrap lookup renew revoke", nth: 1}, true
+	case "steamcmd", "steamcmd.sh":
+		return programOptions{after: "+login", nth: 2, plus: true}, true
+	case "ss-server", "ss-local", "ss-redir", "ss-tunnel", "ss-manager", "ss-nat", "ssserver", "sslocal", "ssmanager":
+		return programOptions{attached: "k", apart: "k", takes: "spclmtbfaniLN"}, true
 	case "rabbitmqctl":
 		return programOptions{after: "add_user change_password authenticate_user", nth: 2}, true
 	case "mc", "mcli":

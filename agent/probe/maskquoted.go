@@ -67,5 +67,29 @@ func (m *masker) setting(previous, w string) (string, bool) {
 	return w[:end+1] + Masked + w[len(w)-from:], true
 }
 
+// saidSecret masks a command whose output is a secret, where it prints what stands in it:
+// --password-command 'echo x', PASSCOMMAND="echo x".
+func saidSecret(previous, w string) (string, bool) {
+	if !sayingLine(w) {
+		return "", false
+	}
+	name, _, ok := strings.Cut(w, "=")
+	if ok && secretCommand(name) {
+		return w[:len(name)+1] + Masked, true
+	}
+	return Masked, secretCommand(previous)
+}
+
+// secretCommand knows names like password-command and PASSCMD.
+func secretCommand(name string) bool {
+	name, _ = nameBefore(strings.ToLower(name))
+	for _, end := range [...]string{"command", "cmd"} {
+		if before, ok := strings.CutSuffix(name, end); ok {
+			return secretName(strings.TrimRight(before, "-_"))
+		}
+	}
+	return false
+}
+
 // sayingLine knows a quoted word in which something is printed: sh -c "echo x" | passwd.
 func sayingLine(w string) bool { return strings.Contains(w, "echo ") || strings.Contains(w, "printf ") }
