@@ -47,6 +47,8 @@ func New(cfg Config) probe.Probe {
 		{manager: &pacmanManager{}},
 		{manager: snapManager{}},
 		{manager: flatpakManager{}},
+		{manager: unjudgedManager{"portage", "/var/db/pkg"}},
+		{manager: unjudgedManager{"nix", "/nix/var/nix/profiles"}},
 	}}
 }
 
@@ -106,7 +108,7 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		found = append(found, k.last)
 	}
 	if !slices.ContainsFunc(found, func(f *finding) bool { return f.unjudged == "" }) {
-		return p.unsupported(h, r)
+		return p.unsupported(h, found, r)
 	}
 	for _, f := range found {
 		r.Add(facts.Patches, f.rows...)
@@ -136,9 +138,14 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	return nil
 }
 
-func (p *patches) unsupported(h *probe.Host, r *probe.Report) error {
+// unsupported is the outcome where nothing can be judged. With packages that are not, the
+// verdict is unknown.
+func (p *patches) unsupported(h *probe.Host, found []*finding, r *probe.Report) error {
 	const reason = "no package manager that can be judged"
 	row := &facts.PatchStateRow{Verdict: facts.VerdictUnsupported, Reason: reason}
+	if names := unjudged(found); names != "" {
+		row.Verdict, row.Reason = facts.VerdictUnknown, "files do not tell the updates of "+names
+	}
 	row.RebootRequired, row.RebootReasons = reboot(h, nil)
 	r.Add(facts.PatchState, row)
 	for _, section := range []facts.ID{facts.Patches, facts.Repositories, facts.PackageIndexes} {

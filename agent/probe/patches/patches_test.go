@@ -310,6 +310,23 @@ func TestOtherSystemsAreUnsupported(t *testing.T) {
 	}
 }
 
+func TestPackagesThatAreNotJudgedAreUnknown(t *testing.T) {
+	portage := map[string]string{"etc/os-release": "ID=gentoo\n", "var/db/pkg/sys-libs/glibc-2.41/PF": "glibc-2.41\n"}
+	nix := map[string]string{"etc/os-release": "ID=nixos\n", "nix/var/nix/profiles/system-1-link/x": ""}
+	both := world{status: have("a 1"), repos: map[string]string{"d": repo(stable, "a 1")}, extra: map[string]string{"nix/var/nix/profiles/default/x": ""}}
+	for root, want := range map[string]string{
+		probetest.Tree(t, portage): "unknown files do not tell the updates of packages of portage",
+		probetest.Tree(t, nix):     "unknown files do not tell the updates of packages of nix",
+		both.root(t):               "current without packages of nix, whose updates files do not tell",
+	} {
+		s := probetest.Sections(probe.RootHost(root), New(Config{}))
+		row := s["patch_state"].Rows[0].(*facts.PatchStateRow)
+		if got := row.Verdict + " " + row.Reason; got != want || s["patch_state"].Status != facts.StatusOK {
+			t.Errorf("%s: %s, want %s", s["patch_state"].Status, got, want)
+		}
+	}
+}
+
 func TestACutStatusIsNeverCurrent(t *testing.T) {
 	files := probetest.Files(t, server)
 	status := files["var/lib/dpkg/status"]

@@ -1,6 +1,7 @@
 package patches
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -72,7 +73,10 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 	for _, f := range found {
 		gaps = joined(append([]string{gaps}, f.gaps...)...)
 	}
-	row.Reason = joined(unsignedSources(found), unjudged(found))
+	row.Reason = unsignedSources(found)
+	if names := unjudged(found); names != "" {
+		row.Reason = joined(row.Reason, "without "+names+", whose updates files do not tell")
+	}
 	switch {
 	case len(doubts) > 0:
 		row.Verdict, row.Reason = facts.VerdictUnknown, joined(append(doubts, gaps, row.Reason)...)
@@ -88,14 +92,30 @@ func (p *patches) verdict(h *probe.Host, found []*finding) *facts.PatchStateRow 
 	return row
 }
 
-// unjudged words what the verdict does not cover.
+// unjudged names what the verdict does not cover.
 func unjudged(found []*finding) string {
+	var names []string
 	for _, f := range found {
 		if f.unjudged != "" {
-			return "without " + f.unjudged + ", whose updates files do not tell"
+			names = append(names, f.unjudged)
 		}
 	}
-	return ""
+	return strings.Join(names, " and ")
+}
+
+// unjudgedManager is one whose updates only the program itself finds out: portage by
+// solving what its tree and its configuration ask for, nix by building its expressions.
+type unjudgedManager struct{ name, dir string }
+
+func (m unjudgedManager) found(h *probe.Host) bool {
+	entries, _ := h.ReadDir(m.dir)
+	return len(entries) > 0
+}
+
+func (m unjudgedManager) read(context.Context, *probe.Host) *finding {
+	f := newFinding()
+	f.unjudged = "packages of " + m.name
+	return f
 }
 
 // count fills in how many updates wait, and returns how many are kept from it.
