@@ -1,10 +1,8 @@
 package probe
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,14 +17,17 @@ import (
 // files that begin with ".wh.", https://github.com/opencontainers/image-spec/blob/main/layer.md.
 func (h *Host) Layered(folder string, layers []string) (*Host, error) {
 	own, err := h.Within(folder)
-	for _, layer := range layers {
-		p, bad := h.Path(layer)
-		err = cmp.Or(err, bad)
-		if err == nil {
-			own.layers = append(own.layers, p)
-		}
+	if err != nil {
+		return nil, err
 	}
-	return own, err
+	for _, layer := range layers {
+		p, err := h.Path(layer)
+		if err != nil {
+			return nil, err
+		}
+		own.layers = append(own.layers, p)
+	}
+	return own, nil
 }
 
 // whiteout begins the name of a file that hides the one of the rest of the name below it.
@@ -41,7 +42,7 @@ func (h *Host) places(name string) (found []string) {
 	for _, layer := range h.layers {
 		at, last := layer, false
 		info, err := os.Lstat(at)
-		for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
+		for _, part := range strings.Split(strings.Trim(name, "/"), "/") {
 			if part == "" || err != nil {
 				continue
 			}
@@ -87,27 +88,27 @@ func (h *Host) merged(name string) ([]fs.DirEntry, error) {
 	if len(places) == 0 {
 		return nil, fs.ErrNotExist
 	}
-	all := make(map[string]fs.DirEntry)
+	var all []fs.DirEntry
+	known := make(map[string]bool) // also of what is hidden in the layers below
 	for _, place := range places {
 		entries, bad := os.ReadDir(place)
-		err = cmp.Or(err, bad)
+		if bad != nil {
+			err = bad
+		}
 		for _, e := range entries {
-			hidden, isHidden := strings.CutPrefix(e.Name(), whiteout)
-			if !isHidden && e.Type()&fs.ModeCharDevice != 0 {
+			name, hidden := strings.CutPrefix(e.Name(), whiteout)
+			if !hidden && e.Type()&fs.ModeCharDevice != 0 {
 				info, err := e.Info()
-				hidden, isHidden = e.Name(), err == nil && isWhiteout(info)
+				hidden = err == nil && isWhiteout(info)
 			}
-			switch _, known := all[cmp.Or(hidden, e.Name())]; {
-			case known:
-			case isHidden:
-				all[hidden] = nil
-			default:
-				all[e.Name()] = e
+			if !known[name] && !hidden {
+				all = append(all, e)
 			}
+			known[name] = true
 		}
 	}
-	maps.DeleteFunc(all, func(_ string, e fs.DirEntry) bool { return e == nil })
-	return slices.SortedFunc(maps.Values(all), func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) }), err
+	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return all, err
 }
 
 // join is where a path without links lies on this machine.

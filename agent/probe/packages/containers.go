@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -59,9 +58,10 @@ func (*containers) Info() probe.Info {
 // Collect implements probe.Probe.
 func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
 	running, problem := runningContainers(ctx, h)
-	stored := sync.OnceValues(func() (map[string]stored, error) { return storedContainers(h) })
+	var all map[string]stored // asked for at most once
 	if !h.Live() {
-		all, err := stored()
+		var err error
+		all, err = storedContainers(h)
 		for id := range all {
 			running[id] += 0
 		}
@@ -82,7 +82,7 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 			changed = true
 		}
 		now[id] = one
-		inside, err := containerRoot(h, id, running[id], stored)
+		inside, err := containerRoot(h, id, running[id], &all)
 		read := false
 		if inside != nil {
 			read, err = one.look(ctx, inside, id)
@@ -113,7 +113,7 @@ func containerSystems() []*system {
 
 // containerRoot is the root of a container as one of its processes sees it, or else as its
 // layers make it; nil if it has none of its own or has ended meanwhile.
-func containerRoot(h *probe.Host, id string, pid int, all func() (map[string]stored, error)) (*probe.Host, error) {
+func containerRoot(h *probe.Host, id string, pid int, all *map[string]stored) (*probe.Host, error) {
 	err := errNoRoot
 	if pid > 0 {
 		root := path.Join("/proc", strconv.Itoa(pid), "root")
@@ -133,8 +133,11 @@ func containerRoot(h *probe.Host, id string, pid int, all func() (map[string]sto
 			return nil, nil
 		}
 	}
-	if byID, _ := all(); byID[id].layer != "" { // what could not be read of them is told above
-		return byID[id].open(h)
+	if *all == nil {
+		*all, _ = storedContainers(h) // of a container that is not among them the error is told
+	}
+	if top := (*all)[id]; top.layer != "" {
+		return top.open(h)
 	}
 	return nil, err
 }

@@ -232,9 +232,9 @@ func (o owners) own(list []byte) bool {
 		}
 		line := bytes.TrimSuffix(list[:end], []byte{'/'})
 		list = list[end+1:]
-		if isMark(line) {
-			if _, ok := o[string(line)]; ok {
-				o[string(line)], marked = true, true
+		if m := markOf(line); m != nil {
+			if _, ok := o[string(m)]; ok {
+				o[string(m)], marked = true, true
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func storedContainers(h *probe.Host) (map[string]stored, error) {
 		problem = errors.Join(problem, fmt.Errorf("containers of containerd in %s: only its database tells their layers", containerdLayers))
 	}
 	if len(found) > maxContainers {
-		return nil, fmt.Errorf("more than %d containers", maxContainers)
+		return map[string]stored{}, fmt.Errorf("more than %d containers", maxContainers)
 	}
 	return found, problem
 }
@@ -66,7 +66,7 @@ func (s stored) open(h *probe.Host) (*probe.Host, error) {
 	if gone(err) != nil {
 		return nil, err
 	}
-	for name := range strings.SplitSeq(strings.TrimSpace(string(lower)), ":") {
+	for _, name := range strings.Split(strings.TrimSpace(string(lower)), ":") {
 		if name != "" {
 			layers = append(layers, path.Join(s.folder, name))
 		}

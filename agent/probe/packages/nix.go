@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -32,14 +33,44 @@ func readNix(_ context.Context, h *probe.Host) (got found, problem error) {
 			if err != nil {
 				problem = errors.Join(problem, fmt.Errorf("profile %s: %w", p, err))
 			}
-			for _, s := range stores {
-				if row := nixRow(s, t); row != nil {
-					got.rows = addLocated(got.rows, byKey, row, p)
-				}
-			}
+			got.rows = addStores(got.rows, byKey, stores, p, t)
 		}
 	}
+	if exists(h, nixSystem) {
+		got.seen = append(got.seen, look(h, nixSystem)...)
+		stores, err := nixPrograms(h, path.Join(nixSystem, "sw/bin"))
+		problem = errors.Join(problem, err)
+		got.rows = addStores(got.rows, byKey, stores, nixSystem, t)
+	}
 	return got, problem
+}
+
+func addStores(rows []facts.Row, byKey map[string]*facts.PackageRow, stores []string, profile string, t *texts) []facts.Row {
+	for _, s := range stores {
+		if row := nixRow(s, t); row != nil {
+			rows = addLocated(rows, byKey, row, profile)
+		}
+	}
+	return rows
+}
+
+// nixSystem is what NixOS itself consists of. It has no manifest: what is installed for all
+// is what the programs in sw/bin are links to.
+const nixSystem = "/nix/var/nix/profiles/system"
+
+// nixPrograms returns the store paths of the programs in a folder.
+func nixPrograms(h *probe.Host, dir string) ([]string, error) {
+	entries, problem := h.ReadDir(dir)
+	var out []string
+	for _, e := range entries {
+		target, err := h.Readlink(path.Join(dir, e.Name()))
+		parts := strings.SplitN(target, "/", 5) // "", nix, store, HASH-name, what is in it
+		if err == nil && len(parts) > 3 {
+			out = append(out, strings.Join(parts[:4], "/"))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), problem
 }
 
 // nixStore finds store paths in the manifest that nix-env writes, a Nix expression.

@@ -85,3 +85,68 @@ func FuzzSmallFormats(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatNixOSItselfHas(t *testing.T) {
+	const hash = "0123456789abcdfghijklmnpqrsvwxyz"
+	tree := map[string]string{
+		"nix/var/nix/profiles/system":                              "-> system-7-link",
+		"nix/var/nix/profiles/system-7-link":                       "-> /nix/store/" + hash + "-nixos-system-a-24.05",
+		"nix/store/" + hash + "-nixos-system-a-24.05/sw":           "-> /nix/store/" + hash + "-system-path",
+		"nix/store/" + hash + "-system-path/bin/bash":              "-> /nix/store/" + hash + "-bash-interactive-5.2p26/bin/bash",
+		"nix/store/" + hash + "-system-path/bin/sh":                "-> /nix/store/" + hash + "-bash-interactive-5.2p26/bin/sh",
+		"nix/store/" + hash + "-system-path/bin/vim":               "-> /nix/store/" + hash + "-vim-9.1.0377/bin/vim",
+		"nix/store/" + hash + "-system-path/bin/made-on-the-place": "#!/bin/sh\n",
+	}
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, tree)), New())["packages"]
+	want := []facts.Row{
+		&facts.PackageRow{Name: "bash-interactive", Version: "5.2p26", Source: "nix", Locations: []string{nixSystem}},
+		&facts.PackageRow{Name: "vim", Version: "9.1.0377", Source: "nix", Locations: []string{nixSystem}},
+	}
+	if !reflect.DeepEqual(r.Rows, want) || r.Status != facts.StatusOK {
+		t.Errorf("%v (%s): %+v", r.Status, r.Reason, r.Rows)
+	}
+	for name := range tree {
+		if strings.Contains(name, "system-path/bin/") {
+			delete(tree, name)
+		}
+	}
+	if r = probetest.Sections(probe.RootHost(probetest.Tree(t, tree)), New())["packages"]; r.Status != facts.StatusFailed || !strings.Contains(r.Reason, nixSystem) {
+		t.Errorf("without programs: %v (%s)", r.Status, r.Reason)
+	}
+}
+
+// TestAnOwnerIsKnownByTheMainFileOfTheMetadata: lists that name no folders.
+func TestAnOwnerIsKnownByTheMainFileOfTheMetadata(t *testing.T) {
+	const metadata = "Metadata-Version: 2.1\nName: six\nVersion: 1.16.0\n"
+	const egg, dist = "usr/lib/python3/dist-packages/six-1.16.0.egg-info", "usr/lib/python3.12/site-packages/six-1.16.0.dist-info"
+	f := func(want string, files map[string]string) {
+		t.Helper()
+		files[egg+"/PKG-INFO"], files[dist+"/METADATA"] = metadata, metadata
+		r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["packages"]
+		if r.Status != facts.StatusOK || len(r.Rows) != 1 || r.Rows[0].(*facts.PackageRow).Name != want {
+			t.Errorf("%v (%s): %d rows, want %s alone", r.Status, r.Reason, len(r.Rows), want)
+		}
+	}
+	f("python3-six", map[string]string{
+		"var/lib/dpkg/status":                "Package: python3-six\nStatus: install ok installed\nArchitecture: all\nMaintainer: M\nVersion: 1\n\n",
+		"var/lib/dpkg/info/python3-six.list": "/" + egg + "/PKG-INFO\n/" + dist + "/METADATA\n",
+	})
+	f("python-six", map[string]string{
+		"var/lib/pacman/local/python-six-1-1/desc":  "%NAME%\npython-six\n\n%VERSION%\n1-1\n\n",
+		"var/lib/pacman/local/python-six-1-1/files": "%FILES%\n" + egg + "/PKG-INFO\n" + dist + "/METADATA\n",
+	})
+	f("dev-python/six", map[string]string{
+		"var/db/pkg/dev-python/six-1.16.0/repository": "gentoo\n",
+		"var/db/pkg/dev-python/six-1.16.0/CONTENTS":   "dir /usr/lib\nsym /" + egg + " -> six 1700000000\nobj /" + dist + "/METADATA 0123456789abcdef0123456789abcdef 1700000000\n",
+	})
+}
+
+func FuzzPortageFiles(f *testing.F) {
+	f.Add([]byte("dir /usr\nobj /usr/a b c0ffee 17\nsym /a -> b 17\n"))
+	f.Add([]byte("obj\nobj \nsym"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got := portageFiles(data); len(got) > len(data)+1 {
+			t.Errorf("%d bytes of %d", len(got), len(data))
+		}
+	})
+}

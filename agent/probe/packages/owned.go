@@ -47,6 +47,31 @@ func pacmanOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners)
 	})
 }
 
+// portageOwned reads portage's lists of files: lines "dir PATH", "obj PATH MD5 TIME" and
+// "sym PATH -> TARGET TIME".
+func portageOwned(ctx context.Context, h *probe.Host, rows []facts.Row, o owners) error {
+	return inRounds(ctx, rows, o, func(row *facts.PackageRow) ([]byte, error) {
+		data, err := h.ReadFile(path.Join(portageDB, row.Name+"-"+row.Version, "CONTENTS"))
+		return portageFiles(data), gone(err)
+	})
+}
+
+func portageFiles(contents []byte) []byte {
+	files := make([]byte, 0, len(contents))
+	for len(contents) > 0 {
+		line, rest := probe.NextLine(contents)
+		contents = rest
+		kind, name, _ := bytes.Cut(line, []byte{' '})
+		if string(kind) == "obj" { // its sum and its time
+			name = name[:max(0, bytes.LastIndexByte(name, ' '))]
+			name = name[:max(0, bytes.LastIndexByte(name, ' '))]
+		}
+		name, _, _ = bytes.Cut(name, []byte(" -> "))
+		files = append(append(files, name...), '\n')
+	}
+	return files
+}
+
 // inRounds reads the likely packages first, then those that are called like what has no
 // owner yet, then all others: each only if something is left. read returns the files of
 // a package, one a line.
@@ -81,10 +106,10 @@ func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.
 }
 
 // calledLike reports whether the name of a package, or a word of it, begins with one of
-// the names: the egg-info of Mercurial is in mercurial-common, that of perf in linux-perf.
+// the names: the egg-info of Mercurial is in mercurial-common, that of perf in linux-perf, that of six in dev-python/six.
 func calledLike(name string, bases []string) bool {
 	for _, b := range bases {
-		if strings.HasPrefix(name, b) || strings.Contains(name, "-"+b) {
+		if strings.HasPrefix(name, b) || strings.Contains(name, "-"+b) || strings.Contains(name, "/"+b) {
 			return true
 		}
 	}

@@ -50,7 +50,7 @@ func systems() []*system {
 		{name: "rpm", detect: rpmFound, read: readRPM},
 		{name: "apk", detect: apkFound, read: readAPK},
 		{name: "pacman", detect: pacmanFound, read: readPacman, owned: pacmanOwned},
-		{name: "portage", detect: portageFound, read: readPortage},
+		{name: "portage", detect: portageFound, read: readPortage, owned: portageOwned},
 		{name: "snap", detect: snapFound, read: readSnap},
 		{name: "flatpak", detect: flatpakFound, read: readFlatpak},
 		{name: "nix", detect: nixFound, read: readNix},
@@ -120,10 +120,26 @@ func unchanged(h *probe.Host, list []seen) bool {
 }
 
 func (f *found) mark(path []byte) {
-	if isMark(path) {
-		f.marks = append(f.marks, string(path))
+	if m := markOf(path); m != nil && (len(f.marks) == 0 || f.marks[len(f.marks)-1] != string(m)) { // not the folder again
+		f.marks = append(f.marks, string(m))
 	}
 }
+
+// markOf is what a path tells of a package of a programming language, nil if nothing: itself,
+// or the folder of Python's metadata whose main file it is, as not every list names the folder.
+func markOf(path []byte) []byte {
+	if isMark(path) {
+		return path
+	}
+	for _, name := range metadataFiles {
+		if folder, ok := bytes.CutSuffix(path, name); ok && isMark(folder) {
+			return folder
+		}
+	}
+	return nil
+}
+
+var metadataFiles = [][]byte{[]byte("/METADATA"), []byte("/PKG-INFO")}
 
 // isMark reports whether a path names what tells of a package of a programming
 // language: Python's metadata, a specification of Ruby's, a package.json, a jar.

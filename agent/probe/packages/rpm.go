@@ -143,7 +143,7 @@ func rpmRow(got *found, h rpmdb.Header, t *texts) error {
 	got.rows = append(got.rows, row)
 	var file []byte
 	for dir, base := range h.Files() {
-		if isMark(base) {
+		if isMark(base) || string(base) == "METADATA" || string(base) == "PKG-INFO" { // also where the list has no folders
 			file = append(append(file[:0], dir...), base...)
 			got.mark(file)
 		}
