@@ -112,11 +112,18 @@ func fillAsset(s *query.Scan, row []any, r asset.Record) error {
 	for i, name := range assetColumns {
 		row[3+i] = known(r.Values[name])
 	}
+	var types map[string]asset.Type
+	if s.Wants(price + 3) {
+		var err error
+		if types, err = typesOf(s); err != nil {
+			return err
+		}
+	}
 	amount, currency := asset.Amount(r.Values["price"])
 	row[price], row[price+1] = known(amount), known(currency)
 	for n, list := range []func() any{
 		func() any { return append([]string{}, tags...) },
-		func() any { return custom(r) },
+		func() any { return custom(r, types) },
 		func() any { return append([]string{}, slices.Sorted(maps.Keys(r.Locks))...) },
 	} {
 		if !s.Wants(price + 2 + n) {
@@ -140,11 +147,35 @@ func known(s string) any {
 	return s
 }
 
-// custom are the values of custom fields.
-func custom(r asset.Record) map[string]string {
-	out := maps.Clone(r.Values)
-	for _, name := range append(slices.Clone(assetColumns), "price", asset.FieldTags, asset.FieldHost) {
-		delete(out, name)
+// customTypes names what a query keeps of the types of custom fields.
+type customTypes struct{}
+
+// typesOf are the types of the fields there are now.
+func typesOf(s *query.Scan) (map[string]asset.Type, error) {
+	return query.Once(s, customTypes{}, func() (map[string]asset.Type, error) {
+		fields, err := asset.Fields(s.Tx())
+		types := make(map[string]asset.Type, len(fields))
+		for _, f := range fields {
+			types[f.Name] = f.Type
+		}
+		return types, err
+	})
+}
+
+// custom are the values of custom fields: numbers and truths as JSON has them, so that
+// json_extract() compares them as such.
+func custom(r asset.Record, types map[string]asset.Type) map[string]any {
+	out := map[string]any{}
+	for name, v := range r.Values {
+		switch {
+		case name == "price" || name == asset.FieldTags || name == asset.FieldHost || slices.Contains(assetColumns, name):
+		case types[name] == asset.Number && json.Valid([]byte(v)):
+			out[name] = json.Number(v)
+		case types[name] == asset.Bool:
+			out[name] = v == "true"
+		default:
+			out[name] = v
+		}
 	}
 	return out
 }

@@ -43,7 +43,8 @@ func TestAssetsInSQLJoinHostsAndHaveAPast(t *testing.T) {
 		}
 	}
 	must(book.Define(asset.Field{Name: "rack_units", Type: asset.Number}, "ana"))
-	_, err = book.Add(asset.Edit{By: "ana", Set: map[string]string{"asset_tag": "IT-1", "name": "web1", "price": "99.5 EUR", "rack_units": "2", "owner": "Ana"}})
+	must(book.Define(asset.Field{Name: "leased", Type: asset.Bool}, "ana"))
+	_, err = book.Add(asset.Edit{By: "ana", Set: map[string]string{"asset_tag": "IT-1", "name": "web1", "price": "99.5 EUR", "rack_units": "2", "leased": "no", "owner": "Ana"}})
 	must(err)
 	_, err = book.Lock("IT-1", []string{"owner"}, "cfo", "audit")
 	must(err)
@@ -68,13 +69,14 @@ func TestAssetsInSQLJoinHostsAndHaveAPast(t *testing.T) {
 		}
 	}
 	f("select a.asset, h.name, a.owner, a.price, a.currency, a.tags, a.custom, a.locked, a.changed_by from assets a join hosts h using (host_id)",
-		`A1 web1 Ben 99.50 EUR ["web"] {"rack_units":"2"} [] ben`)
+		`A1 web1 Ben 99.50 EUR ["web"] {"leased":false,"rack_units":2} [] ben`)
 	f("select n.owner, b.owner, b.locked from assets n join assets('-30m') b using (asset)", `Ben Ana ["owner"`)
 	f("select h.name, b.owner, n.owner from hosts h left join assets('-30m') b using (host_id) left join assets n using (host_id)", "web1 Ana Ben")
 	f("select h.name, b.owner from hosts h left join assets('-2h') b using (host_id)", "web1 <nil>")
 	f("select count(*) from assets('-2h')", "0")
 	f("select kind, field, old, new, note from asset_history where field = 'owner' order by seq",
 		"added owner <nil> Ana <nil>", "locked owner <nil> <nil> audit", "unlocked owner <nil> <nil> <nil>", "changed owner Ana Ben moved")
-	f("select field, type from asset_fields where custom", "rack_units number")
+	f("select json_extract(custom, '$.rack_units') > 40, custom ->> 'rack_units' < 10, json_extract(custom, '$.leased') = 0 from assets", "0 1 1")
+	f("select field, type from asset_fields where custom order by 2", "leased bool", "rack_units number")
 	f("select name from hosts where host_id not in (select host_id from assets where host_id is not null)")
 }

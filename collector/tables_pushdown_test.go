@@ -103,7 +103,7 @@ func tablesFleet(t *testing.T) (e *query.Engine, then time.Time) {
 	f := storetest.New(t, t0)
 	f.Step = 130 * time.Millisecond
 	log := slog.New(slog.DiscardHandler)
-	db, err := series.Open(series.Config{Dir: filepath.Join(t.TempDir(), "metrics"), Log: log})
+	db, err := series.Open(series.Config{Dir: filepath.Join(t.TempDir(), "metrics"), Log: log, Now: func() time.Time { return f.Now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func tablesFleet(t *testing.T) (e *query.Engine, then time.Time) {
 	}
 	a := db.Begin(t.Context())
 	for _, host := range []string{"web1", "web2"} {
-		a.AppendOwn(time.Now().UnixMilli(), "node_load1", []metric.Label{{Name: "host", Value: host}, {Name: "host_id", Value: "1" + host}}, 0.5)
+		a.AppendOwn(t0.UnixMilli(), "node_load1", []metric.Label{{Name: "host", Value: host}, {Name: "host_id", Value: "1" + host}}, 0.5)
 	}
 	if err := a.Commit(); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,9 @@ func foundByValue(t *testing.T, e *query.Engine, table query.Table, asOf time.Ti
 	}
 	also := ""
 	if table.Name == "samples" {
-		also, asOf = " and t.metric = 'node_load1'", time.Time{}
+		if also = " and t.metric = 'node_load1'"; asOf.IsZero() {
+			return // its moments are those of each query
+		}
 	}
 	all := ask(" where 1" + also)
 	if len(all) < 2 && table.Name != "alerts" {

@@ -200,6 +200,15 @@ func sqlCell(v any) cell {
 	switch v := v.(type) {
 	case nil:
 		return cell{text: absent}
+	case json.Number:
+		if _, err := v.Int64(); err == nil {
+			return cell{text: v.String(), value: v.String(), number: true}
+		}
+		f, err := v.Float64()
+		if err != nil {
+			return text(v.String())
+		}
+		return sqlCell(f)
 	case float64:
 		s := strconv.FormatFloat(v, 'f', -1, 64)
 		if math.Abs(v) >= 1e21 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +212,23 @@ func TestChangesThatWereToldLateSaySo(t *testing.T) {
 		if got := rows[0][4].text; rows[0][0].text != "2026-03-14 09:30:00" || got != want {
 			t.Errorf("received %s later: %q at %s, want %q", after, got, rows[0][0].text, want)
 		}
+	}
+}
+
+func TestWholeNumbersOfAnswersAreExact(t *testing.T) {
+	const rows = `[[9007199254740993,9223372036854775807,-9223372036854775808,0.5,1e+21,null]]`
+	var doc v1.SQLAnswer
+	if err := json.Unmarshal([]byte(`{"rows":`+rows+`}`), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range answerTable(doc, false).rows[0] {
+		got = append(got, c.text)
+	}
+	if want := "9007199254740993 9223372036854775807 -9223372036854775808 0.5 1e+21 " + absent; strings.Join(got, " ") != want {
+		t.Errorf("table %q, want %q", got, want)
+	}
+	if again, err := json.Marshal(doc.Rows); err != nil || string(again) != rows {
+		t.Errorf("JSON %s, %v", again, err)
 	}
 }

@@ -1,7 +1,9 @@
 package v1
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -26,11 +28,20 @@ type SQLAnswer struct {
 	Now            time.Time    `json:"now"`
 	AsOf           time.Time    `json:"as_of,omitzero"`
 	Columns        []SQLColumn  `json:"columns"`
-	Rows           [][]any      `json:"rows" doc:"null, number or string in the order of columns"`
+	Rows           [][]any      `json:"rows" doc:"null, number or string in the order of columns; whole numbers have up to 64 bits"`
 	Scanned        int64        `json:"scanned" doc:"rows that were looked at"`
 	ElapsedSeconds float64      `json:"elapsed_seconds"`
 	Unknown        []SQLUnknown `json:"unknown,omitempty" doc:"sections that were read and are not completely known on some hosts: what these did not tell counts as absent"`
 	Remarks        []SQLRemark  `json:"remarks,omitempty" doc:"functions that were given values they cannot read: NULL was the result"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler: numbers stay as they are written, for those
+// above 2^53 are no float64.
+func (a *SQLAnswer) UnmarshalJSON(b []byte) error {
+	type plain SQLAnswer
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode((*plain)(a))
 }
 
 // SQLRemark says of a function how often it could not read a value, which then gave NULL.
