@@ -75,6 +75,11 @@ func Run(ctx context.Context, env Env, root *cobra.Command, args []string) int {
 	var failed *failure
 	if errors.As(err, &failed) && !errors.As(err, new(usage)) {
 		fmt.Fprintf(env.Stderr, "%s: %s\n", root.Name(), oneLine(failed.cause.Error()))
+		if details := (interface{ Lines() []string })(nil); errors.As(err, &details) {
+			for _, line := range details.Lines() {
+				fmt.Fprintf(env.Stderr, "  %s\n", clean(line))
+			}
+		}
 		if own := (interface{ ExitCode() int })(nil); errors.As(err, &own) {
 			return own.ExitCode()
 		}

@@ -26,12 +26,17 @@ type Damage struct {
 // maxPlace bounds the key of a finding as it is told, in bytes.
 const maxPlace = 12
 
+// tokenID is how much of the key of a token is its public name, in bytes.
+const tokenID = 5
+
 // secretKeys are tables whose keys are hashes of secrets.
 var secretKeys = []string{"auth.", "enroll."}
 
 // place is the key as people may read it: no hash of a secret, nothing long.
 func (d Damage) place() string {
 	switch {
+	case d.Table == "enroll.tokens" && len(d.Key) > tokenID: // by which it is listed; it says nothing of the secret
+		return fmt.Sprintf("%x", d.Key[:tokenID])
 	case slices.ContainsFunc(secretKeys, func(p string) bool { return strings.HasPrefix(d.Table, p) }):
 		return "(not shown)"
 	case d.Table == "query.saved":
@@ -92,7 +97,7 @@ func (r Report) Err() error {
 		if r.Why != "" {
 			text = r.Why + "; " + text
 		}
-		return &CorruptError{Detail: text + r.Summary() + "\nkeep the file aside and restore the last backup, the hosts then report again what is newer"}
+		return &CorruptError{Findings: r.Summary(), Detail: text + "; keep the file aside and restore the last backup, the hosts then report again what is newer"}
 	case r.Version > formatVersion:
 		return fmt.Errorf("%w: %q has layout %d, this one knows %d: install the newer version again, or restore a backup of this one",
 			ErrNewer, r.Path, r.Version, formatVersion)
@@ -113,16 +118,15 @@ func (r Report) worst() []string {
 }
 
 // Summary lists the findings by table, worst first, a line each.
-func (r Report) Summary() string {
-	var out strings.Builder
+func (r Report) Summary() (lines []string) {
 	for _, name := range r.worst() {
 		f := r.Tables[name]
-		fmt.Fprintf(&out, "\n  %-16.40s %5d  %s", strings.ToValidUTF8(cmp.Or(name, "(file)"), "?"), f.Count, f.First)
+		lines = append(lines, fmt.Sprintf("%-16.40s %5d  %s", strings.ToValidUTF8(cmp.Or(name, "(file)"), "?"), f.Count, f.First))
 	}
 	if n := len(r.Tables) - maxSummary + 1; n > 0 {
-		fmt.Fprintf(&out, "\n  and %d tables more", n)
+		lines = append(lines, fmt.Sprintf("and %d tables more", n))
 	}
-	return out.String()
+	return lines
 }
 
 // Check reads a state file, or a backup of one, and verifies all of it: the structure
@@ -387,7 +391,12 @@ func (c *checker) tree(table string, n node, low, high []byte, depth int) {
 		}
 		last = key
 		if !n.branch {
+			before := c.report.Count
 			c.record(table, n.id, key, value, bucket)
+			if c.report.Count > before && i == 0 && low != nil && !bytes.Equal(key, low) {
+				// bbolt finds a page from above by its first key: written to, it would stay in twice.
+				c.damage(table, key, n.id, "is the first of its page, and not the key that the page above says")
+			}
 			continue
 		}
 		next := high

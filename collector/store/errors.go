@@ -35,7 +35,13 @@ type CorruptError struct {
 	Key    []byte
 	Detail string
 	lost   bool // an item that Repair threw away
+
+	// Findings are all that is damaged of a file, a line for each table, worst first.
+	Findings []string
 }
+
+// Lines are the findings, for people: Error is one line.
+func (e *CorruptError) Lines() []string { return e.Findings }
 
 // Error implements error.
 func (e *CorruptError) Error() string {

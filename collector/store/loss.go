@@ -24,7 +24,7 @@ type Loss struct {
 
 // String is the loss as a sentence.
 func (l Loss) String() string {
-	return fmt.Sprintf("damage to the state file: table %s, %d records or more %s: %s", l.Table, l.Records, l.Became, l.What)
+	return fmt.Sprintf("damage to the state file: table %s, %d or more %s: %s", l.Table, l.Records, l.Became, l.What)
 }
 
 // Lost returns what damage took, oldest first.

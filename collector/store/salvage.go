@@ -69,7 +69,7 @@ func (s *Store) salvage(r Report) error {
 	for _, c := range v.conditions {
 		complete = complete && c.whole()
 	}
-	s.log.Error("the state file was damaged; what could be read was copied into a fresh one", "kept", kept, "nothing_lost", complete)
+	s.log.Error("the state file was damaged; what could be read was copied into a fresh one", "kept", kept, "all_records_read", complete)
 	return syncDir(filepath.Dir(s.path))
 }
 

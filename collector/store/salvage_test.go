@@ -21,19 +21,23 @@ func TestASummaryListsTheWorstFirstAndNoSecrets(t *testing.T) {
 	}
 	c.bad("enroll.tokens", secret, 7, "checksum does not match")
 	c.damage(tableMeta, []byte("version"), 0, "is missing")
-	text := c.report.Err().Error()
-	lines := strings.Split(text, "\n")
-	if len(lines) > maxSummary+2 || len(text) > 4000 {
+	var damage *CorruptError
+	if !errors.As(c.report.Err(), &damage) {
+		t.Fatal(c.report.Err())
+	}
+	lines := damage.Lines()
+	text := damage.Error() + "\n" + strings.Join(lines, "\n")
+	if len(lines) > maxSummary || len(text) > 4000 {
 		t.Errorf("%d lines, %d bytes", len(lines), len(text))
 	}
-	if !strings.Contains(lines[1], tableMeta) || !strings.Contains(lines[2], "enroll.tokens") {
+	if !strings.Contains(lines[0], tableMeta) || !strings.Contains(lines[1], "enroll.tokens") {
 		t.Errorf("want the worst first:\n%s", text)
 	}
-	if strings.Contains(text, "abab") || !strings.Contains(text, "33 findings") || !strings.Contains(text, "and 14 tables more") {
+	if strings.Contains(text, "abababababab") || !strings.Contains(text, "33 findings") || !strings.Contains(text, "and 14 tables more") {
 		t.Error(text)
 	}
 	for _, d := range c.report.Damage {
-		if strings.Contains(d.String(), "abab") {
+		if strings.Contains(d.String(), "abababababab") {
 			t.Error(d)
 		}
 	}
@@ -182,7 +186,8 @@ func TestADamagedBackupLeavesNothingInAnEmptyFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Restore(backup, filepath.Join(folder, FileName))
-	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "\n  test.a ") {
+	var damage *CorruptError
+	if !errors.As(err, &damage) || len(damage.Lines()) != 1 || !strings.HasPrefix(damage.Lines()[0], "test.a ") {
 		t.Errorf("got %v, want the findings by table", err)
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
@@ -213,5 +218,56 @@ func TestAFreshFileIsNotOlder(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestADamagedFirstKeyOfAPageDoesNotSpread: bbolt finds the page by that key, and would
+// leave the page that it replaces in the tree.
+func TestADamagedFirstKeyOfAPageDoesNotSpread(t *testing.T) {
+	s := open(t)
+	for i := range 400 {
+		if err := s.Update(func(tx *Tx) error {
+			return tx.Table("enroll.tokens").Put(fmt.Appendf(nil, "key%05d", i*10), bytes.Repeat([]byte("v"), 60))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := s.path
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for at := 2 * pageSize; at+pageSize <= len(sound); at += pageSize {
+		first := bytes.Index(sound[at:at+pageSize], []byte("key"))
+		if first < 0 || bytes.Count(sound[at:at+pageSize], []byte("key")) < 20 {
+			continue
+		}
+		data := bytes.Clone(sound)
+		data[at+first+7] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Check(path); err != nil || r.Count == 0 {
+			continue // a page that is free by now
+		}
+		tried++
+		s, err := Open(Config{Path: path, NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		addHost(t, s, identity.HostID{1})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Check(path); err != nil || r.Count != 0 {
+			t.Errorf("page %d: %v, %v", at/pageSize, r.Damage, err)
+		}
+	}
+	if tried < 2 {
+		t.Errorf("%d pages tried", tried)
 	}
 }

@@ -151,8 +151,8 @@ func verifyCopy(backup, aside string) error {
 		return fmt.Errorf("backup %q: %w", backup, err)
 	}
 	if report.Count > 0 {
-		return &CorruptError{Detail: fmt.Sprintf("backup %q, %d findings%s\nnothing was restored, the state is as it was: "+
-			"restore an older backup, or start the collector on what it has", backup, report.Count, report.Summary())}
+		return &CorruptError{Findings: report.Summary(), Detail: fmt.Sprintf("backup %q, %d findings; nothing was restored, the state is as it was: "+
+			"restore an older backup, or start the collector on what it has", backup, report.Count)}
 	}
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("backup %q: %w", backup, err)
