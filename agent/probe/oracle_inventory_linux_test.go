@@ -124,7 +124,7 @@ func sameMounts(t *testing.T, rows []*facts.MountRow) {
 	}
 	ours := make(map[string]bool)
 	for _, r := range rows {
-		if r.Mounted {
+		if r.Mounted != nil && *r.Mounted {
 			ours[r.Target+" "+r.Type] = true
 		}
 	}

@@ -383,7 +383,7 @@ type ServiceRow struct {
 	Exec        string `json:"exec,omitempty" cbor:"5,keyasint,omitempty"`    // program it starts, without arguments
 	User        string `json:"user,omitempty" cbor:"6,keyasint,omitempty"`
 	Path        string `json:"path,omitempty" cbor:"7,keyasint,omitempty"`     // of the unit file
-	Manager     string `json:"manager" cbor:"8,keyasint"`                      // systemd, sysvinit, openrc, launchd, scm
+	Manager     string `json:"manager" cbor:"8,keyasint"`                      // systemd, sysvinit, openrc, runit, launchd, scm
 	Type        string `json:"type,omitempty" cbor:"9,keyasint,omitempty"`     // simple, forking, oneshot, notify ...
 	Restart     string `json:"restart,omitempty" cbor:"10,keyasint,omitempty"` // always, on-failure ...; absent: never
 	Preset      string `json:"preset,omitempty" cbor:"11,keyasint,omitempty"`  // enabled, disabled: what the vendor means it to be

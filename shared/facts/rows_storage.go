@@ -114,7 +114,7 @@ type MountRow struct {
 	Type    string `json:"type" cbor:"3,keyasint"`
 	Options string `json:"options,omitempty" cbor:"4,keyasint,omitempty"` // secrets masked
 	Root    string `json:"root,omitempty" cbor:"5,keyasint,omitempty"`    // folder of the file system that is mounted, where it is not the whole
-	Mounted bool   `json:"mounted" cbor:"6,keyasint"`
+	Mounted *bool  `json:"mounted,omitempty" cbor:"6,keyasint,omitempty"` // absent where the table of the kernel is not there: the disk of a machine that is off
 	InFstab bool   `json:"in_fstab" cbor:"7,keyasint"`
 }
 

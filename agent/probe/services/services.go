@@ -1,6 +1,6 @@
 // Package services lists what the init system knows: services, timers and sockets of
-// systemd from its unit files, services of OpenRC and System V init from their scripts. No
-// program runs.
+// systemd from its unit files, services of OpenRC and System V init from their scripts, of
+// runit from their folders. No program runs.
 //
 // Enabled has the meaning that `systemctl list-unit-files` gives it. State is what systemd
 // says over the message bus (ADR 17): running, exited (it did its work and counts as
@@ -9,7 +9,7 @@
 // it is then absent for services that do their work and end (Type=oneshot).
 //
 // Formats: systemd.unit(5), systemd.service(5), systemd.timer(5), systemd.socket(5),
-// systemd.preset(5), insserv(8) links, openrc runlevels.
+// systemd.preset(5), insserv(8) links, openrc runlevels, runsv(8).
 package services
 
 import (
@@ -37,7 +37,7 @@ func (*services) Info() probe.Info {
 		Sections: []facts.ID{facts.Services, facts.Timers, facts.UnitSockets},
 		MaxBytes: 4 << 20,
 		Watch: []string{"/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants", "/etc/systemd/system/timers.target.wants",
-			"/etc/systemd/system/sockets.target.wants", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d", "/etc/runlevels/default"},
+			"/etc/systemd/system/sockets.target.wants", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d", "/etc/runlevels/default", "/var/service"},
 	}
 }
 
@@ -70,13 +70,15 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	}
 	now.addTo(rows)
 	scripts, err := initScripts(h, rows)
-	problems[service] = errors.Join(problems[service], err)
+	supervised, runitErr := runitServices(h)
+	scripts = append(scripts, supervised...)
+	problems[service] = errors.Join(problems[service], err, runitErr)
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r.Add(facts.Services, rows[name])
 	}
 	r.Add(facts.Services, scripts...)
 	if len(rows) == 0 && len(scripts) == 0 && problems[service] == nil {
-		problems[service] = fmt.Errorf("neither systemd units nor init scripts: %w", errors.ErrUnsupported)
+		problems[service] = fmt.Errorf("neither systemd units nor init scripts nor services of runit: %w", errors.ErrUnsupported)
 	}
 	remark := now.remark()
 	if len(rows) == 0 {

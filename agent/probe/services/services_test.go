@@ -191,6 +191,34 @@ func TestOpenRC(t *testing.T) {
 	}
 }
 
+// TestRunit: services are folders, links enable them, and what runsv noted tells the state
+// as long as the process is there.
+func TestRunit(t *testing.T) {
+	status := func(pid, state byte) string {
+		return strings.Repeat("t", 12) + string([]byte{pid, 0, 0, 0, 0, 'u', 0, state})
+	}
+	root := probetest.Tree(t, map[string]string{
+		"etc/sv/sshd/run": "#!/bin/sh\n", "etc/sv/ntpd/run": "#!/bin/sh\n", "etc/sv/held/run": "#!/bin/sh\n", "etc/sv/held/down": "",
+		"etc/sv/none/log": "", "etc/sv/gone/run": "", "etc/sv/cut/run": "", "srv/own/run": "#!/bin/sh\n",
+		"etc/runit/runsvdir/default/sshd": "-> /etc/sv/sshd", "etc/runit/runsvdir/default/held": "-> /etc/sv/held", "etc/service/own": "-> /srv/own",
+		"etc/sv/sshd/supervise": "-> /run/runit/supervise.sshd", "run/runit/supervise.sshd/status": status(7, 1), "etc/sv/ntpd/supervise/status": status(0, 0),
+		"etc/sv/gone/supervise/status": status(8, 1), "etc/sv/cut/supervise/status": "cut", "proc/7/comm": "sshd\n", "proc/1/comm": "runit\n",
+	})
+	s := probetest.Sections(probe.RootHost(root), New())["services"]
+	var got []string
+	for _, row := range s.Rows {
+		r := row.(*facts.ServiceRow)
+		got = append(got, strings.Join([]string{r.Manager, r.Name, r.Enabled, r.State, r.Path}, " "))
+	}
+	want := []string{
+		"runit cut disabled  /etc/sv/cut/run", "runit gone disabled stopped /etc/sv/gone/run", "runit held disabled  /etc/sv/held/run",
+		"runit ntpd disabled stopped /etc/sv/ntpd/run", "runit own enabled  /etc/service/own/run", "runit sshd enabled running /etc/sv/sshd/run",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || s.Status != facts.StatusOK {
+		t.Errorf("%s %s -want +got:\n%s", s.Status, s.Reason, diff)
+	}
+}
+
 func TestBadUnitsAreNamed(t *testing.T) {
 	const dir = "usr/lib/systemd/system/"
 	root := probetest.Tree(t, map[string]string{

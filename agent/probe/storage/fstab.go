@@ -127,12 +127,7 @@ func (s *survey) readFstab() {
 
 // mounts adds the mount points of the kernel and those of fstab that are not mounted.
 func (s *survey) mounts(problem error) {
-	if problem != nil {
-		s.report.Problem(facts.Mounts, problem)
-		if errors.Is(problem, errors.ErrUnsupported) {
-			return // without the kernel's table, fstab is a wish
-		}
-	}
+	s.report.Problem(facts.Mounts, problem)
 	listed := make(map[string]bool, len(s.fstab))
 	for _, e := range s.fstab {
 		listed[path.Clean(e.Target)] = true
@@ -143,18 +138,21 @@ func (s *survey) mounts(problem error) {
 		if hasPrefix(m.point+"/", fleeting[2:]) || strings.HasPrefix(m.point, "/proc/sys/fs/binfmt_misc") {
 			continue
 		}
-		row := &facts.MountRow{Target: m.point, Source: deviceName(s.host, m), Type: m.kind, Options: m.options, Mounted: true, InFstab: listed[m.point]}
+		row := &facts.MountRow{Target: m.point, Source: deviceName(s.host, m), Type: m.kind, Options: m.options, Mounted: new(true), InFstab: listed[m.point]}
 		if m.root != "/" {
 			row.Root = m.root
 		}
 		s.report.Add(facts.Mounts, row)
 	}
-	if problem != nil {
-		return // what is mounted is not known
+	var no *bool // without the kernel's table nobody knows
+	if problem == nil {
+		no = new(false)
+	} else if !errors.Is(problem, errors.ErrUnsupported) {
+		return
 	}
 	for _, e := range s.fstab {
 		if point := path.Clean(e.Target); strings.HasPrefix(point, "/") && !mounted[point] {
-			s.report.Add(facts.Mounts, &facts.MountRow{Target: point, Source: e.Source, Type: e.Type, Options: e.Options, InFstab: true})
+			s.report.Add(facts.Mounts, &facts.MountRow{Target: point, Source: e.Source, Type: e.Type, Options: e.Options, Mounted: no, InFstab: true})
 		}
 	}
 }

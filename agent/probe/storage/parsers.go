@@ -86,7 +86,7 @@ func mountRows(parse func(string) []mount) func(probe.Input) (any, error) {
 	return func(in probe.Input) (any, error) {
 		var rows []facts.Row
 		for _, m := range parse(string(in.Data)) {
-			row := &facts.MountRow{Target: m.point, Source: m.source, Type: m.kind, Options: m.options, Mounted: true}
+			row := &facts.MountRow{Target: m.point, Source: m.source, Type: m.kind, Options: m.options, Mounted: new(true)}
 			if m.root != "/" {
 				row.Root = m.root
 			}

@@ -235,6 +235,19 @@ func TestStackedDevices(t *testing.T) {
 	}
 }
 
+// TestFstabOfADiskThatIsNotRunning: what is to be mounted is told, and that nobody knows what is.
+func TestFstabOfADiskThatIsNotRunning(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"etc/fstab": "/dev/sda1 / ext4 defaults 0 1\nnas:/x /mnt nfs ro,password=x 0 0\n/dev/sda2 none swap sw 0 0\n"})
+	s := probetest.Sections(probe.RootHost(root), New())["mounts"]
+	want := []facts.Row{
+		&facts.MountRow{Target: "/", Source: "/dev/sda1", Type: "ext4", Options: "defaults", InFstab: true},
+		&facts.MountRow{Target: "/mnt", Source: "nas:/x", Type: "nfs", Options: "ro,password=***", InFstab: true},
+	}
+	if diff := cmp.Diff(want, s.Rows); diff != "" || s.Status != facts.StatusPartial || !strings.Contains(s.Reason, "no table of mounts in /proc") {
+		t.Errorf("%s %q -want +got:\n%s", s.Status, s.Reason, diff)
+	}
+}
+
 func TestMissingSourcesAreUnsupported(t *testing.T) {
 	for name, s := range probetest.Sections(probe.RootHost(t.TempDir()), New()) {
 		if s.Status != facts.StatusUnsupported {
