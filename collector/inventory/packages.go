@@ -57,6 +57,12 @@ func (v *View) FindPackage(q PackageQuery) (PackageResult, error) {
 	if _, err := path.Match(q.Name, ""); err != nil {
 		return res, fmt.Errorf("package name %q: %w", q.Name, err)
 	}
+	for _, bound := range []string{q.Below, q.Above} {
+		// dpkg and rpm order any text, with a warning at most.
+		if bound != "" && !strings.ContainsAny(bound, "0123456789") {
+			return res, fmt.Errorf("%w: %q has no digit", ErrVersion, bound)
+		}
+	}
 	err := v.store.View(func(tx *store.Tx) error {
 		state, err := stateAt(tx, q.At)
 		if err != nil {
