@@ -109,7 +109,6 @@ type salvor struct {
 	c          *checker
 	w          *copier
 	conditions map[string]*condition
-	names      []string // of the tables that the file shows
 
 	table   string
 	cond    *condition
