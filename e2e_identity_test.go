@@ -224,7 +224,11 @@ func testReimage(t *testing.T, s *site) {
 	})
 	m.stop()
 
-	s.mustAsk("host", "merge", id, other, "--yes") // and together again, by hand
+	// And together again, by hand, once both have been silent for long enough.
+	waitFor(t, 20*time.Second, "the merge", func() error {
+		_, err := s.ask("host", "merge", id, other, "--yes")
+		return err
+	})
 	if out := s.mustAsk("host", "show", id, "--section", "packages"); !strings.Contains(out, "2.0") {
 		t.Errorf("after the merge: %s", out)
 	}
