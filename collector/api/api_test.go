@@ -234,6 +234,7 @@ func TestWrongRequestsBecomeProblems(t *testing.T) {
 	f("GET", "/api/v1/packages?name=openssl&below=", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts?tag", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/packages?name=openssl&as_of=2099-01-01T00:00:00Z", "", 422, v1.CodeInvalid)
+	f("GET", "/api/v1/packages?name=openssl&as_of=+30d", "", 422, v1.CodeInvalid) // the plus arrives as a blank, and is no age
 	f("GET", "/api/v1/hosts/web1/history?to=2099-01-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/hosts/web1/diff?from=2099-01-01T00:00:00Z", "", 422, v1.CodeInvalid)
 	f("GET", "/api/v1/changes?to=2099-01-01T00:00:00Z", "", 422, v1.CodeInvalid)

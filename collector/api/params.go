@@ -100,6 +100,9 @@ func (a *API) past(name, text string, parse func(string, time.Time) (time.Time, 
 	if text == "" {
 		return time.Time{}, nil
 	}
+	if text[0] == ' ' {
+		text = "+" + text[1:] // a plus that was not escaped in a query
+	}
 	now := a.now()
 	at, err := parse(text, now)
 	if err != nil {

@@ -136,17 +136,14 @@ func unknownLine(u v1.SQLUnknown, asOf time.Time) string {
 	argument, when := "", ""
 	if !u.AsOf.IsZero() {
 		asOf = u.AsOf
-		when = " at " + exact(asOf)
+		when = " at " + v1.FormatMoment(asOf)
 	}
 	if !asOf.IsZero() {
-		argument = fmt.Sprintf("('%s')", exact(asOf))
+		argument = fmt.Sprintf("('%s')", v1.FormatMoment(asOf))
 	}
 	return fmt.Sprintf("%[1]s is not completely known on %[2]d of %[3]d hosts%[4]s (%[5]s): what is not known counts as absent; see which: atalaya query \"select name, status, reason from hosts%[6]s h left join section_status%[6]s s on s.host_id = h.host_id and s.section = '%[1]s' where coalesce(status, '') not in ('ok', 'empty', 'unsupported')\"",
 		u.Section, u.Hosts, u.Of, when, strings.Join(parts, ", "), argument)
 }
-
-// exact is a moment with the milliseconds that it has.
-func exact(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z07:00") }
 
 func queryText(stdin io.Reader, args []string) (string, error) {
 	text := strings.Join(args, "")

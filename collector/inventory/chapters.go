@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"container/heap"
 	"errors"
 	"fmt"
 	"slices"
@@ -121,18 +122,19 @@ func (t *telling) decision(changes []store.Change) Event {
 // is left cannot belong to the page: nothing came about after it was received.
 func (t *telling) read(p ledger.Part) error {
 	var open []store.Change
-	var told []time.Time // moments of the lines of this part, for the page
+	var told newest // of the lines of this part, for the page
 	end := func() error {
-		if len(open) == 0 {
+		changes := open
+		open = nil
+		if len(changes) == 0 || t.onEarlierPage(changes) {
 			return nil
 		}
-		lines, err := t.lines(open)
+		lines, err := t.lines(changes)
 		for _, e := range lines {
-			if t.add(e, 0) {
-				told = append(told, e.At)
+			if t.add(e, 0) && t.q.Limit > 0 {
+				told.add(e.At.UnixMilli(), t.q.Limit+1)
 			}
 		}
-		open = nil
 		return err
 	}
 	err := t.tx.HostChanges(p.Host, t.cq, func(c store.Change) error {
@@ -143,7 +145,7 @@ func (t *telling) read(p ledger.Part) error {
 			if err := end(); err != nil {
 				return err
 			}
-			if t.full(told, c.Received) {
+			if t.q.Limit > 0 && told.allAfter(c.Received.UnixMilli(), t.q.Limit+1) {
 				return store.ErrStop
 			}
 		}
@@ -153,22 +155,40 @@ func (t *telling) read(p ledger.Part) error {
 	return errors.Join(err, end())
 }
 
-// full reports whether a page, and one line more, came about after a moment.
-func (t *telling) full(told []time.Time, received time.Time) bool {
-	if t.q.Limit <= 0 || len(told) <= t.q.Limit {
+// onEarlierPage reports whether all lines of a chapter came about after the place where the
+// page begins: they need not be made. A decision takes its note with it in any case.
+func (t *telling) onEarlierPage(changes []store.Change) bool {
+	if t.from == nil || decided(changes[0]) && !t.q.Details {
 		return false
 	}
-	n := 0
-	for _, at := range told {
-		if at.After(received) {
-			n++
-		}
-		if n > t.q.Limit {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(changes, func(c store.Change) bool { return c.At.UnixMilli() <= t.from.at })
 }
+
+// newest is a heap of the newest moments of a page, the oldest of them first.
+type newest []int64
+
+func (h newest) Len() int           { return len(h) }
+func (h newest) Less(i, j int) bool { return h[i] < h[j] }
+func (h newest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *newest) Push(x any)        { *h = append(*h, x.(int64)) }
+func (h *newest) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// add takes in a moment, and keeps so many at most.
+func (h *newest) add(at int64, most int) {
+	if h.Len() < most {
+		heap.Push(h, at)
+	} else if at > (*h)[0] {
+		(*h)[0] = at
+		heap.Fix(h, 0)
+	}
+}
+
+// allAfter reports whether there are so many and all are after a moment.
+func (h newest) allAfter(at int64, count int) bool { return h.Len() >= count && h[0] > at }
 
 // lines are those of a chapter.
 func (t *telling) lines(changes []store.Change) ([]Event, error) {
