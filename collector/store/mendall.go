@@ -15,7 +15,7 @@ import (
 // healTables mends a fresh file after a salvage: which records are missing is found by
 // what the other tables say. All of it is one transaction.
 func (s *Store) healTables(conditions map[string]*condition) error {
-	return s.Update(func(tx *Tx) error {
+	return s.ready(func(tx *Tx) error {
 		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}}
 		for _, name := range slices.Sorted(maps.Keys(conditions)) {
 			if c := conditions[name]; !c.whole() {

@@ -53,7 +53,7 @@ func (s *Store) Repair(r Report) error {
 	if !r.Repairable() {
 		return r.Err()
 	}
-	return s.Update(func(tx *Tx) error {
+	return s.ready(func(tx *Tx) error {
 		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}, records: map[string]uint64{}}
 		for _, d := range r.Damage {
 			if err := m.mend(d); err != nil {

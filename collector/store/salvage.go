@@ -65,6 +65,9 @@ func (s *Store) salvage(r Report) error {
 	if err := os.Rename(aside, s.path); err != nil {
 		return fmt.Errorf("put the fresh state file in its place: %w", err)
 	}
+	if err := s.high.write(1, 0); err != nil { // the fresh file counts anew
+		s.log.Warn("high mark not written", "err", err)
+	}
 	complete := true
 	for _, c := range v.conditions {
 		complete = complete && c.whole()
@@ -97,11 +100,7 @@ func (s *Store) adopt(v *salvor, r Report, aside string) (err error) {
 	if err != nil || version <= formatRows || version > formatVersion {
 		return errors.Join(err, r.Err())
 	}
-	if err := s.healTables(v.conditions); err != nil {
-		return err
-	}
-	high.txid = 0 // the fresh file begins to count anew
-	return nil
+	return s.healTables(v.conditions)
 }
 
 // salvor reads a damaged file.

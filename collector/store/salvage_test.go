@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"atalaya/shared/facts"
 	"atalaya/shared/identity"
 )
 
@@ -94,55 +95,151 @@ func TestATableOfTokensThatMayBeOlderIsEmptied(t *testing.T) {
 	}
 }
 
-// TestWhatIsTakenBackLastIsNotAllowedAgain: the newest root page is damaged, and with it
-// the commit that took a token away.
-func TestWhatIsTakenBackLastIsNotAllowedAgain(t *testing.T) {
+// takenBack is the path of a file whose newest root page is damaged, and with it the commit
+// that took a token away. The commit before it holds the token and a large table.
+func takenBack(t *testing.T, prepare func(*Tx) error) string {
+	t.Helper()
 	path := withRecords(t, "auth.tokens", 3)
 	s, err := Open(Config{Path: path, NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(func(tx *Tx) error { return tx.Table("auth.tokens").Delete([]byte("key0001")) }); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.db.Close(); err != nil { // without the commit of Close
-		t.Fatal(err)
-	}
+	addHost(t, s, identity.HostID{1})
+	base := []facts.Item{user(t, "ann", 1)}
+	apply(t, s, Delivery{identity.HostID{1}, batch(1, update(facts.Users, nil, base)), t0})
+	err = errors.Join(s.Update(func(tx *Tx) error {
+		for i := range 400 {
+			if err := tx.Table("test.large").Put(fmt.Appendf(nil, "large%05d", i), bytes.Repeat([]byte("v"), 60)); err != nil {
+				return err
+			}
+		}
+		return prepare(tx)
+	}), s.Update(func(tx *Tx) error { return tx.Table("auth.tokens").Delete([]byte("key0001")) }), s.db.Close()) // without the commit of Close
 	s.db = nil
-	if err := s.release(); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
+	if err := errors.Join(err, s.release()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Check(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data[int(report.TxID%2)*pageSize+70] ^= 1
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var logged bytes.Buffer
-	s, err = Open(Config{Path: path, NoSync: true, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	edit(t, path, func(data []byte) { data[int(report.TxID%2)*pageSize+70] ^= 1 })
+	return path
+}
+
+// edit changes a file in place.
+func edit(t *testing.T, path string, fn func(data []byte)) {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	if !strings.Contains(logged.String(), "older than the last commit") {
-		t.Fatalf("not set back: %s", logged.String())
+	if fn(data); os.WriteFile(path, data, 0o600) != nil {
+		t.Fatal("not written")
 	}
-	err = s.View(func(tx *Tx) error {
-		n, err := tx.Table("auth.tokens").Count()
-		if n != 0 {
-			t.Errorf("%d tokens are good, one of which was taken back", n)
+}
+
+// TestWhatIsTakenBackLastIsNotAllowedAgain whatever else is to be done to the file before
+// it is served: that commits too.
+func TestWhatIsTakenBackLastIsNotAllowedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(*Tx) error
+		damage  func([]byte)
+	}{
+		"nothing else": {},
+		"a bad record": {damage: func(data []byte) { data[bytes.Index(data, []byte("large00007"))+20] ^= 1 }},
+		"a bad page": {damage: func(data []byte) {
+			at := bytes.Index(data, []byte("large00207")) / pageSize * pageSize
+			clear(data[at : at+16])
+		}},
+		"an older format":      {prepare: func(tx *Tx) error { return tx.putMeta(metaVersion, formatVersion-1) }},
+		"hosts without a date": {prepare: func(tx *Tx) error { return tx.Table(tableMeta).Delete([]byte(metaDated)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.prepare == nil {
+				c.prepare = func(*Tx) error { return nil }
+			}
+			path := takenBack(t, c.prepare)
+			if c.damage != nil {
+				edit(t, path, c.damage)
+			}
+			var logged bytes.Buffer
+			s, err := Open(Config{Path: path, NoSync: true, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(logged.String(), "older than the last commit") != 1 {
+				t.Errorf("told once that it was set back: %s", logged.String())
+			}
+			err = s.View(func(tx *Tx) error {
+				n, err := tx.Table("auth.tokens").Count()
+				if n != 0 {
+					t.Errorf("%d tokens are good, one of which was taken back", n)
+				}
+				states, err2 := tx.Sections(identity.HostID{1})
+				if len(states) != 1 || !states[0].Doubtful {
+					t.Errorf("states %+v, want them in doubt", states)
+				}
+				return errors.Join(err, err2)
+			})
+			if err := errors.Join(err, s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			logged.Reset()
+			s, err = Open(Config{Path: path, NoSync: true, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+			if err != nil || logged.Len() > 0 {
+				t.Fatalf("again: %v, %s", err, logged.String())
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestAFileThatCouldNotBeMendedIsCopied: what failed while it was mended where it lies says
+// nothing of the fresh file.
+func TestAFileThatCouldNotBeMendedIsCopied(t *testing.T) {
+	path := withRecords(t, "test.a", 3)
+	edit(t, path, func(data []byte) {
+		for rest := data; ; rest = rest[1:] {
+			at := bytes.Index(rest, []byte("key0001"))
+			if at < 0 {
+				break
+			}
+			rest = rest[at:]
+			rest[20] ^= 1
+		}
+	})
+	s := reopenFailing(t, path)
+	err := s.View(func(tx *Tx) error {
+		n, err := tx.Table("test.a").Count()
+		if n != 2 {
+			t.Errorf("%d records, want 2", n)
 		}
 		return err
 	})
-	if err != nil {
+	if err := errors.Join(err, s.Update(func(tx *Tx) error { return tx.Table("test.a").Put([]byte("x"), nil) })); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// reopenFailing opens a file as if the first commit into it met damage.
+func reopenFailing(t *testing.T, path string) *Store {
+	t.Helper()
+	s := reopen(t, withRecords(t, "test.b", 1))
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.path = path
+	if err := s.prepareFile(); err != nil || !s.found.Repairable() {
+		t.Fatal(err, s.found)
+	}
+	s.failed = &CorruptError{Detail: "of the test"}
+	if err := s.openSound(true); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestMostOfWhatOnlyPeopleKnowIsRefused and the damaged file stays as it is.

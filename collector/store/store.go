@@ -53,18 +53,19 @@ type Config struct {
 
 // Store is an open state file. Its methods may be called from any goroutine.
 type Store struct {
-	db    *bolt.DB
-	path  string
-	now   func() time.Time
-	log   *slog.Logger
-	codec *codec
-	lock  *lockFile
-	high  *highMark
-	found Report // damage to mend when the file is opened
-	known knownItems
-	past  turnedPasts
-	told  lastTellings
-	block int // see blockBytes
+	db     *bolt.DB
+	path   string
+	now    func() time.Time
+	log    *slog.Logger
+	codec  *codec
+	lock   *lockFile
+	high   *highMark
+	found  Report    // damage to mend when the file is opened
+	behind *rollback // not yet told of in the file
+	known  knownItems
+	past   turnedPasts
+	told   lastTellings
+	block  int // see blockBytes
 
 	together together
 
@@ -116,8 +117,10 @@ func Open(c Config) (_ *Store, err error) {
 	if err := s.upgrade(); err != nil {
 		return nil, err
 	}
-	if err := s.compareHighMark(); err != nil {
-		return nil, err
+	if s.behind != nil {
+		if err := s.ready(func(*Tx) error { return nil }); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -151,12 +154,22 @@ func (s *Store) openSound(noSync bool) (err error) {
 		if err := s.db.Close(); err != nil {
 			return err
 		}
-		s.db = nil
+		s.forgetFile()
 	}
 	if err := s.salvage(s.found); err != nil {
 		return err
 	}
 	return open()
+}
+
+// forgetFile begins anew with another file: that writing to the one before failed, and what
+// was remembered of it, says nothing of that.
+func (s *Store) forgetFile() {
+	s.db = nil
+	s.mu.Lock()
+	s.failed = nil
+	s.mu.Unlock()
+	(&Tx{store: s}).forgetItems()
 }
 
 // prepareFile creates the file when there is none and checks it otherwise.
@@ -169,6 +182,9 @@ func (s *Store) prepareFile() error {
 			return err
 		}
 		s.found = report
+		if report.TxID < s.high.txid { // as it was found: what mends the file commits too
+			s.behind = &rollback{transactions: s.high.txid - report.TxID, lastChange: s.high.lastChange, oneRoot: report.OneRoot}
+		}
 		if report.Count > 0 && (report.Version == 0 || report.Version > formatRows) && report.Version <= formatVersion {
 			return nil // mended once the file is open, or in a fresh one
 		}
@@ -222,42 +238,6 @@ func openBolt(path string, noSync bool) (*bolt.DB, error) {
 		NoSync:          noSync,
 	})
 }
-
-// compareHighMark notices that the file is older than what was last committed: its
-// newest root page was damaged, or it was restored from a backup. All facts are then
-// asked from the hosts again.
-func (s *Store) compareHighMark() error {
-	var txid, last uint64
-	err := s.View(func(tx *Tx) (err error) {
-		txid = uint64(tx.b.ID())
-		last, err = tx.meta(metaLastChange)
-		return err
-	})
-	if err != nil || txid >= s.high.txid {
-		return err
-	}
-	s.log.Error("the state file is older than the last commit; every host will be asked for its facts again",
-		"file", s.path, "lost_transactions", s.high.txid-txid, "lost_changes", s.high.lastChange-min(last, s.high.lastChange))
-	return s.Update(func(tx *Tx) error {
-		if s.found.OneRoot { // it was not restored: what was taken back last must not be allowed again
-			for _, name := range revocable {
-				if n, err := tx.Table(name).Count(); err != nil || n == 0 {
-					if err != nil {
-						return err
-					}
-					continue
-				} else if err := errors.Join(tx.Table(name).Clear(), tx.NoteLoss(name, n, policyOf(name).told, closed.verb())); err != nil {
-					return err
-				}
-			}
-		}
-		return tx.doubtAll()
-	})
-}
-
-// revocable are tables whose records allow something, and that may be older than they were
-// without a word in any other file.
-var revocable = []string{"auth.tokens", "enroll.tokens"}
 
 // Close writes what is pending and releases the file.
 func (s *Store) Close() error {

@@ -35,7 +35,7 @@ func (s *Store) upgrade() error {
 		return err
 	}
 	s.log.Info("bringing the state file to the format of this version", "file", s.path, "from", version, "to", formatVersion)
-	err = s.Update(func(tx *Tx) error {
+	err = s.ready(func(tx *Tx) error {
 		step := tx.upgradeBlocks
 		if version == formatRows {
 			step = tx.upgradeTables
@@ -59,7 +59,7 @@ func (s *Store) dateHosts() error {
 	if err != nil || dated != 0 {
 		return err
 	}
-	return s.Update(func(tx *Tx) error {
+	return s.ready(func(tx *Tx) error {
 		first := map[uint32]facts.Time{}
 		err := tx.groupsAfter(0, func(g group) error {
 			for _, e := range g.entries {
