@@ -3,6 +3,7 @@ package probe
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"time"
@@ -11,13 +12,18 @@ import (
 // Dir is an open folder with many entries, of which few count or of which little is
 // asked. Unlike ReadDir it neither sorts nor keeps them.
 type Dir struct {
-	f   *os.File
-	err error
+	f      *os.File
+	merged []fs.DirEntry // of all layers, if there is no f
+	err    error
 }
 
 // OpenDir opens a folder, and waits for nobody if there is a pipe in its place. The caller
 // closes it.
 func (h *Host) OpenDir(name string) (*Dir, error) {
+	if h.layers != nil {
+		entries, err := h.ReadDir(name)
+		return &Dir{merged: entries}, err
+	}
 	p, err := h.Path(name)
 	if err != nil {
 		return nil, h.note("open", name, err)
@@ -36,7 +42,12 @@ const dirBatch = 512
 // says whether those were all.
 func (d *Dir) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for {
+		for _, e := range d.merged {
+			if !yield(e.Name()) {
+				return
+			}
+		}
+		for d.f != nil {
 			names, err := d.f.Readdirnames(dirBatch)
 			for _, name := range names {
 				if !yield(name) {
@@ -57,8 +68,18 @@ func (d *Dir) Names() iter.Seq[string] {
 func (d *Dir) Err() error { return d.err }
 
 // Modified returns when the content of a regular file in this folder was last changed;
-// the zero time for anything else. Links are not followed.
-func (d *Dir) Modified(name string) time.Time { return d.modified(name) }
+// the zero time for anything else, and in layers. Links are not followed.
+func (d *Dir) Modified(name string) time.Time {
+	if d.f == nil {
+		return time.Time{}
+	}
+	return d.modified(name)
+}
 
 // Close closes the folder.
-func (d *Dir) Close() error { return d.f.Close() }
+func (d *Dir) Close() error {
+	if d.f == nil {
+		return nil
+	}
+	return d.f.Close()
+}

@@ -249,7 +249,7 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 	}
 	var f *os.File
 	if h.beneath {
-		f, err = openBeneath(h.root, p)
+		f, err = openBeneath(h.layerOf(p), p)
 	} else {
 		f, err = openFile(p)
 	}

@@ -21,7 +21,7 @@ func (h *Host) Layered(folder string, layers []string) (*Host, error) {
 		return nil, err
 	}
 	for _, layer := range layers {
-		p, err := h.Path(layer)
+		p, err := h.resolve(layer, true) // also of the live machine: no place has links
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +37,7 @@ const whiteout = ".wh."
 const nowhere = whiteout + whiteout + "nowhere"
 
 // places are where a path without links lies in the layers, the topmost first: one, or all of
-// a folder's.
+// a folder's. What is no folder ends the merge: a link below a folder leads nowhere.
 func (h *Host) places(name string) (found []string) {
 	for _, layer := range h.layers {
 		at, last := layer, false
@@ -45,6 +45,9 @@ func (h *Host) places(name string) (found []string) {
 		for _, part := range strings.Split(strings.Trim(name, "/"), "/") {
 			if part == "" || err != nil {
 				continue
+			}
+			if !info.IsDir() && !isPipe(info.Mode()) { // of a pipe the caller tells
+				return found
 			}
 			last = last || isOpaque(at)
 			if _, hidden := os.Lstat(filepath.Join(at, whiteout+part)); hidden == nil {
@@ -109,6 +112,16 @@ func (h *Host) merged(name string) ([]fs.DirEntry, error) {
 	}
 	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return all, err
+}
+
+// layerOf is the layer in which a place lies, or else the folder of all.
+func (h *Host) layerOf(place string) string {
+	for _, layer := range h.layers {
+		if strings.HasPrefix(place, layer+string(filepath.Separator)) {
+			return layer
+		}
+	}
+	return h.root
 }
 
 // join is where a path without links lies on this machine.

@@ -95,6 +95,11 @@ func TestALayerLeadsNowhereElse(t *testing.T) {
 	files := storedTree()
 	files["lib/apk/db/secret"] = "P:leaked\nV:1\nA:x\n\n"
 	files["var/lib/docker/overlay2/own/diff/lib/apk/db/installed"] = "-> /../../../../../../lib/apk/db/secret"
+	// A folder above, a link below to what another container has: hidden, not followed.
+	const all = "var/lib/docker/overlay2/"
+	files[all+"base/diff/opt"] = "-> ../../stranger"
+	files[all+"stranger/node_modules/leaked/package.json"] = strings.Replace(packageJSON, "left-pad", "leaked", 1)
+	files[all+"own/diff/opt/node_modules/own/package.json"] = packageJSON
 	root := probetest.Tree(t, files)
 	for _, row := range containerRows(probetest.Sections(probe.RootHost(root), NewContainers())["container_packages"]) {
 		if strings.Contains(row, "leaked") {
@@ -104,4 +109,39 @@ func TestALayerLeadsNowhereElse(t *testing.T) {
 	if err := os.RemoveAll(root); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestRemovedFileListsAreNoPackages(t *testing.T) {
+	docker := strings.Repeat("d", 64)
+	const base, own = "var/lib/docker/overlay2/base/diff/", "var/lib/docker/overlay2/own/diff/"
+	stanza := func(name string) string {
+		return "Package: " + name + "\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1-1\n\n"
+	}
+	files := map[string]string{
+		dockerMounts[1:] + "/" + docker + "/mount-id": "own",
+		"var/lib/docker/overlay2/own/lower":           "l/BASE",
+		"var/lib/docker/overlay2/l/BASE":              "-> ../base/diff",
+		base + dpkgStatus[1:]:                         stanza("bash") + stanza("gone"),
+		base + dpkgInfo[1:] + "/bash.list":            "/.\n",
+		base + dpkgInfo[1:] + "/gone.list":            "/.\n",
+		own + dpkgStatus[1:]:                          stanza("bash"),
+	}
+	want := []string{"dddd dpkg bash 1-1 "}
+	f := func(status facts.Status, root string) {
+		t.Helper()
+		r := probetest.Sections(probe.RootHost(root), NewContainers())["container_packages"]
+		if got := containerRows(r); !reflect.DeepEqual(got, want) || r.Status != status {
+			t.Errorf("%v (%s), want %v: %q", r.Status, r.Reason, status, got)
+		}
+	}
+	f(facts.StatusPartial, probetest.Tree(t, files)) // a list in a layer below whose package is lost
+	root := probetest.Tree(t, files)
+	at := filepath.Join(root, own, dpkgInfo, "gone.list")
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mknod(at, syscall.S_IFCHR, 0); err != nil {
+		t.Skip("only root may make devices")
+	}
+	f(facts.StatusOK, root)
 }
