@@ -78,8 +78,10 @@ func (h *Host) places(name string) (found []string) {
 // isOpaque reports whether a folder hides all that layers below it have in the same place.
 func isOpaque(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, whiteout+whiteout+".opq"))
-	return err == nil || markedOpaque(dir)
+	return err == nil || mark(dir, "opaque") == 'y'
 }
+
+var errRenamed = errors.New("renamed in a layer: what it has of the layers below is not read")
 
 // merged lists a folder of all layers.
 func (h *Host) merged(name string) ([]fs.DirEntry, error) {
@@ -95,6 +97,9 @@ func (h *Host) merged(name string) ([]fs.DirEntry, error) {
 	known := make(map[string]bool) // also of what is hidden in the layers below
 	for _, place := range places {
 		entries, bad := os.ReadDir(place)
+		if bad == nil && mark(place, "redirect") != 0 {
+			bad = errRenamed
+		}
 		if bad != nil {
 			err = bad
 		}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"io/fs"
 	"syscall"
 
@@ -14,13 +15,17 @@ func isWhiteout(info fs.FileInfo) bool {
 	return ok && info.Mode()&fs.ModeCharDevice != 0 && st.Rdev == 0
 }
 
-// markedOpaque asks for the mark of overlayfs, which only root sees, and of one without rights.
-func markedOpaque(dir string) bool {
-	var value [1]byte
-	for _, name := range []string{"trusted.overlay.opaque", "user.overlay.opaque"} {
-		if n, err := unix.Lgetxattr(dir, name, value[:]); err == nil && n == 1 && value[0] == 'y' {
-			return true
+// mark is how a mark of overlayfs begins, which only root sees, or one of somebody without
+// rights; 0 if there is none.
+func mark(dir, name string) byte {
+	var value [256]byte // more than a name in the same folder; longer is a path
+	for _, kind := range []string{"trusted.overlay.", "user.overlay."} {
+		switch n, err := unix.Lgetxattr(dir, kind+name, value[:]); {
+		case errors.Is(err, unix.ERANGE):
+			return '/'
+		case err == nil && n > 0:
+			return value[0]
 		}
 	}
-	return false
+	return 0
 }

@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // layeredTree makes the files, those whose content begins with ">" as links, and the
@@ -81,6 +84,26 @@ func TestALinkBelowAFolderLeadsNowhere(t *testing.T) {
 		if f, err := openBeneath(h.layerOf(dir+"/base/diff/app/x/secret"), dir+"/base/diff/app/x/secret"); err == nil {
 			f.Close()
 			t.Errorf("%s: opened", target)
+		}
+	}
+}
+
+func TestMarksOfOverlayfs(t *testing.T) {
+	h, dir := layeredTree(t, map[string]string{"top/whole/a": "1", "base/diff/whole/b": "2", "top/new/a": "1", "base/diff/old/b": "2", "top/x/a": "1"})
+	for at, mark := range map[string]string{"whole": "opaque=y", "new": "redirect=/old", "x": "redirect=o"} {
+		name, value, _ := strings.Cut(mark, "=")
+		if err := unix.Setxattr(dir+"/top/"+at, "user.overlay."+name, []byte(value), 0); err != nil {
+			t.Skip("no attributes here: ", err)
+		}
+	}
+	if got := namesIn(h, "/whole"); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("%q", got)
+	}
+	for _, folder := range []string{"/new", "/x"} {
+		before := h.Refusals()
+		entries, err := h.ReadDir(folder)
+		if len(entries) != 1 || err == nil || !strings.Contains(err.Error(), folder+": renamed in a layer") || h.Refusals() == before {
+			t.Errorf("%v, %v", entries, err)
 		}
 	}
 }

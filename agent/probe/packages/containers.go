@@ -85,7 +85,9 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 		inside, err := containerRoot(h, id, running[id], &all)
 		read := false
 		if inside != nil {
-			read, err = one.look(ctx, inside, id)
+			var lacks error
+			read, lacks = one.look(ctx, inside, id)
+			err = errors.Join(err, lacks)
 		}
 		changed = changed || read
 		if err != nil {

@@ -58,7 +58,9 @@ func storedContainers(h *probe.Host) (map[string]stored, error) {
 	return found, problem
 }
 
-// open is the container's root as its layers make it.
+var errVeiled = errors.New("what was removed as a whole folder cannot be told: it takes CAP_SYS_ADMIN")
+
+// open is the container's root as its layers make it, also beside errVeiled.
 func (s stored) open(h *probe.Host) (*probe.Host, error) {
 	top := path.Join(s.folder, s.layer)
 	layers := []string{path.Join(top, "diff")}
@@ -76,5 +78,9 @@ func (s stored) open(h *probe.Host) (*probe.Host, error) {
 			return nil, fmt.Errorf("a layer cannot be read: %w", err)
 		}
 	}
-	return h.Layered(s.folder, layers)
+	inside, err := h.Layered(s.folder, layers)
+	if err == nil && len(layers) > 1 && h.Veiled() {
+		err = errVeiled
+	}
+	return inside, err
 }

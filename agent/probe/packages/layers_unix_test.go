@@ -88,6 +88,10 @@ func TestAContainerWithoutARootIsTold(t *testing.T) {
 	f(facts.StatusPartial, 1, "container dddddddddddd: a layer cannot be read", func(files map[string]string) { delete(files, "var/lib/docker/overlay2/l/MID") })
 	f(facts.StatusPartial, 3, "only its database tells", func(files map[string]string) { files[containerdLayers[1:]+"/1/fs/etc/hostname"] = "a\n" })
 	f(facts.StatusPartial, 2, "containers.json", func(files map[string]string) { files[podmanContainers[1:]] = "[{" })
+	f(facts.StatusPartial, 3, "container dddddddddddd: what was removed as a whole folder cannot be told: it takes CAP_SYS_ADMIN", func(files map[string]string) {
+		files["proc/self/status"] = "Name:\ta\nCapEff:\t0000000000080004\n" // as the installed service
+	})
+	f(facts.StatusOK, 3, "", func(files map[string]string) { files["proc/self/status"] = "Name:\ta\nCapEff:\t0000000000200000\n" })
 	f(facts.StatusUnsupported, 0, "no control groups", func(files map[string]string) { clear(files) })
 }
 

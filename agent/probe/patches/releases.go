@@ -54,6 +54,9 @@ const supportEnds = "\n" +
 // supportTable unpacks supportEnds: versions, codenames if any, and days, each that many
 // words after the one before; none for a distribution that it does not have.
 func supportTable(distribution string) (words []string, step int) {
+	if strings.ContainsAny(distribution, " \n") {
+		return nil, 2 // would be found within a line
+	}
 	_, text, _ := strings.Cut(supportEnds, "\n"+distribution+" ")
 	text, _, _ = strings.Cut(text, "\n")
 	if words = strings.Fields(text); len(words) > 0 && words[1][0] > '9' {

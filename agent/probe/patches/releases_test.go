@@ -89,6 +89,9 @@ func TestSupportOfReleases(t *testing.T) {
 		"ID=gentoo VERSION_ID=2.17":   "",
 		"ID=kylin VERSION_ID=V10":     notKnown,
 		"":                            notKnown,
+
+		"ID=amzn,2 VERSION_ID=1":                       notKnown, // an ID that goes on like a line of the table
+		"ID=scientific,6,2020-11-30,7 VERSION_ID=2017": notKnown,
 	} {
 		fields := parseOSRelease(strings.NewReplacer(" ", "\n", ",", " ").Replace(system))
 		distribution, version := lineage(fields)
