@@ -83,6 +83,30 @@ func TestALostLineOfTheHistoryTakesNothingElse(t *testing.T) {
 	check()
 }
 
+// TestALostLineAndALostCursorTakeNothingElse: how far the views over the facts had read says
+// nothing of the records, from which the line is healed.
+func TestALostLineAndALostCursorTakeNothingElse(t *testing.T) {
+	d := newDesk(t)
+	d.add("asset_tag=IT-1", "owner=Ana")
+	d.add("asset_tag=IT-2", "owner=Ben")
+	d.mustSet("IT-1", "owner=Cleo")
+	d.Do(func(tx *store.Tx) error {
+		return tx.Table("store.cursors").Put([]byte("inventory"), []byte("far read"))
+	})
+	want := d.asOf(time.Time{})
+	d.Close()
+	flip(t, d.Path, `"old":"Ana","new":"Cleo"`)
+	flip(t, d.Path, "inventoryfar read")
+	d.reopen()
+	if diff := cmp.Diff(want, d.asOf(time.Time{})); diff != "" {
+		t.Error(diff)
+	}
+	_, changes, _, err := d.History("IT-1", 0, 10)
+	if err != nil || len(changes) != 2 || changes[0].Kind != Lost {
+		t.Errorf("history %+v, %v; want a line that says what is not known", changes, err)
+	}
+}
+
 // flip changes one bit in every place of the file that holds a text: pages that are free
 // by now may hold it too.
 func flip(t *testing.T, path, text string) {

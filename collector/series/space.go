@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"atalaya/collector/store"
+
 	"github.com/prometheus/prometheus/tsdb"
 )
 
@@ -72,7 +74,7 @@ func (d *DB) look() error {
 	s := &d.space
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free, err := freeBytes(d.cfg.Dir)
+	free, err := store.FreeBytes(d.cfg.Dir)
 	if err != nil {
 		return nil
 	}

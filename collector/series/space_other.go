@@ -7,6 +7,4 @@ import (
 	"os"
 )
 
-func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
-
 func allocate(*os.File, int64) error { return errors.ErrUnsupported }

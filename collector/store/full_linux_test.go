@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"atalaya/collector/store/smalldisk"
@@ -72,4 +75,25 @@ func TestFullDiskRefusesAndKeepsWhatThereIs(t *testing.T) {
 	if err = errors.Join(err, report.Err()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAFullDiskIsNotFilledByHealing: a fresh file that does not fit would be written again
+// at each start.
+func TestAFullDiskIsNotFilledByHealing(t *testing.T) {
+	_, data := withBadPage(t)
+	disk := smalldisk.New(t, fmt.Sprint(len(data)+len(data)/2))
+	path := filepath.Join(disk.Dir, FileName)
+	if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".new", data[:pageSize], 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(Config{Path: path})
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), fmt.Sprintf("takes %d bytes", len(data))) {
+		t.Errorf("got %v, want ErrFull and what it takes", err)
+	}
+	after, err := os.ReadFile(path)
+	if left, _ := filepath.Glob(path + ".[dn]*"); err != nil || !bytes.Equal(after, data) || len(left) > 0 {
+		t.Errorf("the file is another, or %q is left, %v", left, err)
+	}
+	disk.Grow("16m")
+	reopen(t, path)
 }

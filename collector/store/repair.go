@@ -12,8 +12,12 @@ import (
 	"atalaya/shared/identity"
 )
 
-// views are the prefixes of tables that are views over a log, and can be built anew.
-var views = []string{"inventory.", "cmdb.", "assets.", "identity."}
+// views are the prefixes of tables that are views over a log, and can be built anew. Of
+// ownViews the log is their own, which is written with them: no cursor says how far they read.
+var (
+	views    = []string{"inventory.", "cmdb.", "assets.", "identity."}
+	ownViews = []string{"assets.", "identity."}
+)
 
 // Repairable reports whether all that is wrong are single records that Repair can make
 // anew, have the hosts tell again, or throw away where the file lies. Other damage takes a
@@ -342,12 +346,16 @@ func (m *mender) remakeIndex() error {
 	})
 }
 
-// forgetViews has all views built anew, because it is not known how far they had read.
+// forgetViews has the views over the change log built anew, because it is not known how far
+// they had read.
 func (m *mender) forgetViews() error {
 	if err := m.tx.Table(tableCursors).Clear(); err != nil {
 		return err
 	}
 	for _, prefix := range views {
+		if slices.Contains(ownViews, prefix) {
+			continue
+		}
 		if err := m.forgetOf(prefix); err != nil {
 			return err
 		}

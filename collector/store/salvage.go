@@ -48,6 +48,9 @@ func (c *condition) lost() uint64 {
 // key and value, and where it belongs; or where the sum of the whole table proves it.
 func (s *Store) salvage(r Report) error {
 	aside := s.path + ".new"
+	if err := errors.Join(remove(aside), roomFor(s.path, r.Bytes)); err != nil {
+		return err
+	}
 	v, err := readDamaged(s.path, aside)
 	if err == nil {
 		err = s.adopt(v, r, aside)
@@ -55,7 +58,7 @@ func (s *Store) salvage(r Report) error {
 	if err != nil {
 		return errors.Join(err, remove(aside))
 	}
-	kept := fmt.Sprintf("%s.damaged-%s", s.path, s.now().UTC().Format("20060102T150405Z"))
+	kept := fmt.Sprintf("%s.damaged-%s", s.path, s.now().UTC().Format(keptTime))
 	if err := os.Link(s.path, kept); err != nil { // a second name first: there is a state at every moment
 		err = os.Rename(s.path, kept)
 		if err != nil {
@@ -73,6 +76,9 @@ func (s *Store) salvage(r Report) error {
 		complete = complete && c.whole()
 	}
 	s.log.Error("the state file was damaged; what could be read was copied into a fresh one", "kept", kept, "all_records_read", complete)
+	if err := dropKept(s.path); err != nil {
+		s.log.Warn("older damaged state files are still there", "err", err)
+	}
 	return syncDir(filepath.Dir(s.path))
 }
 
@@ -131,9 +137,6 @@ func readDamaged(path, aside string) (v *salvor, err error) {
 	v = &salvor{c: newChecker(f, info.Size(), path), conditions: map[string]*condition{}}
 	if !v.c.readMeta() {
 		return nil, errors.Join(v.c.ioErr, v.c.report.Err())
-	}
-	if err := remove(aside); err != nil {
-		return nil, err
 	}
 	db, err := openBolt(aside, true)
 	if err != nil {

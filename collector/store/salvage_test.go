@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"atalaya/shared/facts"
 	"atalaya/shared/identity"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestASummaryListsTheWorstFirstAndNoSecrets(t *testing.T) {
@@ -366,5 +369,53 @@ func TestADamagedFirstKeyOfAPageDoesNotSpread(t *testing.T) {
 	}
 	if tried < 2 {
 		t.Errorf("%d pages tried", tried)
+	}
+}
+
+// withBadPage is the path of a file of which a page of a table is damaged, and what it holds.
+func withBadPage(t *testing.T) (path string, data []byte) {
+	t.Helper()
+	path = withRecords(t, "test.a", 200)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 2 * pageSize; at+pageSize <= len(sound); at += pageSize {
+		data := bytes.Clone(sound)
+		clear(data[at : at+pageHeader])
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Check(path); err == nil && len(r.Tables) == 1 && r.Tables["test.a"].Structure > 0 {
+			return path, data[:r.Bytes]
+		}
+	}
+	t.Fatal("the table has no page")
+	return "", nil
+}
+
+func TestOnlyTheNewestDamagedFilesAreKept(t *testing.T) {
+	path, data := withBadPage(t)
+	high, err := os.ReadFile(path + ".high")
+	mine := path + ".damaged-20260101T000000Z.mine"
+	if err := errors.Join(err, os.WriteFile(mine, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for day := range 4 {
+		if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".high", high, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Config{Path: path, NoSync: true, Now: func() time.Time { return t0.AddDate(0, 0, day) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := filepath.Glob(path + ".damaged-*")
+	want := []string{mine, path + ".damaged-" + t0.AddDate(0, 0, 2).UTC().Format(keptTime), path + ".damaged-" + t0.AddDate(0, 0, 3).UTC().Format(keptTime)}
+	if d := cmp.Diff(want, left); d != "" || err != nil {
+		t.Errorf("%v, kept (-want +got):\n%s", err, d)
 	}
 }
