@@ -52,7 +52,7 @@ func (m *mender) condemn(name string, c *condition) error {
 		return err
 	}
 	whole := name == tableHave || name == tableContents || name == tableByHost || name == tableCursors
-	if p.fate == closed && c.stale() || whole {
+	if p.fate == closed && c.stale() || slices.Contains(revocable, name) && !c.proven() || whole {
 		return m.tx.Table(name).Clear()
 	}
 	return nil

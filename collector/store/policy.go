@@ -63,15 +63,22 @@ var policies = map[string]policy{
 
 // policyOf returns the fate of a table.
 func policyOf(table string) policy {
-	if p, ok := policies[table]; ok {
+	if p, ok := findPolicy(table); ok {
 		return p
+	}
+	return policy{thrownAway, "records of " + table}
+}
+
+func findPolicy(table string) (policy, bool) {
+	if p, ok := policies[table]; ok {
+		return p, true
 	}
 	for prefix, p := range policies {
 		if strings.HasSuffix(prefix, ".") && strings.HasPrefix(table, prefix) {
-			return p
+			return p, true
 		}
 	}
-	return policy{thrownAway, "records of " + table}
+	return policy{}, false
 }
 
 // verb says what became of a loss, for the log and for people.
@@ -110,7 +117,7 @@ func refusal(conditions map[string]*condition) string {
 		switch p := policyOf(name); {
 		case p.fate == irreplaceable:
 			return fmt.Sprintf("table %q lacks records: %s", name, p.told)
-		case p.fate != madeAnew && p.fate != closed && c.stale():
+		case p.fate != madeAnew && p.fate != closed && c.stale(), (name == tableHosts || name == tableIndex) && c.older():
 			return fmt.Sprintf("table %q shows an older state", name)
 		case slices.Contains(lasting, name) && c.lost() > fewRecords && c.lost() > c.want.count/2:
 			return fmt.Sprintf("most of table %q is gone (%d of %d records): %s", name, c.lost(), c.want.count, p.told)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type condition struct {
 	want    tableTotal // by the list of tables
 	listed  bool       // the list has it
 	got     tableTotal // that the fresh file has
+	bad     tableTotal // of records that could not be read, by the checksums that they carry
 	unread  int        // pages, elements and records that could not be read
 	strange int        // sound records that lie where they do not belong
 }
@@ -33,6 +35,15 @@ func (c *condition) whole() bool {
 // stale reports whether records may be older than they were: all that was met is sound,
 // and yet it is not what was written last.
 func (c *condition) stale() bool { return !c.whole() && (c.unread == 0 || c.strange > 0) }
+
+// older reports whether records are older than they were for sure: nothing else is wrong.
+func (c *condition) older() bool { return !c.whole() && c.unread == 0 && c.strange == 0 }
+
+// proven reports whether those read are the newest: with the ones that could not be read
+// they make the sum of the table.
+func (c *condition) proven() bool {
+	return c.whole() || c.listed && tableTotal{c.got.count + c.bad.count, c.got.sum + c.bad.sum} == c.want
+}
 
 // lost is how many records are missing, as far as it is known; one at least.
 func (c *condition) lost() uint64 {
@@ -84,7 +95,7 @@ func (s *Store) salvage(r Report) error {
 
 // adopt refuses what must not be served, and heals the rest in the fresh file.
 func (s *Store) adopt(v *salvor, r Report, aside string) (err error) {
-	if why := refusal(v.conditions); why != "" {
+	if why := cmp.Or(v.why, refusal(v.conditions)); why != "" {
 		r.Why = why
 		return r.Err()
 	}
@@ -114,6 +125,7 @@ type salvor struct {
 	c          *checker
 	w          *copier
 	conditions map[string]*condition
+	why        string // nothing of the file may be served
 
 	table   string
 	cond    *condition
@@ -153,15 +165,21 @@ func readDamaged(path, aside string) (v *salvor, err error) {
 // all reads the tables, the list of them first.
 func (v *salvor) all() error {
 	roots := v.roots()
-	if list, ok := roots[catalogue]; ok {
+	unread, list, ok := v.cond.unread, roots[catalogue], false
+	if list != nil {
 		v.read(catalogue, list, func(key, stored []byte) error {
 			if count, sum, err := decodeTableSum(key, stored); err == nil {
 				v.conditions[string(key)] = &condition{want: tableTotal{count, sum}, listed: true}
 			}
 			return nil
 		})
+		ok = v.cond.unread == 0 && v.cond.strange == 0
 		delete(roots, catalogue)
 		delete(v.conditions, catalogue)
+	}
+	if unread > 0 && !ok {
+		v.why = "both the list of tables and what leads to them are damaged"
+		return nil
 	}
 	for name, value := range roots {
 		if _, listed := v.conditions[name]; listed || v.rename(roots, value) {
@@ -188,6 +206,7 @@ func (v *salvor) roots() map[string][]byte {
 func (v *salvor) below(id uint64, depth int, out map[string][]byte) {
 	n, _, ok := v.load(id)
 	if !ok || depth > maxDepth {
+		v.cond.unread++
 		return
 	}
 	for i := range n.count {
@@ -197,6 +216,8 @@ func (v *salvor) below(id uint64, depth int, out map[string][]byte) {
 			v.below(page, depth+1, out)
 		case ok && len(key) > 0 && len(value) >= bucketHeader:
 			out[string(key)] = bytes.Clone(value)
+		default:
+			v.cond.unread++
 		}
 	}
 }
@@ -241,7 +262,7 @@ func (v *salvor) copyTable(name string, value []byte) error {
 	if v.read(name, value, put); v.err != nil {
 		return v.err
 	}
-	if !c.listed && c.got.count == 0 && len(v.strange) == 0 {
+	if _, known := findPolicy(name); !c.listed && c.got.count == 0 && len(v.strange) == 0 && (!known || c.unread == 0) {
 		delete(v.conditions, name) // a name that damage made: the table that had it is missed
 		return nil
 	}
@@ -270,6 +291,9 @@ func (v *salvor) copyTable(name string, value []byte) error {
 }
 
 func (t tableTotal) plus(stored []byte) tableTotal {
+	if len(stored) < sumSize {
+		return t
+	}
 	return tableTotal{t.count + 1, t.sum + uint64(binary.LittleEndian.Uint32(stored[len(stored)-sumSize:]))}
 }
 
@@ -380,6 +404,7 @@ func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 		}
 		if _, err := unseal(v.table, key, value); err != nil || len(key) == 0 {
 			v.cond.unread++
+			v.cond.bad = v.cond.bad.plus(value)
 			continue
 		}
 		if !ordered || !sure {

@@ -376,22 +376,13 @@ func TestADamagedFirstKeyOfAPageDoesNotSpread(t *testing.T) {
 func withBadPage(t *testing.T) (path string, data []byte) {
 	t.Helper()
 	path = withRecords(t, "test.a", 200)
-	sound, err := os.ReadFile(path)
-	if err != nil {
+	clearPage(t, path, func(_ []byte, r Report) bool { return len(r.Tables) == 1 && r.Tables["test.a"].Structure > 0 })
+	data, err := os.ReadFile(path)
+	report, err2 := Check(path)
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	for at := 2 * pageSize; at+pageSize <= len(sound); at += pageSize {
-		data := bytes.Clone(sound)
-		clear(data[at : at+pageHeader])
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if r, err := Check(path); err == nil && len(r.Tables) == 1 && r.Tables["test.a"].Structure > 0 {
-			return path, data[:r.Bytes]
-		}
-	}
-	t.Fatal("the table has no page")
-	return "", nil
+	return path, data[:report.Bytes]
 }
 
 func TestOnlyTheNewestDamagedFilesAreKept(t *testing.T) {
