@@ -125,14 +125,25 @@ type salvor struct {
 	c          *checker
 	w          *copier
 	conditions map[string]*condition
-	why        string // nothing of the file may be served
+	doubtful   map[string]bool // tables that a page shows which may be an older one
+	why        string          // nothing of the file may be served
 
 	table   string
 	cond    *condition
 	met     map[uint64]bool // pages of the table
 	strange [][2][]byte     // records of the table that are sound but out of place
+	torn    torn
 	take    func(key, stored []byte) error
 	err     error
+}
+
+// torn are the records of a table that may be older than others of their leaf: each is
+// sound, but another of the leaf is not, or the leaf goes over several pages, of which
+// some may not have been written. They stay where the sum of the table proves them.
+type torn struct {
+	here bool // the leaf that is read now is one
+	keys [][]byte
+	tableTotal
 }
 
 // readDamaged copies what can be read of a file into a fresh one.
@@ -146,7 +157,7 @@ func readDamaged(path, aside string) (v *salvor, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read damaged state file: %w", err)
 	}
-	v = &salvor{c: newChecker(f, info.Size(), path), conditions: map[string]*condition{}}
+	v = &salvor{c: newChecker(f, info.Size(), path), conditions: map[string]*condition{}, doubtful: map[string]bool{}}
 	if !v.c.readMeta() {
 		return nil, errors.Join(v.c.ioErr, v.c.report.Err())
 	}
@@ -199,12 +210,13 @@ func (v *salvor) all() error {
 func (v *salvor) roots() map[string][]byte {
 	out := map[string][]byte{}
 	v.table, v.cond, v.met = "", &condition{}, map[uint64]bool{}
-	v.below(v.c.root, 0, out)
+	v.below(v.c.root, 0, true, out)
 	return out
 }
 
-func (v *salvor) below(id uint64, depth int, out map[string][]byte) {
-	n, _, ok := v.load(id)
+func (v *salvor) below(id uint64, depth int, sure bool, out map[string][]byte) {
+	n, own, ok := v.load(id)
+	sure = sure && own
 	if !ok || depth > maxDepth {
 		v.cond.unread++
 		return
@@ -213,9 +225,12 @@ func (v *salvor) below(id uint64, depth int, out map[string][]byte) {
 		key, value, page, _, ok := n.element(i)
 		switch {
 		case ok && n.branch:
-			v.below(page, depth+1, out)
+			v.below(page, depth+1, sure, out)
 		case ok && len(key) > 0 && len(value) >= bucketHeader:
 			out[string(key)] = bytes.Clone(value)
+			if !sure {
+				v.doubtful[string(key)] = true
+			}
 		default:
 			v.cond.unread++
 		}
@@ -257,10 +272,16 @@ func (v *salvor) copyTable(name string, value []byte) error {
 		if fresh {
 			c.got = c.got.plus(stored)
 		}
+		if fresh && v.torn.here {
+			v.torn.keys, v.torn.tableTotal = append(v.torn.keys, bytes.Clone(key)), v.torn.plus(stored)
+		}
 		return err
 	}
 	if v.read(name, value, put); v.err != nil {
 		return v.err
+	}
+	if err := v.dropTorn(c); err != nil {
+		return err
 	}
 	if _, known := findPolicy(name); !c.listed && c.got.count == 0 && len(v.strange) == 0 && (!known || c.unread == 0) {
 		delete(v.conditions, name) // a name that damage made: the table that had it is missed
@@ -290,6 +311,22 @@ func (v *salvor) copyTable(name string, value []byte) error {
 	return v.w.sum(name, c.got)
 }
 
+// dropTorn takes torn records out again unless the sum of their table proves them.
+func (v *salvor) dropTorn(c *condition) error {
+	if c.proven() {
+		return nil
+	}
+	for _, key := range v.torn.keys {
+		if err := v.w.drop(key); err != nil {
+			return err
+		}
+		c.unread++
+	}
+	c.got.count -= v.torn.count
+	c.got.sum -= v.torn.sum
+	return nil
+}
+
 func (t tableTotal) plus(stored []byte) tableTotal {
 	if len(stored) < sumSize {
 		return t
@@ -299,17 +336,17 @@ func (t tableTotal) plus(stored []byte) tableTotal {
 
 // read walks a table and gives take what is sound and in its place.
 func (v *salvor) read(name string, value []byte, take func(key, stored []byte) error) {
-	v.table, v.cond, v.met, v.strange, v.take, v.err = name, v.conditions[name], map[uint64]bool{}, nil, take, nil
+	v.table, v.cond, v.met, v.strange, v.torn, v.take, v.err = name, v.conditions[name], map[uint64]bool{}, nil, torn{}, take, nil
 	if v.cond == nil {
 		v.cond = &condition{}
 	}
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
-		v.page(root, nil, nil, 0, true)
+		v.page(root, nil, nil, 0, !v.doubtful[name])
 		return
 	}
 	if b := value[bucketHeader:]; len(b) >= pageHeader {
 		if n, sure, ok := v.node(b); ok && !n.branch {
-			v.walk(n, nil, nil, 0, sure)
+			v.walk(n, nil, nil, 0, sure && !v.doubtful[name])
 			return
 		}
 	}
@@ -380,6 +417,7 @@ func (v *salvor) node(b []byte) (n node, sure, ok bool) {
 // walk reads a node and what is below it. Keys are not below low and below high.
 func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 	var last []byte
+	v.torn.here = !n.branch && v.tears(n)
 	for i := uint64(0); i < n.count && v.err == nil; i++ {
 		key, value, page, _, ok := n.element(i)
 		if !ok {
@@ -415,6 +453,23 @@ func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 		last = key
 		v.err = v.take(key, value)
 	}
+}
+
+// tears reports whether the records of a leaf may be of several times.
+func (v *salvor) tears(n node) bool {
+	if uint64(len(n.b)) > v.c.pageSize && policyOf(v.table).fate == askedAgain {
+		return true
+	}
+	for i := range n.count {
+		key, value, _, _, ok := n.element(i)
+		if !ok {
+			return true
+		}
+		if _, err := unseal(v.table, key, value); err != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // copyBytes is what a transaction of a copy writes.
