@@ -38,7 +38,7 @@ func (tx *Tx) doubtRolledBack(b rollback) error {
 		for _, name := range revocable {
 			n, err := tx.Table(name).Count()
 			if err == nil && n > 0 {
-				err = errors.Join(tx.Table(name).Clear(), tx.NoteLoss(name, n, policyOf(name).told, closed.verb()))
+				err = errors.Join(tx.Table(name).Clear(), tx.noteLoss(name, n))
 			}
 			if err != nil {
 				return err

@@ -171,8 +171,6 @@ const (
 	maxDepth     = 40
 )
 
-type tableTotal struct{ count, sum uint64 }
-
 type checker struct {
 	file     io.ReaderAt
 	size     int64
@@ -452,21 +450,21 @@ func (c *checker) value(table string, page uint64, key, stored []byte) {
 		var ce *CorruptError
 		errors.As(err, &ce)
 		c.bad(table, key, page, "%s", ce.Detail)
-		c.broken[table] = c.broken[table].plus(stored)
+		c.broken[table] = c.broken[table].plus(totalOf(stored))
 		return
 	}
 	switch {
 	case table == catalogue:
-		count, sum, err := decodeTableSum(key, stored)
+		want, err := unsealTotal(key, stored)
 		if err != nil {
 			c.damage(table, key, page, "not decodable")
 		}
-		c.want[string(key)] = tableTotal{count, sum}
+		c.want[string(key)] = want
 		return
 	case table == tableMeta && string(key) == metaVersion && len(v) == 8:
 		c.report.Version = binary.BigEndian.Uint64(v)
 	}
-	c.sums[table] = c.sums[table].plus(stored)
+	c.sums[table] = c.sums[table].plus(totalOf(stored))
 }
 
 // compareSums notices pages that are sound but from another time.
@@ -477,7 +475,7 @@ func (c *checker) compareSums() {
 			continue
 		}
 		bad, broken := c.broken[name]
-		older := tableTotal{got.count + bad.count, got.sum + bad.sum} != want
+		older := got.plus(bad) != want
 		if broken && !older { // follows from the damaged records
 			c.bad(name, nil, 0, "has %d sound records, should have %d", got.count, want.count)
 		} else {

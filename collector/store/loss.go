@@ -67,3 +67,9 @@ func (tx *Tx) NoteLoss(table string, records uint64, what, became string) error 
 	}
 	return t.Put(binary.BigEndian.AppendUint64(nil, last+1), v)
 }
+
+// noteLoss is NoteLoss in the words of the table's policy.
+func (tx *Tx) noteLoss(table string, records uint64) error {
+	p := policyOf(table)
+	return tx.NoteLoss(table, records, p.told, p.fate.verb())
+}

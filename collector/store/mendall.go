@@ -16,7 +16,7 @@ import (
 // what the other tables say. All of it is one transaction.
 func (s *Store) healTables(conditions map[string]*condition) error {
 	return s.ready(func(tx *Tx) error {
-		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}}
+		m := newMender(tx)
 		for _, name := range slices.Sorted(maps.Keys(conditions)) {
 			if c := conditions[name]; !c.whole() {
 				if err := m.condemn(name, c); err != nil {
@@ -46,13 +46,12 @@ func (s *Store) healTables(conditions map[string]*condition) error {
 // condemn notes the loss of a table, and empties one whose rest must not be trusted or is
 // made anew as a whole.
 func (m *mender) condemn(name string, c *condition) error {
-	p := policyOf(name)
 	m.tables[name] = true
-	if err := m.tx.NoteLoss(name, c.lost(), p.told, p.fate.verb()); err != nil {
+	if err := m.tx.noteLoss(name, c.lost()); err != nil {
 		return err
 	}
 	whole := name == tableHave || name == tableContents || name == tableByHost || name == tableCursors
-	if p.fate == closed && c.stale() || slices.Contains(revocable, name) && !c.proven() || whole {
+	if policyOf(name).fate == closed && c.stale() || slices.Contains(revocable, name) && !c.proven() || whole {
 		return m.tx.Table(name).Clear()
 	}
 	return nil

@@ -58,15 +58,14 @@ func (s *Store) Repair(r Report) error {
 		return r.Err()
 	}
 	return s.ready(func(tx *Tx) error {
-		m := mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}, records: map[string]uint64{}}
+		m := newMender(tx)
 		for _, d := range r.Damage {
 			if err := m.mend(d); err != nil {
 				return err
 			}
 		}
 		for _, table := range slices.Sorted(maps.Keys(m.records)) {
-			p := policyOf(table)
-			if err := tx.NoteLoss(table, m.records[table], p.told, p.fate.verb()); err != nil {
+			if err := tx.noteLoss(table, m.records[table]); err != nil {
 				return err
 			}
 		}
@@ -81,6 +80,10 @@ type mender struct {
 	tables map[string]bool // to be looked at as a whole
 	// records counts those that were damaged, by table.
 	records map[string]uint64
+}
+
+func newMender(tx *Tx) mender {
+	return mender{tx: tx, a: applier{tx: tx, hosts: map[identity.HostID]*applying{}}, tables: map[string]bool{}, records: map[string]uint64{}}
 }
 
 // mend mends one record, or notes what to do about its table.

@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // condition is how much of a table could be read of a damaged file.
@@ -42,7 +40,7 @@ func (c *condition) older() bool { return !c.whole() && c.unread == 0 && c.stran
 // proven reports whether those read are the newest: with the ones that could not be read
 // they make the sum of the table.
 func (c *condition) proven() bool {
-	return c.whole() || c.listed && tableTotal{c.got.count + c.bad.count, c.got.sum + c.bad.sum} == c.want
+	return c.whole() || c.listed && c.got.plus(c.bad) == c.want
 }
 
 // lost is how many records are missing, as far as it is known; one at least.
@@ -132,18 +130,16 @@ type salvor struct {
 	cond    *condition
 	met     map[uint64]bool // pages of the table
 	strange [][2][]byte     // records of the table that are sound but out of place
-	torn    torn
+	torn    bool            // the leaf that is read: its records may be of several times
 	take    func(key, stored []byte) error
 	err     error
 }
 
-// torn are the records of a table that may be older than others of their leaf: each is
-// sound, but another of the leaf is not, or the leaf goes over several pages, of which
-// some may not have been written. They stay where the sum of the table proves them.
-type torn struct {
-	here bool // the leaf that is read now is one
-	keys [][]byte
-	tableTotal
+// guessed are records that were copied, and stay only where the sum of their table proves
+// them.
+type guessed struct {
+	keys  [][]byte
+	total tableTotal
 }
 
 // readDamaged copies what can be read of a file into a fresh one.
@@ -179,8 +175,8 @@ func (v *salvor) all() error {
 	unread, list, ok := v.cond.unread, roots[catalogue], false
 	if list != nil {
 		v.read(catalogue, list, func(key, stored []byte) error {
-			if count, sum, err := decodeTableSum(key, stored); err == nil {
-				v.conditions[string(key)] = &condition{want: tableTotal{count, sum}, listed: true}
+			if want, err := unsealTotal(key, stored); err == nil {
+				v.conditions[string(key)] = &condition{want: want, listed: true}
 			}
 			return nil
 		})
@@ -267,76 +263,65 @@ func (v *salvor) copyTable(name string, value []byte) error {
 		return nil
 	}
 	v.w.table(name)
-	put := func(key, stored []byte) error {
+	var torn, strange guessed
+	put := func(key, stored []byte, as *guessed) error {
 		fresh, err := v.w.put(key, stored)
 		if fresh {
-			c.got = c.got.plus(stored)
+			c.got = c.got.plus(totalOf(stored))
 		}
-		if fresh && v.torn.here {
-			v.torn.keys, v.torn.tableTotal = append(v.torn.keys, bytes.Clone(key)), v.torn.plus(stored)
+		if fresh && as != nil {
+			as.keys, as.total = append(as.keys, bytes.Clone(key)), as.total.plus(totalOf(stored))
 		}
 		return err
 	}
-	if v.read(name, value, put); v.err != nil {
+	v.read(name, value, func(key, stored []byte) error {
+		if v.torn {
+			return put(key, stored, &torn)
+		}
+		return put(key, stored, nil)
+	})
+	if v.err != nil {
 		return v.err
 	}
-	if err := v.dropTorn(c); err != nil {
-		return err
+	if !c.proven() {
+		c.unread += len(torn.keys)
+		if err := v.takeBack(c, torn); err != nil {
+			return err
+		}
 	}
 	if _, known := findPolicy(name); !c.listed && c.got.count == 0 && len(v.strange) == 0 && (!known || c.unread == 0) {
 		delete(v.conditions, name) // a name that damage made: the table that had it is missed
 		return nil
 	}
-	if !c.whole() && len(v.strange) > 0 {
-		before, added := c.got, [][]byte(nil)
+	if !c.whole() {
 		for _, r := range v.strange {
-			fresh, err := v.w.put(r[0], r[1])
-			if err != nil {
+			if err := put(r[0], r[1], &strange); err != nil {
 				return err
-			}
-			if fresh {
-				c.got, added = c.got.plus(r[1]), append(added, r[0])
 			}
 		}
-		for i := 0; !c.whole() && i < len(added); i++ {
-			if err := v.w.drop(added[i]); err != nil {
+		if !c.whole() {
+			if err := v.takeBack(c, strange); err != nil {
 				return err
-			}
-			if i+1 == len(added) {
-				c.got = before
-				break
 			}
 		}
 	}
 	return v.w.sum(name, c.got)
 }
 
-// dropTorn takes torn records out again unless the sum of their table proves them.
-func (v *salvor) dropTorn(c *condition) error {
-	if c.proven() {
-		return nil
-	}
-	for _, key := range v.torn.keys {
+// takeBack takes guessed records out again.
+func (v *salvor) takeBack(c *condition, g guessed) error {
+	for _, key := range g.keys {
 		if err := v.w.drop(key); err != nil {
 			return err
 		}
-		c.unread++
 	}
-	c.got.count -= v.torn.count
-	c.got.sum -= v.torn.sum
+	c.got = c.got.minus(g.total)
 	return nil
-}
-
-func (t tableTotal) plus(stored []byte) tableTotal {
-	if len(stored) < sumSize {
-		return t
-	}
-	return tableTotal{t.count + 1, t.sum + uint64(binary.LittleEndian.Uint32(stored[len(stored)-sumSize:]))}
 }
 
 // read walks a table and gives take what is sound and in its place.
 func (v *salvor) read(name string, value []byte, take func(key, stored []byte) error) {
-	v.table, v.cond, v.met, v.strange, v.torn, v.take, v.err = name, v.conditions[name], map[uint64]bool{}, nil, torn{}, take, nil
+	v.table, v.cond, v.met, v.strange, v.take, v.err = name, v.conditions[name], map[uint64]bool{}, nil, take, nil
 	if v.cond == nil {
 		v.cond = &condition{}
 	}
@@ -417,7 +402,7 @@ func (v *salvor) node(b []byte) (n node, sure, ok bool) {
 // walk reads a node and what is below it. Keys are not below low and below high.
 func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 	var last []byte
-	v.torn.here = !n.branch && v.tears(n)
+	v.torn = !n.branch && v.tears(n)
 	for i := uint64(0); i < n.count && v.err == nil; i++ {
 		key, value, page, _, ok := n.element(i)
 		if !ok {
@@ -442,7 +427,7 @@ func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 		}
 		if _, err := unseal(v.table, key, value); err != nil || len(key) == 0 {
 			v.cond.unread++
-			v.cond.bad = v.cond.bad.plus(value)
+			v.cond.bad = v.cond.bad.plus(totalOf(value))
 			continue
 		}
 		if !ordered || !sure {
@@ -455,7 +440,8 @@ func (v *salvor) walk(n node, low, high []byte, depth int, sure bool) {
 	}
 }
 
-// tears reports whether the records of a leaf may be of several times.
+// tears reports whether the records of a leaf may be of several times: one is damaged, or
+// it goes over several pages, of which some may not have been written.
 func (v *salvor) tears(n node) bool {
 	if uint64(len(n.b)) > v.c.pageSize && policyOf(v.table).fate == askedAgain {
 		return true
@@ -470,78 +456,4 @@ func (v *salvor) tears(n node) bool {
 		}
 	}
 	return false
-}
-
-// copyBytes is what a transaction of a copy writes.
-const copyBytes = 16 << 20
-
-// copier writes records into a fresh file.
-type copier struct {
-	db   *bolt.DB
-	tx   *bolt.Tx
-	name string
-	size int
-}
-
-func (w *copier) table(name string) { w.name = name }
-
-// bucket returns the bucket of a name in a transaction that is not yet too long.
-func (w *copier) bucket(name string) (*bolt.Bucket, error) {
-	if w.size > copyBytes {
-		if err := w.end(); err != nil {
-			return nil, err
-		}
-	}
-	if w.tx == nil {
-		tx, err := w.db.Begin(true)
-		if err != nil {
-			return nil, err
-		}
-		w.tx = tx
-	}
-	b, err := w.tx.CreateBucketIfNotExists([]byte(name))
-	if err == nil {
-		b.FillPercent = fillAscending
-	}
-	return b, err
-}
-
-// put writes a sealed record; false: there is one of that key.
-func (w *copier) put(key, stored []byte) (fresh bool, err error) {
-	b, err := w.bucket(w.name)
-	if err != nil || b.Get(key) != nil {
-		return false, err
-	}
-	w.size += len(key) + len(stored)
-	return true, b.Put(bytes.Clone(key), bytes.Clone(stored))
-}
-
-func (w *copier) drop(key []byte) error {
-	b, err := w.bucket(w.name)
-	if err != nil {
-		return err
-	}
-	return b.Delete(key)
-}
-
-// sum lists a table.
-func (w *copier) sum(name string, t tableTotal) error {
-	b, err := w.bucket(catalogue)
-	if err != nil {
-		return err
-	}
-	if _, err := w.bucket(name); err != nil {
-		return err
-	}
-	return b.Put([]byte(name), encodeTableSum(name, t.count, t.sum))
-}
-
-// end commits what was written.
-func (w *copier) end() error {
-	if w.tx == nil {
-		return nil
-	}
-	tx := w.tx
-	w.tx, w.size = nil, 0
-	return tx.Commit()
 }

@@ -54,8 +54,7 @@ type table struct {
 	cursor *bolt.Cursor // of find
 	err    error        // why the table cannot be used
 	dirty  bool
-	count  uint64 // of records; loaded by the first write
-	sum    uint64 // of their checksums, modulo 2^64
+	total  tableTotal // loaded by the first write
 
 	// Of this transaction: the greatest key, records put behind it, and records put
 	// between others or grown.
@@ -160,12 +159,10 @@ func (t Table) Put(key, value []byte) (err error) {
 		t.forget(old)
 	}
 	t.place(key, len(value)+sumSize-len(old), old == nil)
-	sum := checksum(t.name, key, value)
 	stored := make([]byte, len(value), len(value)+sumSize)
 	copy(stored, value)
-	stored = binary.LittleEndian.AppendUint32(stored, sum)
-	t.count++
-	t.sum += uint64(sum)
+	stored = binary.LittleEndian.AppendUint32(stored, checksum(t.name, key, value))
+	t.total = t.total.plus(totalOf(stored))
 	if err := t.bucket.Put(bytes.Clone(key), stored); err != nil {
 		return fmt.Errorf("write table %q: %w", t.name, err)
 	}
@@ -204,7 +201,7 @@ func (t Table) Clear() (err error) {
 	if err := t.tx.b.DeleteBucket([]byte(t.name)); err != nil {
 		return fmt.Errorf("clear table %q: %w", t.name, err)
 	}
-	t.count, t.sum = 0, 0
+	t.total = tableTotal{}
 	t.bucket, err = t.tx.b.CreateBucket([]byte(t.name))
 	return err
 }
@@ -225,10 +222,10 @@ func (t Table) DeletePrefix(prefix []byte) error {
 // Count returns the number of records.
 func (t Table) Count() (uint64, error) {
 	if t.dirty {
-		return t.count, nil
+		return t.total.count, nil
 	}
-	count, _, err := t.tx.tableSum(t.name)
-	return count, err
+	total, err := t.tx.total(t.name)
+	return total.count, err
 }
 
 // Scan calls fn for the records whose keys begin with prefix, in ascending order. fn
@@ -310,7 +307,7 @@ func (t *table) open() (err error) {
 		return t.err
 	}
 	defer guard(faults(), &err, t.name, nil)
-	if t.count, t.sum, err = t.tx.tableSum(t.name); err != nil {
+	if t.total, err = t.tx.total(t.name); err != nil {
 		return err
 	}
 	if t.bucket, err = t.tx.b.CreateBucketIfNotExists([]byte(t.name)); err != nil {
@@ -337,12 +334,7 @@ func (t *table) place(key []byte, grows int, fresh bool) {
 }
 
 // forget takes a record that is going away out of the sum.
-func (t *table) forget(stored []byte) {
-	t.count--
-	if n := len(stored) - sumSize; n >= 0 {
-		t.sum -= uint64(binary.LittleEndian.Uint32(stored[n:]))
-	}
-}
+func (t *table) forget(stored []byte) { t.total = t.total.minus(totalOf(stored)) }
 
 // recount makes number and sum anew from what is stored. A record is taken out of the
 // sum by its checksum, which may be what is damaged.
@@ -351,45 +343,11 @@ func (t *table) recount() (err error) {
 		return err
 	}
 	defer guard(faults(), &err, t.name, nil)
-	t.count, t.sum = 0, 0
+	t.total = tableTotal{}
 	return t.bucket.ForEach(func(_, stored []byte) error {
-		t.count++
-		if n := len(stored) - sumSize; n >= 0 {
-			t.sum += uint64(binary.LittleEndian.Uint32(stored[n:]))
-		}
+		t.total = t.total.plus(totalOf(stored))
 		return nil
 	})
-}
-
-// tableSum reads number and sum of a table's records from the catalogue.
-func (tx *Tx) tableSum(name string) (count, sum uint64, err error) {
-	defer guard(faults(), &err, catalogue, []byte(name))
-	b := tx.b.Bucket([]byte(catalogue))
-	if b == nil {
-		return 0, 0, nil
-	}
-	stored := b.Get([]byte(name))
-	if stored == nil {
-		return 0, 0, nil
-	}
-	return decodeTableSum([]byte(name), stored)
-}
-
-func encodeTableSum(name string, count, sum uint64) []byte {
-	v := binary.LittleEndian.AppendUint64(nil, count)
-	v = binary.LittleEndian.AppendUint64(v, sum)
-	return binary.LittleEndian.AppendUint32(v, checksum(catalogue, []byte(name), v))
-}
-
-func decodeTableSum(name, stored []byte) (count, sum uint64, err error) {
-	v, err := unseal(catalogue, name, stored)
-	if err != nil {
-		return 0, 0, err
-	}
-	if len(v) != 16 {
-		return 0, 0, &CorruptError{Table: catalogue, Key: bytes.Clone(name), Detail: "wrong length"}
-	}
-	return binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:]), nil
 }
 
 // flushTables writes the sums of the tables that were written.
@@ -403,7 +361,7 @@ func (tx *Tx) flushTables() (err error) {
 		if err != nil {
 			return fmt.Errorf("write table sums: %w", err)
 		}
-		if err := b.Put([]byte(name), encodeTableSum(name, t.count, t.sum)); err != nil {
+		if err := b.Put([]byte(name), t.total.seal(name)); err != nil {
 			return fmt.Errorf("write table sums: %w", err)
 		}
 	}

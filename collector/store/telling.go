@@ -99,8 +99,8 @@ type tellings struct {
 	hosts int
 	told  map[toldAs]int
 
-	last  uint64    // number of the newest change that they know of
-	given [2]uint64 // number and sum of the records of tableGiven, which change with the hosts
+	last  uint64     // number of the newest change that they know of
+	given tableTotal // of tableGiven, which changes with the hosts
 }
 
 // toldAs is a status of a section.
@@ -131,14 +131,14 @@ func (tx *Tx) tellings() (*tellings, error) {
 		return tx.countTellings()
 	}
 	last, err1 := tx.LastChange()
-	count, sum, err2 := tx.tableSum(tableGiven)
+	given, err2 := tx.total(tableGiven)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	kept := &tx.store.told
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
-	t, given := kept.tellings, [2]uint64{count, sum}
+	t := kept.tellings
 	if t != nil && t.given == given && last >= t.last && last-t.last < manyChanges {
 		same, err := tx.sameStatuses(t.last, last)
 		if err != nil {
