@@ -256,6 +256,38 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
+// TestDocumentsAreNumbered holds decisions and change notes to one number each, and the
+// number of a decision to its title.
+func TestDocumentsAreNumbered(t *testing.T) {
+	name := regexp.MustCompile(`^(\d{4})-[a-z0-9-]+\.md$`)
+	for _, dir := range []string{"docs/adr", "docs/changes/unreleased"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]string{}
+		for _, e := range entries {
+			m := name.FindStringSubmatch(e.Name())
+			if m == nil {
+				t.Errorf("%s/%s: documents are named NNNN-title.md", dir, e.Name())
+				continue
+			}
+			if seen[m[1]] != "" {
+				t.Errorf("%s: %s and %s share a number", dir, seen[m[1]], e.Name())
+			}
+			seen[m[1]] = e.Name()
+			b, err := os.ReadFile(path.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			title := "# " + strings.TrimLeft(m[1], "0") + ". "
+			if dir == "docs/adr" && !strings.HasPrefix(string(b), title) {
+				t.Errorf("%s/%s does not begin with %q", dir, e.Name(), title)
+			}
+		}
+	}
+}
+
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 var update = flag.Bool("update", false, "rewrite the generated parts of docs/data-model.md")
