@@ -38,7 +38,7 @@ var topLevel = []string{
 // that are not listed may not be imported at all.
 var doors = map[string][]string{
 	"github.com/fxamacker/cbor/v2":        {"shared/wire"},
-	"github.com/klauspost/compress":       {"shared/wire", "agent/probe/patches", "collector/store"},
+	"github.com/klauspost/compress":       {"shared/wire", "agent/probe/devices", "agent/probe/patches", "collector/store"},
 	"github.com/shirou/gopsutil/v3":       {"agent/probe"},
 	"github.com/therootcompany/xz":        {"agent/probe/patches"},
 	"go.etcd.io/bbolt":                    {"agent/spool", "collector/store"},

@@ -2,32 +2,39 @@ package devices
 
 import (
 	"bytes"
-	"compress/flate"
 	"compress/gzip"
 	_ "embed"
 	"encoding/binary"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"atalaya/agent/probe"
 )
 
 // idsData holds the names of PCI classes, vendors and devices, from the list of the PCI
-// ID project (docs/licences/pci-ids.txt, ADR 13). It is a little-endian count of chunks of two bytes, an index with a
-// first key of nine bytes and an offset of four for each, and the chunks, deflated one
-// by one so that a machine with devices of four makers inflates a few of them.
+// ID project (docs/licences/pci-ids.txt, ADR 13 and 46), as one zstd frame. In it are
+// uvarints: how many groups there are, how many members they have in all, and how many
+// bytes the names of groups take. A group is a class with its subclasses or a vendor with
+// its devices: for each its number less that of the group before, how many members it
+// has, and for each member its number less that of the one before. Then follow the names
+// of the groups and then those of the members, a line each, in the same order.
 //
-// A chunk is lines "key TAB name", sorted. A key is a letter for the table (p devices, c
-// classes), the vendor and the device; the keys of the devices after their vendor have no
-// more than the last part.
-//
-//go:embed ids.bin
+//go:embed ids.zst
 var idsData []byte
 
 const (
-	idsEntry = 9 + 4
-	// maxChunk bounds what a chunk inflates to; the generator's limit is half.
-	maxChunk = 64 << 10
+	// firstVendor is added to the numbers of vendors, which stand behind the classes.
+	firstVendor = 0x100
+	// A number in an idList is that of the group, a bit that says it is a member's, and
+	// the number of the member.
+	groupShift = 17
+	memberBit  = 1 << 16
+	// startBits are enough for a text of 1 MB; a list has 0.6 MB.
+	startBits = 20
 )
 
 // systemLists are where systems keep the full lists; they are asked for what is newer
@@ -41,11 +48,11 @@ var systemLists = map[byte][]string{
 const maxList = 8 << 20
 
 // names finds names by number. It remembers what it was asked, and what nobody knows,
-// for as long as the agent runs; chunks only until done.
+// for as long as the agent runs; the lists only until done.
 type names struct {
-	known  map[string]string
-	chunks map[int][]byte
-	lists  map[byte][]byte // of the system, while a reading lasts
+	known map[string]string
+	ours  *idList
+	lists map[byte][]byte // of the system, while a reading lasts
 }
 
 // find returns the name for a key, "" when neither we nor the system know one.
@@ -65,63 +72,95 @@ func (n *names) find(h *probe.Host, key string) string {
 }
 
 // done gives back what was kept for one reading.
-func (n *names) done() { n.chunks, n.lists = nil, nil }
+func (n *names) done() { n.ours, n.lists = nil, nil }
 
 // embedded finds a name in idsData.
 func (n *names) embedded(key string) string {
-	i := chunkOf(key)
-	if i < 0 {
+	number, ok := idNumber(key)
+	if !ok {
 		return ""
 	}
-	chunk, ok := n.chunks[i]
-	if !ok {
-		chunk = inflate(i)
-		if n.chunks == nil {
-			n.chunks = make(map[int][]byte)
-		}
-		n.chunks[i] = chunk
+	if n.ours == nil {
+		n.ours = inflateIDs()
 	}
-	vendor := ""
-	for line := []byte(nil); len(chunk) > 0; {
-		line, chunk = probe.NextLine(chunk)
-		k, name, _ := bytes.Cut(line, []byte{'\t'})
-		if len(k) == 4 {
-			if vendor+string(k) == key {
-				return string(name)
-			}
-			continue
-		}
-		if string(k) == key {
-			return string(name)
-		}
-		vendor = string(k[:min(5, len(k))])
-	}
-	return ""
+	return n.ours.name(number)
 }
 
-// chunkOf is the last chunk whose first key is not after key; -1 for none.
-func chunkOf(key string) int {
-	count := int(binary.LittleEndian.Uint16(idsData))
-	found := -1
-	for i := range count {
-		first := strings.TrimRight(string(idsData[2+i*idsEntry:][:9]), " ")
-		if first > key {
-			break
-		}
-		found = i
+// idNumber is the number in an idList of the key of a vendor ("p8086"), a device
+// ("p80861237"), a class ("c03") or a subclass ("c0300").
+func idNumber(key string) (number uint64, ok bool) {
+	digits, first := 2, uint64(0)
+	switch {
+	case strings.HasPrefix(key, "p"):
+		digits, first = 4, firstVendor
+	case !strings.HasPrefix(key, "c"):
+		return 0, false
 	}
-	return found
+	key = key[1:]
+	if len(key) != digits && len(key) != 2*digits {
+		return 0, false
+	}
+	group, err := strconv.ParseUint(key[:digits], 16, 16)
+	number = (first + group) << groupShift
+	if member := key[digits:]; err == nil && member != "" {
+		var m uint64
+		m, err = strconv.ParseUint(member, 16, 16)
+		number |= memberBit | m
+	}
+	return number, err == nil
 }
 
-func inflate(i int) []byte {
-	count := int(binary.LittleEndian.Uint16(idsData))
-	offset := binary.LittleEndian.Uint32(idsData[2+i*idsEntry+9:])
-	r := flate.NewReader(bytes.NewReader(idsData[2+count*idsEntry+int(offset):]))
-	b, err := io.ReadAll(io.LimitReader(r, maxChunk))
+// idList is idsData inflated: 0.8 MB.
+type idList struct {
+	entries []uint64 // sorted: a number, and below it where in text its name begins
+	text    []byte
+}
+
+func inflateIDs() *idList {
+	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
-		return nil // a test inflates them all
+		return &idList{} // the options are constants
 	}
-	return b
+	b, err := r.DecodeAll(idsData, nil)
+	if err != nil {
+		return &idList{} // a test inflates it
+	}
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		b = b[n:]
+		return v
+	}
+	groups, members, groupText := next(), next(), next()
+	entries := make([]uint64, 0, groups+members)
+	for number := uint64(0); groups > 0; groups-- {
+		number += next() << groupShift
+		entries = append(entries, number<<startBits)
+		member := number | memberBit
+		for left := next(); left > 0; left-- {
+			member += next()
+			entries = append(entries, member<<startBits)
+		}
+	}
+	group, member := uint64(0), groupText
+	for i, e := range entries {
+		start := &group
+		if e>>startBits&memberBit != 0 {
+			start = &member
+		}
+		entries[i] |= *start
+		*start += uint64(bytes.IndexByte(b[*start:], '\n')) + 1
+	}
+	return &idList{entries, b}
+}
+
+// name returns the name of a number, "" for none.
+func (l *idList) name(number uint64) string {
+	i, _ := slices.BinarySearch(l.entries, number<<startBits)
+	if i == len(l.entries) || l.entries[i]>>startBits != number {
+		return ""
+	}
+	line, _, _ := bytes.Cut(l.text[l.entries[i]&(1<<startBits-1):], []byte{'\n'})
+	return string(line)
 }
 
 // list is the system's list for a table; nil when it has none.

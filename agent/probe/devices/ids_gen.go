@@ -1,8 +1,9 @@
 //go:build ignore
 
-// ids_gen writes ids.bin out of the list of the PCI ID project:
+// ids_gen writes the contents of ids.zst out of the list of the PCI ID project, and says
+// the sum of its names that ids_test.go holds:
 //
-//	go run ids_gen.go /usr/share/misc/pci.ids
+//	go run ids_gen.go /usr/share/misc/pci.ids > ids && zstd --ultra -22 --no-check --rm -f ids
 //
 // The layout is described in ids.go.
 package main
@@ -10,18 +11,44 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/flate"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"log"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-const chunkBytes = 32 << 10
-
+// entry is a vendor, a class or, with a key as long again, a member of one of them.
 type entry struct{ key, name string }
+
+func (e entry) digits() int {
+	if e.key[0] == 'c' {
+		return 2
+	}
+	return 4
+}
+
+func (e entry) isGroup() bool { return len(e.key) == 1+e.digits() }
+
+// number is that of the group, or of the member in it.
+func (e entry) number() uint64 {
+	digits := e.key[1+e.digits():]
+	if e.isGroup() {
+		digits = e.key[1:]
+	}
+	n, err := strconv.ParseUint(digits, 16, 16)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if e.isGroup() && e.key[0] == 'p' {
+		n += 0x100 // behind the classes
+	}
+	return n
+}
 
 var (
 	vendorLine = regexp.MustCompile(`^([0-9a-f]{4})  (.+)$`)
@@ -68,42 +95,33 @@ func main() {
 	}
 	all := read(os.Args[1])
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-	var index, data, chunk bytes.Buffer
-	count := 0
-	flush := func() {
-		w, err := flate.NewWriter(&data, flate.BestCompression)
-		if err == nil {
-			_, err = w.Write(chunk.Bytes())
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			log.Fatal(err)
-		}
-		chunk.Reset()
-	}
+	sum := sha256.New()
 	for _, e := range all {
-		line := e.key + "\t" + e.name + "\n"
-		if len(e.key) == 9 {
-			line = e.key[5:] + "\t" + e.name + "\n" // below the line of its vendor
-		}
-		if chunk.Len() > 0 && chunk.Len()+len(line) > chunkBytes {
-			flush()
-		}
-		if chunk.Len() == 0 {
-			line = e.key + "\t" + e.name + "\n"
-			index.WriteString((e.key + "         ")[:9])
-			index.Write(binary.LittleEndian.AppendUint32(nil, uint32(data.Len())))
-			count++
-		}
-		chunk.WriteString(line)
+		fmt.Fprintf(sum, "%s\t%s\n", e.key, e.name)
 	}
-	flush()
-	out := binary.LittleEndian.AppendUint16(nil, uint16(count))
-	out = append(append(out, index.Bytes()...), data.Bytes()...)
-	if err := os.WriteFile("ids.bin", out, 0o644); err != nil {
+	var numbers, groupNames, memberNames []byte
+	groups, members, group, member := 0, 0, uint64(0), uint64(0)
+	for i, e := range all {
+		if !e.isGroup() {
+			numbers = binary.AppendUvarint(numbers, e.number()-member)
+			memberNames = append(memberNames, e.name+"\n"...)
+			member, members = e.number(), members+1
+			continue
+		}
+		count := slices.IndexFunc(all[i+1:], entry.isGroup)
+		if count < 0 {
+			count = len(all[i+1:])
+		}
+		numbers = binary.AppendUvarint(numbers, e.number()-group)
+		numbers = binary.AppendUvarint(numbers, uint64(count))
+		groupNames = append(groupNames, e.name+"\n"...)
+		group, member, groups = e.number(), 0, groups+1
+	}
+	head := binary.AppendUvarint(nil, uint64(groups))
+	head = binary.AppendUvarint(head, uint64(members))
+	head = binary.AppendUvarint(head, uint64(len(groupNames)))
+	if _, err := os.Stdout.Write(slices.Concat(head, numbers, groupNames, memberNames)); err != nil {
 		log.Fatal(err)
 	}
-	log.Printf("%d names in %d chunks, %d bytes", len(all), count, len(out))
+	log.Printf("%d names, sum %x", len(all), sum.Sum(nil))
 }

@@ -3,7 +3,9 @@ package devices
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,31 +32,37 @@ func TestEmbeddedNames(t *testing.T) {
 	f("pfff0", "")
 	f("", "")
 	f("zzzz", "")
+	for _, key := range []string{"p", "c", "c3", "c030", "c03000", "p80861", "p808612370", "p808g", "p8086123g", "p+086", "c0x", "u80861237"} {
+		f(key, "")
+	}
 }
 
-// TestEveryChunkInflates and is where the index says: every name can be found.
-func TestEveryChunkInflates(t *testing.T) {
-	n, found := &names{}, 0
-	for i := range int(binary.LittleEndian.Uint16(idsData)) {
-		vendor := ""
-		for line := range strings.Lines(string(inflate(i))) {
-			key, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-			if len(key) == 4 {
-				key = vendor + key
-			} else {
-				vendor = key[:min(5, len(key))]
-			}
-			if !ok || name == "" {
-				t.Fatalf("chunk %d: line %q", i, line)
-			}
-			if found++; found%97 == 0 && n.embedded(key) != name {
-				t.Errorf("%s is %q, want %q", key, n.embedded(key), name)
-			}
-		}
+// TestEveryNameIsFound under its number: the sum is that of "key TAB name" lines, sorted,
+// which ids_gen.go says of the list that it read.
+func TestEveryNameIsFound(t *testing.T) {
+	const count, want = 20077, "44c888f38adacc25e26ac95a785e562ed2a798aa55d786f1b28cb0c8b6048e9f"
+	n, h, sum := &names{}, probe.RootHost(t.TempDir()), sha256.New()
+	entries := inflateIDs().entries
+	for _, e := range entries {
+		key := keyOf(e >> startBits)
+		fmt.Fprintf(sum, "%s\t%s\n", key, n.find(h, key))
 	}
-	if found < 19000 {
-		t.Errorf("only %d names", found)
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want || len(entries) != count {
+		t.Errorf("the sum of %d names is %s, want %s of %d", len(entries), got, want, count)
 	}
+}
+
+// keyOf is the other way round of idNumber.
+func keyOf(number uint64) string {
+	group, isMember, member := number>>groupShift, number&memberBit != 0, number&(memberBit-1)
+	table, digits := "c", 2
+	if group >= firstVendor {
+		table, digits, group = "p", 4, group-firstVendor
+	}
+	if !isMember {
+		return fmt.Sprintf("%s%0*x", table, digits, group)
+	}
+	return fmt.Sprintf("%s%0*x%0*x", table, digits, group, digits, member)
 }
 
 func TestSystemsListIsAskedForWhatIsNewer(t *testing.T) {
@@ -88,4 +96,22 @@ func FuzzLists(f *testing.F) {
 			t.Errorf("%q is a gzip file", list)
 		}
 	})
+}
+
+// BenchmarkNames finds the names of a server's devices, of nine makers.
+func BenchmarkNames(b *testing.B) {
+	keys := strings.Fields("c06 c0600 p8086 p80862020 c0604 p80862030 p80862031 p80862032 c08 c0880 p80862021 p80862024 p80862025 p80862034 " +
+		"p8086a1ec c01 c0106 p8086a1d2 c0c c0c03 p8086a1af c11 c1180 p8086a1b1 c07 c0780 p8086a1ba p8086a182 p8086a190 c0601 p8086a1a1 " +
+		"c05 c0580 p8086a1a0 c0c05 p8086a1a3 p1028 p14e4 c02 c0200 p14e41657 p1000 c0104 p1000005d p102b c03 c0300 p102b0536 " +
+		"p15b3 p15b31015 p144d c0108 p144da822 p10de c0302 p10de1eb8")
+	h := probe.RootHost(b.TempDir())
+	b.ReportAllocs()
+	for b.Loop() {
+		n := &names{}
+		for _, key := range keys {
+			if n.find(h, key) == "" {
+				b.Fatal(key)
+			}
+		}
+	}
 }
