@@ -195,6 +195,11 @@ func foundByValue(t *testing.T, e *query.Engine, table query.Table, asOf time.Ti
 	if len(all) < 2 && table.Name != "alerts" {
 		t.Fatalf("%s has %d rows: nothing is told apart", table.Name, len(all))
 	}
+	for n := range min(len(all), 40) { // a query that has enough stops in the middle of a host
+		if got := ask(fmt.Sprintf(" where 1%s limit %d", also, n+1)); !reflect.DeepEqual(got, all[:n+1]) {
+			t.Errorf("%s: the first %d rows are\n%v\nof\n%v", table.Name, n+1, got, all)
+		}
+	}
 	ops := []string{"=", "<", ">="}
 	if !asOf.IsZero() {
 		ops = ops[:1]

@@ -186,7 +186,14 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { e.slots <- s }()
+	whole := false
+	defer func() {
+		if whole {
+			e.slots <- s
+			return
+		}
+		<-e.made // a panic left it in the middle of a query: even closing it may wait for ever
+	}()
 	began := e.cfg.Now()
 	running, cancel := context.WithTimeout(ctx, r.Limits.Time)
 	defer cancel()
@@ -202,6 +209,7 @@ func (e *Engine) Run(ctx context.Context, r Request) (*Answer, error) {
 		}
 		return s.session.explain(err)
 	})
+	whole = true
 	switch {
 	case err == nil:
 		answer.Elapsed = e.cfg.Now().Sub(began)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"strings"
 	"sync"
@@ -369,6 +370,40 @@ func TestAQueryThatAsksTooMuchIsStopped(t *testing.T) {
 	}
 	if got := f.ask(Request{SQL: "select count(*) from hosts"}); got != "3" {
 		t.Errorf("hosts afterwards: %s", got)
+	}
+}
+
+// TestAPanicTakesOneQueryOnly: the connection that it leaves in the middle of a query is not
+// used again, nor waited for at the end.
+func TestAPanicTakesOneQueryOnly(t *testing.T) {
+	f := newSmallFleet(t)
+	faulty := Table{Name: "faulty", Columns: []TableColumn{{Name: "n", Type: "INTEGER"}}, Scan: func(Scan) iter.Seq2[[]any, error] {
+		return func(yield func([]any, error) bool) {
+			for range 3 { // also when the query has enough
+				yield([]any{int64(1)}, nil)
+			}
+		}
+	}}
+	e, err := New(Config{Store: f.Store, Tables: []Table{faulty}, Connections: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the table did not panic")
+				}
+			}()
+			_, _ = e.Run(context.Background(), Request{SQL: "select n from faulty limit 1"})
+		}()
+		answer, err := e.Run(context.Background(), Request{SQL: "select count(*) from hosts"})
+		if err != nil || lines(answer) != "3" {
+			t.Errorf("after a panic: %v, %v", answer, err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

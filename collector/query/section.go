@@ -138,6 +138,7 @@ type walk struct {
 	state   *store.State
 	row     []any
 	yield   func([]any, error) bool
+	stopped bool // the query has enough
 }
 
 func (w *walk) run() error {
@@ -201,12 +202,17 @@ func (q *Scan) Hosts(column int) (indexes []uint32, only bool, err error) {
 	return indexes, true, err
 }
 
-// host gives the section's rows of one host.
+// host gives the section's rows of one host; store.ErrStop when the query has enough, which
+// State.Rows keeps to itself.
 func (w *walk) host(index uint32) error {
 	if err := w.name(index); err != nil {
 		return err
 	}
-	return w.state.Rows(index, w.section.ID, func(_ string, data []byte) error { return w.give(data) })
+	err := w.state.Rows(index, w.section.ID, func(_ string, data []byte) error { return w.give(data) })
+	if err == nil && w.stopped {
+		return store.ErrStop
+	}
+	return err
 }
 
 // knownItem is an item with what a query asks of it again and again.
@@ -307,7 +313,13 @@ func (w *walk) ofHost(k *knownItem, index uint32) error {
 		return w.give(data)
 	}
 	copy(w.row[firstColumn:], k.values[firstColumn:])
+	return w.hand()
+}
+
+// hand hands the row on.
+func (w *walk) hand() error {
 	if !w.yield(w.row, nil) {
+		w.stopped = true
 		return store.ErrStop
 	}
 	return nil
@@ -333,8 +345,5 @@ func (w *walk) give(data []byte) error {
 		return err
 	}
 	w.section.values(row, w.row)
-	if !w.yield(w.row, nil) {
-		return store.ErrStop
-	}
-	return nil
+	return w.hand()
 }
