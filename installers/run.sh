@@ -52,7 +52,8 @@ bin/atalaya-agent run --state "$var/agent" >>"$var/agent.log" 2>&1 &
 agent=$!
 pids+=("$agent")
 
-bin/atalaya overview --wait 60s || {
+host=$(bin/atalaya-agent why-same --state "$var/agent" --format json | sed -n 's/.*"host_id": "\(.*\)".*/\1/p')
+bin/atalaya overview "$host" --wait 60s || {
 	kill -0 "$agent" 2>/dev/null || fail "$var/agent.log" "the agent ended"
 	fail "$var/agent.log" "no complete report came within 60 s"
 }

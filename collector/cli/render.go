@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/csv"
 	"io"
-	"slices"
 	"strings"
 
 	"atalaya/collector/api/v1"
@@ -50,7 +49,7 @@ func (t *table) add(cells ...cell) { t.rows = append(t.rows, cells) }
 const gap = "  "
 
 // minColumn is the least width to which a column is cut on a narrow terminal.
-const minColumn = 8
+const minColumn = 6
 
 // write renders the table with aligned columns; on a terminal of some width it cuts
 // the widest columns until lines fit.
@@ -122,22 +121,28 @@ func (t *table) line(b *strings.Builder, shown, widths []int, texts []string, ce
 }
 
 // fit cuts the widest of the widths until their sum is at most total, or all are
-// as small as columns may get.
+// as small as columns may get. The first names what a line is about: as far as it fits in
+// half of the total it is cut last.
 func fit(widths []int, total int) {
+	sum := 0
 	for i := range widths {
 		widths[i] = min(widths[i], max(total, minColumn))
+		sum += widths[i]
 	}
-	sum := 0
-	for _, w := range widths {
-		sum += w
-	}
-	for sum > total {
-		widest := slices.Index(widths, slices.Max(widths))
-		if widths[widest] <= minColumn {
-			return
+	for _, first := range []int{max(total/2, minColumn), minColumn} {
+		for sum > total {
+			widest := -1
+			for i, w := range widths {
+				if (w > first || i > 0 && w > minColumn) && (widest < 0 || w > widths[widest]) {
+					widest = i
+				}
+			}
+			if widest < 0 {
+				break
+			}
+			widths[widest]--
+			sum--
 		}
-		widths[widest]--
-		sum--
 	}
 }
 

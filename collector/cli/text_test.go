@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,5 +231,28 @@ func TestWholeNumbersOfAnswersAreExact(t *testing.T) {
 	}
 	if again, err := json.Marshal(doc.Rows); err != nil || string(again) != rows {
 		t.Errorf("JSON %s, %v", again, err)
+	}
+}
+
+// TestTheNameOfALineIsCutLast: lines whose names are cut to the same few letters tell nothing.
+func TestTheNameOfALineIsCutLast(t *testing.T) {
+	for _, c := range []struct {
+		widths []int
+		total  int
+		want   []int
+	}{
+		{[]int{10, 6, 40, 30}, 60, []int{10, 6, 22, 22}},
+		{[]int{30, 30, 30}, 60, []int{30, 15, 15}},
+		{[]int{50, 30, 30}, 60, []int{30, 15, 15}},
+		{[]int{50, 30, 30}, 30, []int{15, 7, 8}},
+		{[]int{50, 30, 30}, 20, []int{8, 6, 6}},
+		{[]int{10, 6, 30, 8, 7, 7, 8, 6, 9}, 64, []int{10, 6, 7, 7, 7, 7, 7, 6, 7}},
+		{[]int{9, 9, 9}, 15, []int{6, 6, 6}},
+		{[]int{200}, 80, []int{80}},
+	} {
+		got := slices.Clone(c.widths)
+		if fit(got, c.total); !slices.Equal(got, c.want) {
+			t.Errorf("fit(%v, %d) = %v, want %v", c.widths, c.total, got, c.want)
+		}
 	}
 }
