@@ -10,8 +10,8 @@ import (
 	"errors"
 	"io"
 	"path"
+	"slices"
 	"strings"
-	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -20,7 +20,7 @@ import (
 
 const (
 	apkInstalled    = "/lib/apk/db/installed"
-	apkWorld        = "/etc/apk/world"
+	apkWorldFile    = "/etc/apk/world"
 	apkRepositories = "/etc/apk/repositories"
 )
 
@@ -29,22 +29,6 @@ const (
 // indexes do not tell which updates are for security.
 type apkManager struct {
 	indexes map[string]*smallIndex // by file
-}
-
-// smallIndex is an index reduced to installed names, kept as long as its file does not
-// change.
-type smallIndex struct {
-	stamp  probe.Stamp
-	names  map[string]string // name and version installed that were looked for
-	offers []smallOffer
-	signed bool
-}
-
-// smallOffer is a package of an apk or pacman repository.
-type smallOffer struct {
-	name, version, arch string
-	groups              []string
-	replaces            []string // pacman's: names, perhaps with a condition on the version
 }
 
 func (*apkManager) found(h *probe.Host) bool { return anyThere(h, []string{apkInstalled}) }
@@ -86,26 +70,32 @@ func (m *apkManager) read(ctx context.Context, h *probe.Host) *finding {
 	if _, err := h.Stat("/etc/apk/cache"); err == nil {
 		dir = "/etc/apk/cache"
 	}
-	best := make(map[string]*facts.PatchRow)
-	used := make(map[string]*smallIndex)
+	in := &smallReader{finding: f, h: h, manager: "apk", refresh: "apk update", parse: parseAPKIndex,
+		names: names, kept: m.indexes, used: make(map[string]*smallIndex)}
+	offers := make(map[string][]apkOffer)
 	for _, r := range repos {
-		m.readIndex(ctx, h, f, r, r.cached(dir), names, used, best)
+		if x := in.index(ctx, r.id(), r.cached(dir)); x != nil {
+			for _, o := range x.offers {
+				offers[o.name] = append(offers[o.name], apkOffer{o, r})
+			}
+		}
 	}
-	m.indexes = used
+	m.indexes = in.used
 	m.cover(h, f, repos, dir, names)
-	pins := readWorld(h, f.in)
+	world := readWorld(h, f)
+	world.check(f, repos)
 	for _, p := range installed {
-		row := best[p.name]
-		if row == nil {
-			continue
+		if row := world.update(p, offers[p.name]); row != nil {
+			f.rows = append(f.rows, row)
 		}
-		row.Arch = p.arch
-		if pin := pins[p.name]; pin != "" && !allows("apk", pin, row.Candidate) {
-			row.State, row.Reason = statePinned, "kept by "+p.name+pin+" in "+apkWorld
-		}
-		f.rows = append(f.rows, row)
 	}
 	return f
+}
+
+// apkOffer is a package with the repository that has it.
+type apkOffer struct {
+	smallOffer
+	repo apkRepo
 }
 
 // readAPKRepos reads the repositories of apk 2 and 3: an address a line, "@tag" before it
@@ -155,93 +145,12 @@ func parseAPKRepos(text, file string) (repos []apkRepo) {
 	return repos
 }
 
-func (m *apkManager) readIndex(ctx context.Context, h *probe.Host, f *finding, r apkRepo, file string, names map[string]string,
-	used map[string]*smallIndex, best map[string]*facts.PatchRow) {
-	id := r.id()
-	state := &indexState{PackageIndexRow: facts.PackageIndexRow{Manager: "apk", Repository: id, File: file}}
-	f.indexes = append(f.indexes, state)
-	f.in.note(h, path.Dir(file))
-	f.in.note(h, file)
-	x := m.indexes[file]
-	if stamp := h.Stamp(file); x == nil || x.stamp != stamp || !sameNames(x.names, names) {
-		x = &smallIndex{stamp: stamp, names: names}
-		if stamp == (probe.Stamp{}) {
-			f.problem("no index of %q is kept (run `apk update`)", id)
-		} else if err := x.readAPK(ctx, h, file); err != nil {
-			f.problem("%s: %w", file, err)
-		}
-		if x.offers == nil {
-			state.Error = f.problems[len(f.problems)-1].Error()
-			state.File = ""
-			return
-		}
-	}
-	used[file] = x
-	state.Signature = word(x.signed, "signed") + word(!x.signed, "unsigned")
-	state.confirmed = func(h *probe.Host) (time.Time, string) { return fetched(h, file), "" }
-	for _, o := range x.offers {
-		if r.tag != "" || !apkNewer(o.version, names[o.name]) {
-			continue
-		}
-		if old := best[o.name]; old == nil || apkNewer(o.version, old.Candidate) {
-			best[o.name] = &facts.PatchRow{Name: o.name, Installed: names[o.name], Candidate: o.version,
-				Origin: id, State: statePending, Source: "apk"}
-		}
-	}
-}
-
-// fetched is when a program that keeps the server's time of a file fetched it, or a time
-// before that: the change time, unless the folder was last changed earlier, as where an
-// image was unpacked. In copies of another machine's files only the server's time.
-func fetched(h *probe.Host, file string) time.Time {
-	info, err := h.Stat(file)
-	if err != nil {
-		return time.Time{}
-	}
-	at := info.ModTime()
-	if !h.Live() {
-		return at
-	}
-	changed, folder := changeTime(info), modTime(h.Stat(path.Dir(file)))
-	if folder.Before(changed) {
-		changed = folder
-	}
-	return later(at, changed)
-}
-
-// sameNames compares what an index was read for. An update that was installed since
-// makes it be read again.
-func sameNames(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, version := range a {
-		if v, ok := b[name]; !ok || v != version {
-			return false
-		}
-	}
-	return true
-}
-
-// readAPK reads the index: archives one after the other, first the signature.
-func (x *smallIndex) readAPK(ctx context.Context, h *probe.Host, file string) error {
-	f, err := h.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // read only: nothing can be lost
-	x.offers, x.signed, err = parseAPKIndex(ctx.Err, f, x.names)
-	if err != nil {
-		x.offers = nil
-	}
-	return err
-}
-
 // maxIndex bounds an inflated index of apk or pacman: Alpine's community has 8 MB,
 // Arch's extra 10 MB.
 const maxIndex = 256 << 20
 
-// parseAPKIndex returns the offers of the names; nil names: of all.
+// parseAPKIndex reads the index, archives one after the other, first the signature, and
+// returns the offers of the names; nil names: of all.
 func parseAPKIndex(stop func() error, f io.Reader, names map[string]string) (offers []smallOffer, signed bool, err error) {
 	z, err := gzip.NewReader(f)
 	if err != nil {
@@ -314,16 +223,110 @@ func parseAPKStanzas(r io.Reader, names map[string]string) (offers []smallOffer,
 	}
 }
 
-// readWorld returns the conditions on versions among the packages asked for: "=1.2-r0".
-func readWorld(h *probe.Host, in *inputs) map[string]string {
-	data, _ := in.read(h, apkWorld) // nothing was asked for
-	pins := make(map[string]string)
+// apkWish is a word of apk's world: what people asked for.
+type apkWish struct{ tag, bound string }
+
+// apkWorld is what was asked for by name, and the tags that any of it has.
+type apkWorld struct {
+	wishes map[string]apkWish
+	tags   map[string]bool
+}
+
+// readWorld reads words such as "nginx", "nginx=1.2-r0" and "nginx@edge>1.2".
+func readWorld(h *probe.Host, f *finding) apkWorld {
+	data, err := f.in.read(h, apkWorldFile)
+	if err != nil && !notThere(err) {
+		f.problems = append(f.problems, err)
+	}
+	w := apkWorld{make(map[string]apkWish), make(map[string]bool)}
 	for word := range strings.FieldsSeq(string(data)) {
+		word, tag := cutTag(word)
+		name := word
 		if i := strings.IndexAny(word, "=<>~"); i > 0 {
-			pins[word[:i]] = word[i:]
+			name = word[:i]
+		}
+		w.wishes[name] = apkWish{tag, word[len(name):]}
+		w.tags[tag] = true
+	}
+	return w
+}
+
+// check notes what was asked for by a tag that no repository has: apk installs nothing
+// until that is mended.
+func (w apkWorld) check(f *finding, repos []apkRepo) {
+	for name, wish := range w.wishes {
+		if wish.tag != "" && !slices.ContainsFunc(repos, func(r apkRepo) bool { return r.tag == wish.tag }) {
+			f.gap("%s asks for %s%s, and no repository has that tag", apkWorldFile, name, wish.tag)
 		}
 	}
-	return pins
+	slices.Sort(f.gaps)
+}
+
+// cutTag takes "@tag" out of a word of the world.
+func cutTag(word string) (rest, tag string) {
+	i := strings.IndexByte(word, '@')
+	if i < 0 {
+		return word, ""
+	}
+	end := i
+	for end < len(word) && strings.IndexByte("=<>~", word[end]) < 0 {
+		end++
+	}
+	return word[:i] + word[end:], word[i:end]
+}
+
+// update chooses the candidate for an installed package: the newest version that the
+// world allows, or the newest at all as one that is pinned.
+func (w apkWorld) update(p smallOffer, offers []apkOffer) *facts.PatchRow {
+	bound := w.wishes[p.name].bound
+	var best *apkOffer
+	pinned := false
+	for _, o := range w.usable(p, offers) {
+		if !apkNewer(o.version, p.version) {
+			continue
+		}
+		kept := !allows("apk", bound, o.version)
+		if best == nil || pinned && !kept || pinned == kept && apkNewer(o.version, best.version) {
+			best, pinned = &o, kept
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	row := &facts.PatchRow{Name: p.name, Arch: p.arch, Installed: p.version, Candidate: best.version,
+		Origin: best.repo.id(), State: statePending, Source: "apk"}
+	if pinned {
+		row.State, row.Reason = statePinned, "kept by "+p.name+bound+" in "+apkWorldFile
+	}
+	return row
+}
+
+// usable are the offers that apk takes a package from (compare_providers in its
+// solver.c): those of the tag it was asked for by, else those of repositories without a
+// tag. What came in as a dependency of a package with a tag may be of that tag too; it is
+// taken to be so where no other repository has that version or a newer one.
+func (w apkWorld) usable(p smallOffer, offers []apkOffer) []apkOffer {
+	tag := w.wishes[p.name].tag
+	var asked, plain, tagged []apkOffer
+	newest := false
+	for _, o := range offers {
+		switch {
+		case o.repo.tag == "":
+			plain = append(plain, o)
+			newest = newest || !apkNewer(p.version, o.version)
+		case o.repo.tag == tag:
+			asked = append(asked, o)
+		case w.tags[o.repo.tag]:
+			tagged = append(tagged, o)
+		}
+	}
+	switch {
+	case len(asked) > 0:
+		return asked
+	case newest:
+		return plain
+	}
+	return append(plain, tagged...)
 }
 
 // allows reports whether a version meets a condition such as ">=1.2".

@@ -31,15 +31,18 @@ func (apt) found(h *probe.Host) bool {
 // aptReading is one reading of apt's files.
 type aptReading struct {
 	*finding
+	h     *probe.Host
 	sys   *system
 	conf  aptConf
 	repos []*repository
+	names want              // what is looked for in the indexes
+	used  map[string]*index // by file: sources may be configured twice
 }
 
 // read reads everything and solves.
 func (a apt) read(ctx context.Context, h *probe.Host) *finding {
-	out := &aptReading{finding: newFinding()}
-	s, err := a.prepare(ctx, h, out)
+	out := &aptReading{finding: newFinding(), h: h, names: make(want), used: make(map[string]*index)}
+	s, err := out.prepare(ctx)
 	if err == nil {
 		err = s.solve(ctx, h)
 	}
@@ -50,7 +53,7 @@ func (a apt) read(ctx context.Context, h *probe.Host) *finding {
 		out.indexesProblem = err
 		return out.finding
 	}
-	out.cover(h)
+	out.cover()
 	for _, id := range sortedIDs(s.rows) {
 		out.rows = append(out.rows, s.rows[id])
 	}
@@ -64,7 +67,8 @@ func (a apt) read(ctx context.Context, h *probe.Host) *finding {
 }
 
 // prepare reads the system, the configuration and the indexes.
-func (a apt) prepare(ctx context.Context, h *probe.Host, out *aptReading) (*solver, error) {
+func (out *aptReading) prepare(ctx context.Context) (*solver, error) {
+	h := out.h
 	sys, sysErr := readSystem(ctx, h, out.in)
 	native := ""
 	if sys != nil {
@@ -97,13 +101,12 @@ func (a apt) prepare(ctx context.Context, h *probe.Host, out *aptReading) (*solv
 	}
 	s := &solver{sys: sys, policy: policy, recommends: out.conf.on("APT::Install-Recommends", true)}
 	s.phasing, s.machineID = phasingOf(h, out.in, out.conf)
-	names := make(want, len(sys.packages))
 	for id, pkg := range sys.packages {
-		if old, ok := names[id.name]; !ok || newer(old, pkg.version) {
-			names[id.name] = pkg.version // the lowest, where several architectures differ
+		if old, ok := out.names[id.name]; !ok || newer(old, pkg.version) {
+			out.names[id.name] = pkg.version // the lowest, where several architectures differ
 		}
 	}
-	a.open(ctx, h, out, sources, names)
+	out.open(ctx, sources)
 	s.repos = out.repos
 	return s, nil
 }
@@ -130,68 +133,85 @@ func phasingOf(h *probe.Host, in *inputs, conf aptConf) (phasing, string) {
 }
 
 // open reads the Release file and the indexes of each source, noting what is missing.
-func (a apt) open(ctx context.Context, h *probe.Host, out *aptReading, sources []source, names want) {
-	used := make(map[string]*index)
-	out.in.note(h, listsDir)
+func (out *aptReading) open(ctx context.Context, sources []source) {
+	out.in.note(out.h, listsDir)
 	for _, src := range sources {
-		repo := &repository{}
+		repo := &repository{serves: make(map[string]bool)}
 		out.repos = append(out.repos, repo)
 		var err error
-		if repo.release, err = readRelease(h, out.in, src); err != nil {
+		if repo.release, err = readRelease(out.h, out.in, src); err != nil {
 			repo.problems = append(repo.problems, err)
 		} else {
-			a.openIndexes(ctx, h, out, repo, names, used)
+			out.openIndexes(ctx, repo)
 		}
 		out.problems = append(out.problems, repo.problems...)
 	}
 }
 
-func (a apt) openIndexes(ctx context.Context, h *probe.Host, out *aptReading, repo *repository, names want, used map[string]*index) {
+// openIndexes reads the indexes of one source. Each of its components must have one for
+// the machine, else nothing was asked for: apt warns of that once, while it fetches.
+func (out *aptReading) openIndexes(ctx context.Context, repo *repository) {
 	src := repo.release.source
+	before := len(repo.problems)
 	for _, component := range src.components {
+		served := false
 		for _, arch := range append(src.architectures(out.sys.archs), "all") {
-			if err := a.openIndex(ctx, h, out.in, repo, component, arch, names, used); err != nil {
+			ok, err := out.openIndex(ctx, repo, component, arch)
+			if err != nil {
 				repo.problems = append(repo.problems, err)
 			}
 			if src.flat() {
+				served, repo.serves[out.sys.native] = ok, ok
 				break
 			}
+			if ok {
+				served = served || arch == "all" || slices.Contains(out.sys.archs, arch)
+				repo.serves[arch] = true
+			}
+		}
+		if !served && repo.release.file != "" && len(repo.problems) == before {
+			repo.gaps = append(repo.gaps, repo.release.lacks(component, out.sys.archs))
 		}
 	}
-	if repo.release.file == "" && len(repo.indexes) == 0 {
+	if repo.release.file == "" && len(repo.serves) == 0 && len(repo.problems) == before {
 		repo.problems = append(repo.problems, fmt.Errorf("no index of source %q (run `apt-get update`)", src.name()))
 	}
+	out.gaps = append(out.gaps, repo.gaps...)
 }
 
-func (apt) openIndex(ctx context.Context, h *probe.Host, in *inputs, repo *repository,
-	component, arch string, names want, used map[string]*index) error {
+// openIndex reads one index. It reports whether the source was asked for it: it was read,
+// now or for another source, or the signed Release file says that it is empty.
+func (out *aptReading) openIndex(ctx context.Context, repo *repository, component, arch string) (asked bool, err error) {
 	src := repo.release.source
 	path := src.indexPath(component, arch)
 	size, offered := repo.release.offers(path, arch)
-	if arch == "all" && repo.release.noAll || repo.release.file != "" && !offered || size == 0 {
-		return nil
+	if arch == "all" && repo.release.noAll || repo.release.file != "" && !offered {
+		return false, nil
+	}
+	if size == 0 {
+		return true, nil
 	}
 	file := ""
 	for _, ext := range indexExtensions {
-		if name := src.index(component, arch) + ext; file == "" && in.exists(h, name) {
+		if name := src.index(component, arch) + ext; file == "" && out.in.exists(out.h, name) {
 			file = name
 		}
 	}
 	switch {
 	case file == "" && repo.release.file == "":
-		return nil // told once for the source
+		return false, nil // told once for the source
 	case file == "":
-		return fmt.Errorf("index %s of source %q is missing (run `apt-get update`)", path, src.name())
-	case used[file] != nil: // listed twice
-		return nil
+		return false, fmt.Errorf("index %s of source %q is missing (run `apt-get update`)", path, src.name())
+	case out.used[file] != nil: // listed twice
+		return true, nil
 	}
 	x := &index{file: file}
-	if err := x.ensure(ctx, h, names, false, size); err != nil {
-		return err
+	if err := x.ensure(ctx, out.h, out.names, false, size); err != nil {
+		return false, err
 	}
-	used[file] = x
+	out.used[file] = x
 	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, size: size})
-	return nil
+	return true, nil
 }
 
 // state is what the section package_indexes says of the repository.
@@ -207,7 +227,7 @@ func (repo *repository) state(partial []string) *indexState {
 	if err := errors.Join(repo.problems...); err != nil {
 		x.Error = joined(strings.Split(err.Error(), "\n")...)
 	}
-	x.Error = joined(x.Error, failedDownload(rel.source, partial))
+	x.Error = joined(append([]string{x.Error, failedDownload(rel.source, partial)}, repo.gaps...)...)
 	index := ""
 	if len(repo.indexes) > 0 {
 		index = repo.indexes[0].file

@@ -47,36 +47,65 @@ func noteRelease(h *probe.Host, in *inputs) map[string]string {
 var publishers = []string{"debian", "ubuntu", "devuan"}
 
 // cover weighs apt's sources. A source of which nothing was fetched is a problem of its
-// own, and might be any. A derivative that names its base takes security from there.
-func (out *aptReading) cover(h *probe.Host) {
-	system := noteRelease(h, out.in)
+// own, and might be any. A derivative that names its base takes security from there. Only
+// a source with an index for the machine's architecture proves anything.
+func (out *aptReading) cover() {
+	system := noteRelease(out.h, out.in)
 	known := slices.Contains(publishers, system["ID"]) || baseCodename(system) != ""
-	var own []*release
-	security, fetched := false, true
+	var own, security []*repository
+	fetched := true
 	for _, repo := range out.repos {
 		rel := repo.release
 		fetched = fetched && rel.file != ""
 		out.checkSigned(rel)
-		right := !differs(system, rel)
 		switch {
+		case !repo.serves[out.sys.native] && len(repo.problems) == 0:
 		case rel.carriesSecurity():
-			security = security || right
+			security = append(security, repo)
 		case rel.notAutomatic:
 		case slices.Contains(publishers, strings.ToLower(rel.origin)), slices.ContainsFunc(basis["apt"], repo.offers):
-			own = append(own, rel)
+			own = append(own, repo)
 		}
 	}
 	if len(out.repos) == 0 || len(out.problems) > 0 && !fetched {
 		return
 	}
+	right := func(r *repository) bool { return !differs(system, r.release) }
 	if len(own) == 0 {
 		out.gap("no source of the distribution itself is configured")
-	} else if !slices.ContainsFunc(own, func(r *release) bool { return !differs(system, r) }) {
-		out.gap("the sources are of %s, the system is %s", own[0].name(), first(baseCodename(system), system["VERSION_CODENAME"], system["VERSION_ID"]))
+	} else if !slices.ContainsFunc(own, right) {
+		out.gap("the sources are of %s, the system is %s", own[0].release.name(), first(baseCodename(system), system["VERSION_CODENAME"], system["VERSION_ID"]))
 	}
-	if known && !security && system["VERSION_ID"] != "" { // testing and unstable have none
+	if known && !slices.ContainsFunc(security, right) && system["VERSION_ID"] != "" { // testing and unstable have none
 		out.gap("no source of the distribution's security updates is enabled")
 	}
+	for _, repo := range own {
+		if strings.EqualFold(repo.release.origin, "ubuntu") && strings.HasSuffix(repo.release.suite, "-updates") {
+			security = append(security, repo) // has what the security suite has, a little later
+		}
+	}
+	for _, repo := range own {
+		for _, x := range repo.indexes {
+			if len(x.offers) > 0 && unguarded(x.component, out.sys.native, security) {
+				out.gap("component %q is in use, but no source of its security updates is enabled", x.component)
+			}
+		}
+	}
+}
+
+// unguarded reports whether the security sources have updates of a component that none of
+// them is asked for.
+func unguarded(component, arch string, security []*repository) bool {
+	offered := false
+	for _, repo := range security {
+		src := repo.release.source
+		if slices.Contains(src.components, component) {
+			return false
+		}
+		size, ok := repo.release.offers(src.indexPath(component, arch), arch)
+		offered = offered || ok && size != 0 && len(repo.release.sizes) > 0
+	}
+	return offered
 }
 
 // checkSigned notes an index that bears no signature: apt refuses to install from it

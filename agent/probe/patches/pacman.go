@@ -12,7 +12,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -39,20 +38,20 @@ func (m *pacmanManager) read(ctx context.Context, h *probe.Host) *finding {
 	f.remark = "which updates are for security is not told by pacman's databases"
 	installed := pacmanInstalled(h, f)
 	options, repos := readPacmanConf(h, f)
-	f.in.note(h, pacmanSync)
-	used := make(map[string]*smallIndex)
+	in := &smallReader{finding: f, h: h, manager: "pacman", refresh: "pacman -Sy", parse: readPacmanDB,
+		names: installed, kept: m.indexes, used: make(map[string]*smallIndex)}
 	up := pacmanUpgrade{installed: installed, options: options, decided: make(map[string]bool),
 		chosen: make(map[string]bool), rows: make(map[string]*facts.PatchRow)}
 	for _, r := range repos {
-		if x := m.readIndex(ctx, h, f, r, installed, used); x != nil && upgrades(r) {
+		if x := in.index(ctx, r.name, path.Join(pacmanSync, r.name+".db")); x != nil && upgrades(r) {
 			up.take(x.offers, r.name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(up.rows)) {
 		f.rows = append(f.rows, up.rows[name])
 	}
-	m.indexes = used
-	if len(used) == len(repos) && len(repos) > 0 {
+	m.indexes = in.used
+	if len(in.used) == len(repos) && len(repos) > 0 {
 		f.needBasis("pacman", func(name string) bool { return installed[name] != "" }, func(name string) bool { return up.chosen[name] })
 	}
 	return f
@@ -279,43 +278,9 @@ func pacmanSigning(level []string) string {
 	return "none"
 }
 
-func (m *pacmanManager) readIndex(ctx context.Context, h *probe.Host, f *finding, r *section, installed map[string]string, used map[string]*smallIndex) *smallIndex {
-	file := path.Join(pacmanSync, r.name+".db")
-	state := &indexState{PackageIndexRow: facts.PackageIndexRow{Manager: "pacman", Repository: r.name, File: file}}
-	f.indexes = append(f.indexes, state)
-	f.in.note(h, file)
-	stamp := h.Stamp(file)
-	x := m.indexes[file]
-	if x == nil || x.stamp != stamp || !sameNames(x.names, installed) {
-		x = &smallIndex{stamp: stamp, names: installed}
-		var err error
-		if stamp == (probe.Stamp{}) {
-			state.File = ""
-			err = fmt.Errorf("no database of repository %q (run `pacman -Sy`)", r.name)
-		} else if err = x.readPacman(ctx, h, file); err != nil {
-			err = fmt.Errorf("%s: %w", file, err)
-		}
-		if err != nil {
-			f.problems = append(f.problems, err)
-			state.Error = err.Error()
-			return nil
-		}
-	}
-	used[file] = x
-	_, err := h.Stat(file + ".sig")
-	state.Signature = word(err == nil, "signed") + word(err != nil, "unsigned")
-	state.confirmed = func(h *probe.Host) (time.Time, string) { return fetched(h, file), "" }
-	return x
-}
-
-func (x *smallIndex) readPacman(ctx context.Context, h *probe.Host, file string) error {
-	f, err := h.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // read only: nothing can be lost
-	x.offers, err = parsePacmanDB(ctx.Err, f, x.names)
-	return err
+func readPacmanDB(stop func() error, f io.Reader, names map[string]string) ([]smallOffer, bool, error) {
+	offers, err := parsePacmanDB(stop, f, names)
+	return offers, false, err // the signature lies beside it
 }
 
 // parsePacmanDB returns the offers of the names and of what replaces them; nil names: of all. The compression is

@@ -16,7 +16,7 @@ func TestPacmanConfigurationsThatProveNothing(t *testing.T) {
 		`no server of repository "core" is configured`: "[options]\n[core]\nInclude = /etc/nothing*\n",
 		"no package repository is configured":          "[options]\nInclude = /etc/[\n",
 		"line 1 stands before the first section":       "Server = https://example.org\n",
-		`no database of repository "extra" (run`:       "[core]\nServer = https://example.org\n[extra]\nServer = https://example.org\n",
+		`no index of "extra" is kept (run`:             "[core]\nServer = https://example.org\n[extra]\nServer = https://example.org\n",
 		"read /etc/folder: not a regular file":         "[core]\nServer = https://example.org\nInclude = /etc/fold*\n",
 	} {
 		core := newTarball()

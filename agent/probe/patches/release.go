@@ -191,6 +191,20 @@ func (r *release) offers(path, arch string) (size int64, ok bool) {
 	return -1, len(r.sizes) == 0 && arch != "all"
 }
 
+// lacks says why the source has no index of a component: the word is wrong, or the
+// repository is for other machines.
+func (r *release) lacks(component string, archs []string) string {
+	if r.source.flat() {
+		return fmt.Sprintf("source %q lists no index of packages", r.source.name())
+	}
+	for path := range r.sizes {
+		if strings.HasPrefix(path, component+"/binary-") {
+			return fmt.Sprintf("source %q has no index of component %q for %s", r.source.name(), component, strings.Join(archs, " or "))
+		}
+	}
+	return fmt.Sprintf("source %q does not have component %q (misspelt?)", r.source.name(), component)
+}
+
 // evidence is what the times of apt's files say about one Release file. A zero time is
 // not known.
 type evidence struct {

@@ -53,6 +53,8 @@ type repository struct {
 	release  *release
 	indexes  []repositoryIndex
 	problems []error
+	serves   map[string]bool // architectures of which an index was read or is empty
+	gaps     []string        // components without any
 }
 
 type repositoryIndex struct {
