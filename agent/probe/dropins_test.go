@@ -19,10 +19,10 @@ func TestDropInsOfTheFirstFolderCount(t *testing.T) {
 
 func TestKernelThreads(t *testing.T) {
 	h := RootHost(tree(t, map[string]string{"proc/2/comm": "kthreadd\n", "proc/2/task/2/children": "3 4 x 17 "}))
-	if got := h.KernelThreads(); len(got) != 4 || !got[2] || !got[17] || got[5] {
+	if got := h.kernelThreads(); len(got) != 4 || !got[2] || !got[17] || got[5] {
 		t.Errorf("%v", got)
 	}
-	if got := RootHost(tree(t, map[string]string{"proc/2/comm": "bash\n", "proc/2/task/2/children": "3\n"})).KernelThreads(); got != nil {
+	if got := RootHost(tree(t, map[string]string{"proc/2/comm": "bash\n", "proc/2/task/2/children": "3\n"})).kernelThreads(); got != nil {
 		t.Errorf("of a container: %v", got)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,33 +72,42 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		return err
 	}
 	known := s.bundle()
-	for path, role := range s.roles {
-		f := p.read(h, path)
-		if f.failed != nil && !probe.Absent(f.failed) || f.broken != nil {
-			r.Hidden(facts.Certificates, errors.Join(f.failed, f.broken), func(row facts.Row) bool { return row.(*facts.CertificateRow).Path == path })
+	for _, path := range slices.Sorted(maps.Keys(s.roles)) {
+		if ctx.Err() != nil {
+			break
 		}
-		if len(f.certs) > maxOfFile { // authorities of Java or of an application
-			r.Add(facts.Certificates, bundleRow(path, sumsOf(f.certs)))
-			continue
-		}
-		for _, c := range f.certs {
-			r.Add(facts.Certificates, s.row(path, role, c))
-		}
+		s.report(r, path)
 	}
 	for _, row := range known {
 		r.Add(facts.Certificates, row)
 	}
 	for path, f := range p.files {
-		if !f.seen {
+		if !f.seen && ctx.Err() == nil {
 			delete(p.files, path)
 		}
 		f.seen = false
 	}
-	r.Problem(facts.Certificates, errors.Join(s.problems, ctx.Err()))
+	s.problem(ctx.Err())
+	r.Problem(facts.Certificates, s.problems)
 	if remark := s.missing(); remark != "" {
 		r.Remark(facts.Certificates, remark)
 	}
 	return nil
+}
+
+// report adds the certificates of a file.
+func (s *search) report(r *probe.Report, path string) {
+	f := s.probe.read(s.host, path)
+	if f.failed != nil && !probe.Absent(f.failed) || f.broken != nil {
+		r.Hidden(facts.Certificates, errors.Join(f.failed, f.broken), func(row facts.Row) bool { return row.(*facts.CertificateRow).Path == path })
+	}
+	if len(f.certs) > maxOfFile { // authorities of Java or of an application
+		r.Add(facts.Certificates, bundleRow(path, sumsOf(f.certs)))
+		return
+	}
+	for _, c := range f.certs {
+		r.Add(facts.Certificates, s.row(path, s.roles[path], c))
+	}
 }
 
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }

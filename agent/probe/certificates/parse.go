@@ -60,38 +60,37 @@ func eachDER(b []byte, visit func(der []byte) bool) {
 var labels = [][]byte{[]byte("-----BEGIN CERTIFICATE-----"), []byte("-----BEGIN TRUSTED CERTIFICATE-----"), []byte("-----BEGIN X509 CERTIFICATE-----")}
 
 // eachPEM finds the beginning of each certificate before it decodes anything, so that
-// blocks with keys are never decoded.
+// blocks with keys are never decoded. No part of the text is searched twice.
 func eachPEM(b []byte, visit func(der []byte) bool) {
-	const begin = "-----BEGIN "
-	for {
-		i := bytes.Index(b, []byte(begin))
-		if i < 0 {
-			return
+	const begin, finish = "-----BEGIN ", "-----END "
+	end := -1 // of the present block: before it begins, not looked for yet
+	for at := after(b, 0, begin); at < len(b); {
+		next := after(b, at+len(begin), begin)
+		if end < at {
+			end = after(b, at, finish)
 		}
-		b = b[i:]
-		if !slices.ContainsFunc(labels, func(l []byte) bool { return bytes.HasPrefix(b, l) }) {
-			b = b[len(begin):]
+		if end > next || end == len(b) || !slices.ContainsFunc(labels, func(l []byte) bool { return bytes.HasPrefix(b[at:], l) }) {
+			at = next // what is no certificate, or cut off
 			continue
 		}
-		end := bytes.Index(b, []byte("-----END "))
-		next := bytes.Index(b[1:], []byte(begin))
-		if end < 0 || next >= 0 && next+1 < end { // it is cut off
-			b = b[len(begin):]
-			continue
-		}
-		stop := end + len("-----END ")
-		if nl := bytes.IndexByte(b[stop:], '\n'); nl >= 0 {
-			stop += nl + 1
-		} else {
-			stop = len(b)
-		}
-		if block, _ := pem.Decode(b[:stop]); block != nil {
+		stop := min(after(b, end, "\n")+1, len(b))
+		if block, _ := pem.Decode(b[at:stop]); block != nil {
 			if der, ok := firstElement(block.Bytes); ok && !visit(der) {
 				return
 			}
 		}
-		b = b[stop:]
+		if at = next; at < stop {
+			at = after(b, stop, begin)
+		}
 	}
+}
+
+// after is where text is found in b, from a place on; the end of b if it is not.
+func after(b []byte, from int, text string) int {
+	if i := bytes.Index(b[from:], []byte(text)); i >= 0 {
+		return from + i
+	}
+	return len(b)
 }
 
 // broken says of a file that it names more certificates than it holds: they are cut off,
@@ -113,7 +112,10 @@ func broken(name string, b []byte, found int) error {
 	for _, l := range labels {
 		named += bytes.Count(b, l)
 	}
-	if found >= min(named, maxCerts) {
+	switch {
+	case found >= maxCerts && named > found:
+		return fmt.Errorf("%s: only the first %d of %d certificates are read", name, found, named)
+	case found >= named:
 		return nil
 	}
 	return fmt.Errorf("%s: %d of %d certificates cannot be read", name, named-found, named)

@@ -3,6 +3,7 @@ package certificates
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -58,9 +59,12 @@ type search struct {
 	users map[string][]string // services by path
 	// configured are the files that configurations name.
 	configured []string
+	limited    bool // more are named than are looked at
 	entries    int
 	problems   error
 }
+
+func (s *search) problem(err error) { s.problems = errors.Join(s.problems, err) }
 
 // look fills roles and users.
 func (s *search) look() {
@@ -72,6 +76,9 @@ func (s *search) look() {
 	}
 	s.configurations()
 	s.commandLines()
+	if s.limited {
+		s.problem(fmt.Errorf("more certificates are named than are looked at: %d of one program, %d of all", maxNamed, maxUsed))
+	}
 	for path := range s.users {
 		s.users[path] = sortedUnique(s.users[path])
 		if _, ok := s.roles[path]; !ok {
@@ -86,12 +93,12 @@ func (s *search) walk(dir, role string, depth int) {
 	}
 	entries, err := s.host.ReadDir(dir)
 	if denied(err) {
-		s.problems = errors.Join(s.problems, err)
+		s.problem(err)
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		if s.entries++; s.entries > maxEntries {
-			s.problems = errors.Join(s.problems, errors.New("too many files where certificates are looked for"))
+			s.problem(errors.New("too many files where certificates are looked for"))
 			s.entries = -1 << 40 // say it once
 			return
 		}

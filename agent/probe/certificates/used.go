@@ -34,9 +34,10 @@ var configurations = []struct{ service, pattern string }{
 
 const (
 	maxConfigs   = 2_000
-	maxProcesses = 3_000 // whose command lines are read
-	maxNamed     = 200   // certificates of one configuration
-	maxMissing   = 3     // that are named
+	maxProcesses = 30_000  // whose command lines are read, of 10 us each
+	maxNamed     = 200     // certificates of one configuration or command line
+	maxUsed      = maxRows // certificates that all of them name
+	maxMissing   = 3       // that are named
 )
 
 // configurations notes which services name which files.
@@ -49,15 +50,30 @@ func (s *search) configurations() {
 		}
 		for _, name := range files {
 			if n++; n > maxConfigs {
+				s.problem(fmt.Errorf("only the first %d configurations were looked at", maxConfigs))
 				return
 			}
-			f := s.probe.keep(s.host, name, func(f *file, b []byte) { f.names = named(path.Dir(name), b) })
+			f := s.probe.keep(s.host, name, func(f *file, b []byte) {
+				if f.names = named(path.Dir(name), b); len(f.names) > maxNamed {
+					f.names, f.broken = f.names[:maxNamed], fmt.Errorf("%s: only the first %d certificates that it names were looked at", name, maxNamed)
+				}
+			})
+			s.problem(f.broken)
 			for _, cert := range f.names {
-				s.users[cert] = append(s.users[cert], c.service)
+				s.use(cert, c.service)
 				s.configured = append(s.configured, cert)
 			}
 		}
 	}
+}
+
+// use notes that a service names a certificate.
+func (s *search) use(cert, service string) {
+	if _, known := s.users[cert]; !known && len(s.users) >= maxUsed {
+		s.limited = true
+		return
+	}
+	s.users[cert] = append(s.users[cert], service)
 }
 
 // missing says which certificates configurations name that are not there, the first few.
@@ -78,7 +94,8 @@ func (s *search) missing() string {
 
 // named finds the certificates that a configuration names: the values of directives
 // about certificates, and whatever is called like one. What is no absolute path lies
-// beside the configuration. A path that is wrong is a file without certificates.
+// beside the configuration. A path that is wrong is a file without certificates. Once there
+// are more than maxNamed it looks no further.
 func named(dir string, b []byte) []string {
 	var out []string
 	for line := range bytes.Lines(b) {
@@ -90,13 +107,16 @@ func named(dir string, b []byte) []string {
 		for i, w := range words {
 			about := i > 0 && strings.Contains(strings.ToLower(words[i-1]), "cert")
 			switch {
-			case len(out) >= maxNamed:
-				return out
 			case !about && !mayHold(w) || i == 0 || strings.ContainsAny(w, "$*%"):
 			case path.IsAbs(w):
 				out = append(out, path.Clean(w))
 			case mayHold(w):
 				out = append(out, path.Join(dir, w))
+			}
+		}
+		if len(out) > 2*maxNamed { // most often the same again and again
+			if out = sortedUnique(out); len(out) > maxNamed {
+				return out
 			}
 		}
 	}
@@ -109,43 +129,44 @@ var shared = []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/etc/etcd/"}
 // commandLines notes the files that running programs have in their command lines. Of
 // the words only those that are paths of certificates are looked at.
 func (s *search) commandLines() {
-	entries, err := s.host.ReadDir("/proc")
-	if err != nil {
-		return
+	pids, err := s.host.Processes(maxProcesses)
+	if !probe.Absent(err) {
+		s.problem(err)
 	}
 	own, _ := s.host.Readlink("/proc/1/ns/mnt") // not to be told: any may be ours
-	n := 0
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		if n++; n > maxProcesses || s.ctx.Err() != nil {
+	for _, pid := range pids {
+		if s.ctx.Err() != nil {
 			return
 		}
-		dir := path.Join("/proc", e.Name())
+		dir := path.Join("/proc", strconv.Itoa(pid))
 		b, err := s.host.ReadFile(path.Join(dir, "cmdline"))
 		if err != nil || !bytes.Contains(b, []byte(".")) {
 			continue // gone, or a thread of the kernel
 		}
-		for _, cert := range arguments(b) {
+		certs := arguments(b)
+		if len(certs) > maxNamed {
+			certs, s.limited = certs[:maxNamed], true
+		}
+		for _, cert := range certs {
 			link, err := s.host.Readlink(path.Join(dir, "ns/mnt"))
 			inside := err == nil && own != "" && link != own
 			if inside && !slices.ContainsFunc(shared, func(p string) bool { return strings.HasPrefix(cert, p) }) {
 				continue // a file of its container
 			}
-			s.users[cert] = append(s.users[cert], s.host.ReadString(path.Join(dir, "comm")))
+			s.use(cert, s.host.ReadString(path.Join(dir, "comm")))
 		}
 	}
 }
 
-// arguments finds paths of certificates in a command line, alone or after "=".
+// arguments finds paths of certificates in a command line, alone or after "=": at most one
+// more than maxNamed.
 func arguments(b []byte) []string {
 	var out []string
 	for arg := range bytes.SplitSeq(b, []byte{0}) {
 		if i := bytes.LastIndexByte(arg, '='); i >= 0 {
 			arg = arg[i+1:]
 		}
-		if len(arg) > 4 && len(arg) < 1024 && arg[0] == '/' && mayHold(string(arg)) && len(out) < maxNamed {
+		if len(arg) > 4 && len(arg) < 1024 && arg[0] == '/' && mayHold(string(arg)) && len(out) <= maxNamed {
 			out = append(out, path.Clean(string(arg)))
 		}
 	}

@@ -96,8 +96,9 @@ func (s *search) problem(section facts.ID, err error) {
 func (s *search) list(section facts.ID, folder string) []string {
 	entries, err := s.host.ReadDir(folder)
 	s.problem(section, err)
-	names := make([]string, 0, min(len(entries), maxGuests))
-	for _, e := range entries[:min(len(entries), maxGuests)] {
+	entries = first(s, section, folder, entries)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
 		names = append(names, e.Name())
 	}
 	return names
@@ -107,7 +108,16 @@ func (s *search) list(section facts.ID, folder string) []string {
 func (s *search) glob(section facts.ID, pattern string) []string {
 	found, err := s.host.Match(pattern)
 	s.problem(section, err)
-	return found[:min(len(found), maxGuests)]
+	return first(s, section, pattern, found)
+}
+
+// first bounds what was found in a place, and tells that there is more.
+func first[T any](s *search, section facts.ID, place string, found []T) []T {
+	if len(found) <= maxGuests {
+		return found
+	}
+	s.problem(section, fmt.Errorf("%s: only the first %d were looked at", place, maxGuests))
+	return found[:maxGuests]
 }
 
 func (s *search) exists(path string) bool {
@@ -163,7 +173,7 @@ func (s *search) homes(below string) []string {
 			user := owner(home)
 			s.report.Hidden(facts.Containers, err, func(row facts.Row) bool { return row.(*facts.ContainerRow).User == user })
 		}
-		found = append(found, match[:min(len(match), maxGuests)]...)
+		found = append(found, first(s, facts.Containers, home, match)...)
 	}
 	return found
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -217,4 +218,26 @@ func BenchmarkUnchanged(b *testing.B) {
 		b.Fatalf("%d rows", len(res.Readings[0].Rows))
 	}
 	probetest.Benchmark(b, h, p)
+}
+
+// folder is a probe of one folder with so many entries.
+type folder int
+
+func (folder) Info() probe.Info {
+	return probe.Info{Name: "folder", Sections: []facts.ID{facts.Containers}, Timeout: time.Minute}
+}
+
+func (n folder) Collect(_ context.Context, _ *probe.Host, r *probe.Report) error {
+	if got := first(&search{report: r}, facts.Containers, "/x", make([]string, n)); len(got) != maxGuests {
+		return fmt.Errorf("%d of %d", len(got), n)
+	}
+	return nil
+}
+
+func TestMoreGuestsThanAreLookedAtAreSaid(t *testing.T) {
+	for n, want := range map[folder]string{maxGuests: "", maxGuests + 1: "/x: only the first 10000 were looked at"} {
+		if got := probetest.Sections(probe.RootHost(t.TempDir()), n)["containers"].Reason; got != want {
+			t.Errorf("of %d: %q, want %q", n, got, want)
+		}
+	}
 }

@@ -236,27 +236,22 @@ func numbered(name, prefix string) bool {
 }
 
 // maxProcesses bounds the search for emulators.
-const maxProcesses = 5_000
+const maxProcesses = 30_000
 
 // qemu finds emulators that neither libvirt nor Proxmox manages.
 func (s *search) qemu(known map[string]bool) {
-	entries, err := s.host.ReadDir("/proc")
-	if err != nil {
-		return
-	}
-	n := 0
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		if n++; n > maxProcesses || s.ctx.Err() != nil {
+	pids, err := s.host.Processes(maxProcesses)
+	s.problem(facts.VirtualMachines, err)
+	for _, pid := range pids {
+		if s.ctx.Err() != nil {
 			return
 		}
-		name := s.host.ReadString("/proc/" + e.Name() + "/comm")
+		dir := "/proc/" + strconv.Itoa(pid)
+		name := s.host.ReadString(dir + "/comm")
 		if !strings.HasPrefix(name, "qemu-system") && name != "qemu-kvm" && name != "kvm" {
 			continue
 		}
-		b, err := s.host.ReadFile("/proc/" + e.Name() + "/cmdline")
+		b, err := s.host.ReadFile(dir + "/cmdline")
 		if err != nil {
 			continue // gone
 		}

@@ -163,24 +163,14 @@ func (s *scanner) shortcoming() error {
 // that of processes that share a socket the oldest is found; the first process last of
 // all. cut says that there are more.
 func processes(h *probe.Host) (pids []int, cut bool, err error) {
-	entries, err := h.ReadDir("/proc")
-	if err != nil {
+	pids, err = h.Processes(maxProcesses)
+	if cut = errors.Is(err, probe.ErrMoreProcesses); err != nil && !cut {
 		return nil, false, err
 	}
-	threads := h.KernelThreads()
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
-			pids = append(pids, pid)
-		}
-	}
-	slices.Sort(pids)
 	if len(pids) > 0 && pids[0] == 1 { // systemd also holds the sockets that it passed to services
 		pids = append(pids[1:], 1)
 	}
-	if len(pids) > maxProcesses {
-		return pids[:maxProcesses], true, nil
-	}
-	return pids, false, nil
+	return pids, cut, nil
 }
 
 // socketInode reads the target of a link to a socket: "socket:[12345]".

@@ -67,9 +67,6 @@ func (p *restart) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 	if pids == nil {
 		return problem
 	}
-	if len(pids) > maxProcesses {
-		pids, problem = pids[:maxProcesses], errors.Join(problem, fmt.Errorf("only the first %d processes were looked at", maxProcesses))
-	}
 	look := p.due(h, pids)
 	found := make(map[string]*facts.RestartRow)
 	p.seen, p.stale = nil, nil // nothing, should this reading be cut short
@@ -169,26 +166,15 @@ const maxFiles = 64
 // processes lists the processes that are no kernel threads. No list at all comes with
 // the reason.
 func processes(h *probe.Host) ([]int, error) {
-	entries, err := h.ReadDir("/proc")
-	if len(entries) == 0 {
+	pids, err := h.Processes(maxProcesses)
+	switch {
+	case len(pids) == 0:
 		if err == nil || probe.Absent(err) {
 			err = fmt.Errorf("/proc shows no process: %w", errors.ErrUnsupported)
 		}
 		return nil, err
-	}
-	threads := h.KernelThreads()
-	var pids []int
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 && !threads[pid] {
-			pids = append(pids, pid)
-		}
-	}
-	slices.Sort(pids)
-	switch {
-	case len(pids) == 0:
-		return nil, fmt.Errorf("/proc shows no process: %w", errors.ErrUnsupported)
 	case pids[0] != 1:
-		return pids, fmt.Errorf("processes of other users are hidden (hidepid): %w", fs.ErrPermission)
+		err = errors.Join(err, fmt.Errorf("processes of other users are hidden (hidepid): %w", fs.ErrPermission))
 	}
-	return pids, nil
+	return pids, err
 }
