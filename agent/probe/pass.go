@@ -253,3 +253,24 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Guard reads one section of several: an error or a panic is that section's alone.
+func (r *Report) Guard(section facts.ID, read func() error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err := &PanicError{Value: v, Stack: debug.Stack()}
+			r.Problem(section, err)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.panicked = err
+		}
+	}()
+	r.Problem(section, read())
+}
+
+// fault is the error of a run, for the log: of the probe, or the panic of a section.
+func (o *outcome) fault() error {
+	o.report.mu.Lock()
+	defer o.report.mu.Unlock()
+	return errors.Join(o.err, o.report.panicked)
+}

@@ -33,6 +33,7 @@ type Report struct {
 	maxItems  int
 	capped    map[facts.ID]int
 	dropped   int
+	panicked  error  // the last panic of a section
 	given     []bool // by series, where the probe is Foreign: it has a sample in this pass
 }
 
@@ -91,7 +92,7 @@ func (r *Report) Given(desc *metric.Desc, labels ...string) bool {
 func (r *Report) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.samples, r.dropped = r.samples[:0], 0
+	r.samples, r.dropped, r.panicked = r.samples[:0], 0, nil
 	clear(r.rows)
 	clear(r.problems)
 	clear(r.remarks)

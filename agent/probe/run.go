@@ -47,8 +47,8 @@ func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 			res.Err = errors.Join(res.Err, ctx.Err())
 			continue
 		}
-		if o.err != nil {
-			res.Err = errors.Join(res.Err, fmt.Errorf("probe %s: %w", o.runner.info.Name, o.err))
+		if err := o.fault(); err != nil {
+			res.Err = errors.Join(res.Err, fmt.Errorf("probe %s: %w", o.runner.info.Name, err))
 		}
 		res.Costs = append(res.Costs, o.runner.snapshot())
 		res.Readings = append(res.Readings, o.readings(o.runner.info.Sections)...)

@@ -343,7 +343,7 @@ func (s *Scheduler) readInventory(ctx context.Context, list []*runner) error {
 			break
 		}
 		if ctx.Err() == nil { // a reading that the end cut short did not fail
-			s.problems.note("probe "+o.runner.info.Name, o.err)
+			s.problems.note("probe "+o.runner.info.Name, o.fault())
 		}
 		readings = append(readings, o.readings(s.enabled(o.runner))...)
 	}

@@ -51,27 +51,45 @@ func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		return errors.ErrUnsupported
 	}
 	l := readLimits(h)
-	users, unread := read(h, r, facts.Users, passwdFile, l.parsePasswd)
+	var users []facts.Row
+	unread := errors.New("not read")
+	r.Guard(facts.Users, func() error {
+		users, unread = read(h, r, facts.Users, passwdFile, l.parsePasswd)
+		return collectShadow(h, r, users)
+	})
+	r.Guard(facts.Groups, func() error {
+		_, _ = read(h, r, facts.Groups, groupFile, l.parseGroup) // what was unread it has told
+		if remark := elsewhere(h, "group", "groups"); remark != "" {
+			r.Remark(facts.Groups, remark)
+		}
+		return nil
+	})
+	r.Guard(facts.Logins, func() error {
+		a.logins.collect(h, r, users, unread)
+		return nil
+	})
+	r.Guard(facts.SudoRules, func() error {
+		collectSudo(h, r)
+		return nil
+	})
 	if unread != nil {
 		r.Problem(facts.AuthorizedKeys, fmt.Errorf("accounts: %w", unread)) // whose homes to look at
 	}
-	switch err := addShadow(h, users); {
-	case errors.Is(err, fs.ErrPermission):
-		r.Veiled(facts.Users, err)
-	case err != nil:
-		r.Problem(facts.Users, err)
-	}
-	remark := elsewhere(h, "passwd", "users")
-	if remark != "" {
+	r.Guard(facts.AuthorizedKeys, func() error { return collectKeys(ctx, h, r, users) })
+	return nil
+}
+
+// collectShadow adds the states of passwords, and says which users are not listed.
+func collectShadow(h *probe.Host, r *probe.Report, users []facts.Row) error {
+	if remark := elsewhere(h, "passwd", "users"); remark != "" {
 		r.Remark(facts.Users, remark)
 	}
-	read(h, r, facts.Groups, groupFile, l.parseGroup)
-	if remark = elsewhere(h, "group", "groups"); remark != "" {
-		r.Remark(facts.Groups, remark)
+	err := addShadow(h, users)
+	if errors.Is(err, fs.ErrPermission) {
+		r.Veiled(facts.Users, err)
+		return nil
 	}
-	a.logins.collect(h, r, users)
-	collectSudo(h, r)
-	return collectKeys(ctx, h, r, users)
+	return err
 }
 
 func elsewhere(h *probe.Host, database, what string) string {

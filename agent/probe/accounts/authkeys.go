@@ -22,19 +22,29 @@ import (
 // maxKeysFile bounds a file of authorised keys; a key has less than 1 kB.
 const maxKeysFile = 4 << 20
 
+// maxSSHDDepth is how deep sshd follows Include; it refuses to start with more. No machine
+// has near maxSSHDFiles: they bound files that include many others, which include many.
+const (
+	maxSSHDDepth = 16
+	maxSSHDFiles = 1_000
+)
+
 // sshd is what sshd_config(5) says about keys.
 type sshd struct {
 	files   []string // AuthorizedKeysFile, tokens in
 	command bool     // AuthorizedKeysCommand: there are keys in no file
 	set     bool     // outside of Match blocks
 	problem error
-	depth   int
+	read    int  // files
+	ended   bool // at a limit: no more is read
 }
 
-// read takes the settings of a file and what it includes. Those of Match blocks hold for
+// file takes the settings of a file and what it includes. Those of Match blocks hold for
 // some users: their files are looked at as well.
-func (s *sshd) read(h *probe.Host, name string, matched bool) {
-	if s.depth++; s.depth > 16 { // sshd's own limit
+func (s *sshd) file(h *probe.Host, name string, matched bool, depth int) {
+	if s.read++; depth > maxSSHDDepth || s.read > maxSSHDFiles {
+		s.ended = true
+		s.problem = errors.Join(s.problem, fmt.Errorf("%s: more files are included than are read", name))
 		return
 	}
 	data, err := h.ReadFile(name)
@@ -47,15 +57,7 @@ func (s *sshd) read(h *probe.Host, name string, matched bool) {
 		case "match":
 			matched = true
 		case "include":
-			for _, v := range values {
-				if !path.IsAbs(v) {
-					v = path.Join("/etc/ssh", v)
-				}
-				files, _ := h.Glob(v) // a bad pattern includes nothing
-				for _, f := range files {
-					s.read(h, f, matched)
-				}
-			}
+			s.include(h, values, matched, depth)
 		case "authorizedkeyscommand":
 			s.command = s.command || len(values) > 0 && values[0] != "none"
 		case "authorizedkeysfile":
@@ -65,7 +67,20 @@ func (s *sshd) read(h *probe.Host, name string, matched bool) {
 			s.set = s.set || !matched
 		}
 	}
-	s.depth--
+}
+
+func (s *sshd) include(h *probe.Host, patterns []string, matched bool, depth int) {
+	for _, v := range patterns {
+		if !path.IsAbs(v) {
+			v = path.Join("/etc/ssh", v)
+		}
+		files, _ := h.Glob(v) // a bad pattern includes nothing
+		for _, f := range files {
+			if !s.ended {
+				s.file(h, f, matched, depth+1)
+			}
+		}
+	}
 }
 
 // sshdLine cuts a line of sshd_config(5): "Key value", "Key=value", arguments in quotes.
@@ -98,7 +113,7 @@ func sshdLine(line string) (key string, values []string) {
 // not answer are left alone.
 func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []facts.Row) error {
 	var s sshd
-	s.read(h, "/etc/ssh/sshd_config", false)
+	s.file(h, "/etc/ssh/sshd_config", false, 0)
 	if !s.set {
 		s.files = append(s.files, ".ssh/authorized_keys", ".ssh/authorized_keys2") // sshd's default
 	}

@@ -97,6 +97,38 @@ func TestKeysAreWhereSSHDLooks(t *testing.T) {
 	}
 }
 
+// TestIncludesWithoutEndAreTold has a file that includes itself, and folders of files that
+// include each other: what stands behind is read, as far as it goes, and the section says
+// that it is not all.
+func TestIncludesWithoutEndAreTold(t *testing.T) {
+	wide := map[string]string{}
+	for i := range 50 {
+		wide[fmt.Sprintf("etc/ssh/a%d.conf", i)] = "Include /etc/ssh/b*.conf\n"
+		wide[fmt.Sprintf("etc/ssh/b%d.conf", i)] = "Port 22\n"
+	}
+	for name, files := range map[string]map[string]string{
+		"loop": {"etc/ssh/sshd_config": "AuthorizedKeysFile /keys/%u\nInclude loop\nInclude loop\n", "etc/ssh/loop": "Include loop\nInclude loop\n"},
+		"wide": wide,
+	} {
+		if name == "wide" {
+			files["etc/ssh/sshd_config"] = "AuthorizedKeysFile /keys/%u\nInclude a*.conf\n"
+		}
+		files["etc/passwd"], files["keys/root"] = "root:x:0:0::/root:/bin/sh\n", testKey+"\n"
+		s := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["authorized_keys"]
+		if s.Status != facts.StatusPartial || len(s.Rows) != 1 || !strings.Contains(s.Reason, "included") {
+			t.Errorf("%s: %s %q with %d rows", name, s.Status, s.Reason, len(s.Rows))
+		}
+	}
+	deep := map[string]string{"etc/ssh/sshd_config": "Include 1\n", "etc/ssh/16": "AuthorizedKeysFile /keys/%u\n",
+		"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "keys/root": testKey + "\n"}
+	for i := 1; i < 16; i++ {
+		deep[fmt.Sprintf("etc/ssh/%d", i)] = fmt.Sprintf("Include %d\n", i+1)
+	}
+	if s := probetest.Sections(probe.RootHost(probetest.Tree(t, deep)), New())["authorized_keys"]; s.Status != facts.StatusOK || len(s.Rows) != 1 {
+		t.Errorf("as deep as sshd goes: %s %q with %d rows", s.Status, s.Reason, len(s.Rows))
+	}
+}
+
 func FuzzAuthorizedKeys(f *testing.F) {
 	f.Add(testKey + " c\nno-pty,command=\"a \\\" b\" " + testKey)
 	f.Fuzz(func(t *testing.T, s string) {

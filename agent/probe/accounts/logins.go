@@ -36,20 +36,25 @@ type loginCache struct {
 	remark   string
 }
 
-func (c *loginCache) collect(h *probe.Host, r *probe.Report, users []facts.Row) {
+// collect reports the logins; unread is what of the accounts could not be read.
+func (c *loginCache) collect(h *probe.Host, r *probe.Report, users []facts.Row, unread error) {
 	stamps := make([]probe.Stamp, 0, 8)
 	for _, name := range slices.Concat(utmpFiles, wtmpFiles, databases, []string{lastlogFile, passwdFile}) {
 		stamps = append(stamps, h.Stamp(name))
 	}
 	if !slices.Equal(stamps, c.stamps) || c.accounts != len(users) {
-		*c = loginCache{stamps: stamps, accounts: len(users)}
-		c.read(h, users)
+		fresh := loginCache{stamps: stamps, accounts: len(users)}
+		fresh.read(h, users)
+		*c = fresh // only now: a reading that panics leaves nothing that looks like one
 	}
 	r.Add(facts.Logins, c.rows...)
 	if c.problem != nil {
 		r.Problem(facts.Logins, c.problem)
 	} else if c.remark != "" {
 		r.Remark(facts.Logins, c.remark)
+	}
+	if _, err := h.Stat(lastlogFile); unread != nil && !probe.Absent(err) {
+		r.Hidden(facts.Logins, fmt.Errorf("accounts: %w", unread), func(row facts.Row) bool { return row.(*facts.LoginRow).Source == "lastlog" })
 	}
 }
 

@@ -53,6 +53,59 @@ func TestUtmpOfAllMachines(t *testing.T) {
 	}
 }
 
+// TestOneBadRecordCostsNoOther has a record of an unknown type, and one without a time, at
+// the beginning, in the middle and far behind of a log.
+func TestOneBadRecordCostsNoOther(t *testing.T) {
+	for _, l := range utmpLayouts {
+		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+			for _, at := range []int{0, 50, 150} {
+				for _, kind := range []uint16{10, 0x5555} {
+					var data []byte
+					for i := range 200 {
+						data = append(data, record(l, order, 7, "alice", fmt.Sprint("pts/", i), "", 1700000000)...)
+					}
+					order.PutUint16(data[at*l.size:], kind)
+					clear(data[(at+1)*l.size+l.seconds:][:4])
+					if l.wide {
+						clear(data[(at+1)*l.size+l.seconds:][:8])
+					}
+					got, err := ParseUtmp(data)
+					if len(got) != 198 || err == nil || err.Error() != "2 records not understood" || got[197].Line != "pts/199" {
+						t.Errorf("%d bytes, %v, record %d of type %d: %d sessions, %v", l.size, order, at, kind, len(got), err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestABadRecordLeavesTheOtherSections reads a machine whose log of logins is damaged.
+func TestABadRecordLeavesTheOtherSections(t *testing.T) {
+	root := loginTree(t)
+	data := bytes.Repeat(login("alice", "pts/0", "", 1700000000), 200)
+	data[150*utmpLayouts[0].size] = 0x55
+	probetest.Write(t, root, "var/log/wtmp", data)
+	got := probetest.Sections(probe.RootHost(root), New())
+	for name, want := range map[string]facts.Status{"users": facts.StatusOK, "logins": facts.StatusPartial, "authorized_keys": facts.StatusOK} {
+		if s := got[name]; s.Status != want {
+			t.Errorf("%s: %s %q, want %s", name, s.Status, s.Reason, want)
+		}
+	}
+	if len(got["logins"].Rows) != 5 {
+		t.Errorf("%d logins", len(got["logins"].Rows))
+	}
+}
+
+// TestLoginsOfUnreadAccountsAreNotGone damages passwd, which names those of lastlog.
+func TestLoginsOfUnreadAccountsAreNotGone(t *testing.T) {
+	root := loginTree(t)
+	probetest.Write(t, root, "etc/passwd", []byte("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/:/bin/sh\nbig:x:42949"))
+	s := probetest.Sections(probe.RootHost(root), New())["logins"]
+	if s.Status != facts.StatusPartial || len(s.Rows) != 4 {
+		t.Errorf("%s %q with %d rows", s.Status, s.Reason, len(s.Rows))
+	}
+}
+
 // TestUtmpIsReadAsUtmpdumpDoes asks a tool of util-linux.
 func TestUtmpIsReadAsUtmpdumpDoes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "wtmp")
@@ -86,6 +139,9 @@ func loginTree(t testing.TB) string {
 		"var/log/wtmp":     string(append(login("alice", "pts/0", "a", 1700000000), login("alice", "pts/0", "b", 1700000100)...)),
 		"run/utmp":         string(login("alice", "tty2", "", 1700000200)),
 		"var/log/lastlog/": "",
+
+		"etc/ssh/sshd_config": "AuthorizedKeysFile /keys\n",
+		"keys":                testKey + "\n",
 	})
 	if err := os.Remove(filepath.Join(root, "var/log/lastlog")); err != nil {
 		t.Fatal(err)

@@ -44,8 +44,8 @@ const (
 	utmpLineLen, utmpUserLen, utmpHostLen = 32, 32, 256
 )
 
-// ParseUtmp reads records of utmp(5), wtmp and btmp have them too. Those before a cut one
-// stand beside the error.
+// ParseUtmp reads records of utmp(5), wtmp and btmp have them too. Those that are whole
+// stand beside the error that counts the others.
 func ParseUtmp(data []byte) ([]Session, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -55,8 +55,14 @@ func ParseUtmp(data []byte) ([]Session, error) {
 		return nil, errors.New("records not understood")
 	}
 	var out []Session
+	var problem error
+	bad := 0
 	for ; len(data) >= l.size; data = data[l.size:] {
 		rec := data[:l.size]
+		if !l.holds(rec, order) {
+			bad++
+			continue
+		}
 		s := Session{
 			Type: types[order.Uint16(rec)],
 			User: text(rec[utmpUser : utmpUser+utmpUserLen]),
@@ -70,39 +76,51 @@ func ParseUtmp(data []byte) ([]Session, error) {
 		}
 		out = append(out, s)
 	}
-	if len(data) > 0 {
-		return out, fmt.Errorf("cut off: %d bytes behind the last record", len(data))
+	if bad > 0 {
+		problem = fmt.Errorf("%d records not understood", bad)
 	}
-	return out, nil
+	if len(data) > 0 {
+		problem = errors.Join(problem, fmt.Errorf("cut off: %d bytes behind the last record", len(data)))
+	}
+	return out, problem
 }
 
-// utmpForm finds the layout and byte order in which all records have a known type and a
-// time that can be one.
-func utmpForm(data []byte) (utmpLayout, binary.ByteOrder, bool) {
+// utmpForm finds the layout and byte order in which most records have a known type and a
+// time that can be one. Zeros fit all of them.
+func utmpForm(data []byte) (form utmpLayout, byteOrder binary.ByteOrder, ok bool) {
+	best := 0
 	for _, whole := range []bool{true, false} { // a cut record at the end is the second guess
 		for _, l := range utmpLayouts {
+			if len(data) < l.size || whole != (len(data)%l.size == 0) {
+				continue
+			}
 			for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-				if (!whole || len(data)%l.size == 0) && len(data) >= l.size && fits(data, l, order) {
-					return l, order, true
+				if good, bad := l.fits(data, order); bad == 0 && !ok || good-bad > best {
+					form, byteOrder, ok, best = l, order, true, good-bad
 				}
 			}
 		}
 	}
-	return utmpLayout{}, nil, false
+	return form, byteOrder, ok
 }
 
-func fits(data []byte, l utmpLayout, order binary.ByteOrder) bool {
+// fits counts those of the first 100 records that are used, and those that cannot be records.
+func (l utmpLayout) fits(data []byte, order binary.ByteOrder) (good, bad int) {
 	for n := 0; len(data) >= l.size && n < 100; n++ {
-		kind := int(order.Uint16(data))
-		if kind >= len(types) {
-			return false
-		}
-		if s := seconds(data[l.seconds:], order, l.wide); s > maxTime || s == 0 && kind != 0 {
-			return false
+		if !l.holds(data, order) {
+			bad++
+		} else if order.Uint16(data) != 0 {
+			good++
 		}
 		data = data[l.size:]
 	}
-	return true
+	return good, bad
+}
+
+// holds reports whether a record has a known type and a time that can be one.
+func (l utmpLayout) holds(rec []byte, order binary.ByteOrder) bool {
+	kind, at := int(order.Uint16(rec)), seconds(rec[l.seconds:], order, l.wide)
+	return kind < len(types) && at <= maxTime && (at != 0 || kind == 0)
 }
 
 // maxTime is the year 2106, when the unsigned seconds of 32 bits end.
