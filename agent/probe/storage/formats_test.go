@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,45 @@ func TestParseCrypttab(t *testing.T) {
 	f("c /dev/sdc - fido2-device=auto\n", `{"name":"c","device":"/dev/sdc","unlock":"fido2","options":"fido2-device=auto"}`+"\n", true)
 	f("d /dev/sdd none pkcs11-uri=pkcs11:token=x\n", `{"name":"d","device":"/dev/sdd","unlock":"pkcs11","options":"pkcs11-uri=***"}`+"\n", true)
 	f("e\nf /dev/sdf\n", `{"name":"f","device":"/dev/sdf","unlock":"passphrase"}`+"\n", false)
+}
+
+// entangled is a group of n volumes, each of which lies on all others and the same device.
+func entangled(n int) []byte {
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, "\"lv%d\", ", i)
+	}
+	var b strings.Builder
+	b.WriteString("vg {\nid = \"x\"\nphysical_volumes {\npv0 {\nid = \"p\"\ndevice = \"/dev/sda\"\n}\n}\nlogical_volumes {\n")
+	for i := range n {
+		fmt.Fprintf(&b, "lv%d {\nid = \"l%d\"\nstatus = [\"VISIBLE\"]\nsegment1 {\nraids = [%s\"pv0\"]\n}\n}\n", i, i, all.String())
+	}
+	b.WriteString("}\n}\n")
+	return []byte(b.String())
+}
+
+// TestVolumesInACircleEnd has volumes that name each other: few, all of which have their
+// devices, and more than are looked through, of which the same are left out each time.
+func TestVolumesInACircleEnd(t *testing.T) {
+	devices := func(n int) (of string, err error) {
+		rows, err := ParseLVM(entangled(n))
+		for _, r := range rows {
+			if row := r.(*facts.LVMVolumeRow); row.Kind == "lv" {
+				of += row.Name + "=" + row.Devices + " "
+			}
+		}
+		return of, err
+	}
+	if got, err := devices(8); err != nil || strings.Count(got, "=sda ") != 8 {
+		t.Errorf("%s, %v", got, err)
+	}
+	got, err := devices(300)
+	if n := strings.Count(got, "=sda "); err == nil || !strings.Contains(err.Error(), "entangled") || n == 0 || n == 300 {
+		t.Errorf("%d of 300 with devices, %v", n, err)
+	}
+	if again, _ := devices(300); again != got {
+		t.Error("another reading gave other devices")
+	}
 }
 
 func TestDamagedLVMMetadataIsAnError(t *testing.T) {

@@ -164,7 +164,11 @@ func ParseLVM(b []byte) ([]facts.Row, error) {
 	var rows []facts.Row
 	for _, name := range slices.Sorted(maps.Keys(top.parts)) {
 		if vg := top.parts[name]; vg.one("id") != "" {
-			rows = append(rows, newLVMGroup(name, vg).rows()...)
+			g := newLVMGroup(name, vg)
+			rows = append(rows, g.rows()...)
+			if g.left <= 0 {
+				s.fail("too entangled: devices of some volumes are left out")
+			}
 		}
 	}
 	return rows, s.err
@@ -176,10 +180,18 @@ type lvmGroup struct {
 	vg     *lvmSection
 	extent int64            // bytes
 	used   map[string]int64 // extents in use, by physical volume
+	// snapshots has the origins of classic snapshots, which hidden volumes tie to them.
+	snapshots map[string]string
+	left      int // areas that may still be looked at
 }
 
+// maxLVMAreas bounds what is looked at for the devices of a group's volumes: 10,000 thin
+// volumes look at 100,000 areas, those of their pool each time.
+const maxLVMAreas = 1_000_000
+
 func newLVMGroup(name string, vg *lvmSection) *lvmGroup {
-	g := &lvmGroup{name: name, vg: vg, extent: vg.number("extent_size") * sectorBytes, used: make(map[string]int64)}
+	g := &lvmGroup{name: name, vg: vg, extent: vg.number("extent_size") * sectorBytes, used: make(map[string]int64),
+		snapshots: make(map[string]string), left: maxLVMAreas}
 	lvs := vg.part("logical_volumes")
 	if lvs == nil {
 		return g
@@ -189,6 +201,9 @@ func newLVMGroup(name string, vg *lvmSection) *lvmGroup {
 			areas := seg.values["stripes"]
 			for i := 0; i+1 < len(areas); i += 2 {
 				g.used[areas[i]] += seg.number("extent_count") / max(seg.number("stripe_count"), 1)
+			}
+			if seg.one("type") == "snapshot" {
+				g.snapshots[seg.one("cow_store")] = seg.one("origin")
 			}
 		}
 	}
@@ -220,8 +235,8 @@ func (g *lvmGroup) rows() []facts.Row {
 	bytes := g.bytes(free)
 	vg.SizeBytes, vg.FreeBytes = g.bytes(extents), &bytes
 	if lvs := g.vg.part("logical_volumes"); lvs != nil {
-		for name, lv := range lvs.parts {
-			if slices.Contains(lv.values["status"], "VISIBLE") {
+		for _, name := range slices.Sorted(maps.Keys(lvs.parts)) { // maxLVMAreas leaves out the same each time
+			if lv := lvs.parts[name]; slices.Contains(lv.values["status"], "VISIBLE") {
 				rows = append(rows, g.logical(name, lv))
 			}
 		}
@@ -244,52 +259,47 @@ func (g *lvmGroup) logical(name string, lv *lvmSection) *facts.LVMVolumeRow {
 		set(&row.Origin, seg.one("origin"))
 	}
 	row.SizeBytes = g.bytes(extents)
-	if origin, ok := g.snapshotOf(name); ok {
+	if origin, ok := g.snapshots[name]; ok {
 		row.Type, row.Origin = "snapshot", origin
 	}
-	found := make(map[string]bool)
-	g.devices(name, found, 0)
-	row.Devices = strings.Join(slices.Sorted(maps.Keys(found)), ",")
+	row.Devices = g.devices(name)
 	return row
-}
-
-// snapshotOf finds the hidden volume that ties a classic snapshot to its origin.
-func (g *lvmGroup) snapshotOf(name string) (origin string, ok bool) {
-	for _, lv := range g.vg.part("logical_volumes").parts {
-		for _, seg := range lv.parts {
-			if seg.one("type") == "snapshot" && seg.one("cow_store") == name {
-				return seg.one("origin"), true
-			}
-		}
-	}
-	return "", false
 }
 
 // lvmAreas are the values of a segment that name other volumes: lists of pairs of a
 // name and a number, of names alone, and single names.
 var lvmAreas = []string{"stripes", "mirrors", "raids", "pool", "metadata", "thin_pool", "cache_pool", "data", "origin", "cow_store"}
 
-// devices adds the devices of the physical volumes on which a volume lies.
-func (g *lvmGroup) devices(name string, found map[string]bool, depth int) {
-	lv := g.vg.part("logical_volumes").part(name)
-	if lv == nil {
-		if g.vg.part("physical_volumes").part(name) != nil {
-			found[g.device(name)] = true
+// devices are those of the physical volumes on which a volume lies: "" when it would take
+// too long to find them.
+func (g *lvmGroup) devices(name string) string {
+	lvs, pvs := g.vg.part("logical_volumes"), g.vg.part("physical_volumes")
+	seen := map[string]bool{name: true}
+	found := make(map[string]bool)
+	for todo := []string{name}; len(todo) > 0; {
+		name, todo = todo[len(todo)-1], todo[:len(todo)-1]
+		lv := lvs.part(name)
+		if lv == nil {
+			if pvs.part(name) != nil {
+				found[g.device(name)] = true
+			}
+			continue
 		}
-		return
-	}
-	if depth > maxLVMDepth {
-		return
-	}
-	for _, seg := range lv.parts {
-		for _, key := range lvmAreas {
-			for _, other := range seg.values[key] {
-				if other != name && len(found) < 1000 {
-					g.devices(other, found, depth+1)
+		for _, seg := range lv.parts {
+			for _, key := range lvmAreas {
+				for _, other := range seg.values[key] {
+					if g.left--; g.left <= 0 {
+						return ""
+					}
+					if !seen[other] {
+						seen[other] = true
+						todo = append(todo, other)
+					}
 				}
 			}
 		}
 	}
+	return strings.Join(slices.Sorted(maps.Keys(found)), ",")
 }
 
 // device is the kernel name of a physical volume, as far as the hint goes.
