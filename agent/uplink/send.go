@@ -75,7 +75,7 @@ func (s *session) next() (*wire.Batch, error) {
 }
 
 // spoolError ends the session: when the spool has begun a new epoch the next session
-// begins at once.
+// begins at once, if this was not the second time in a row.
 func (s *session) spoolError(err error) error {
 	if epoch, _ := s.u.cfg.Spool.Position(); epoch != s.epoch {
 		return endf(SetBack, "the spool has begun a new epoch")

@@ -153,7 +153,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return &End{Result: Failed, Err: err}
 	}
-	backoff := minBackoff
+	p := pause{backoff: minBackoff}
 	for try := 0; ; try++ {
 		began := u.cfg.Now()
 		var end *End
@@ -161,13 +161,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if u.cfg.Now().Sub(began) >= goodSession || u.Status().LastAck.After(began) {
-			backoff = minBackoff
-		}
-		wait := waitAfter(end, backoff)
-		if end.Result != SetBack {
-			backoff = min(2*backoff, maxBackoff)
-		}
+		good := u.cfg.Now().Sub(began) >= goodSession || u.Status().LastAck.After(began)
+		wait := p.after(end, good)
 		u.ended(end, wait)
 		if !sleep(ctx, wait) {
 			return nil
@@ -186,11 +181,32 @@ func (u *Uplink) attempt(ctx context.Context, creds *identity.Credentials, try i
 	return creds, peer{address: u.cfg.Address, established: true, own: creds.Certificate, now: u.cfg.Now()}.explain(err)
 }
 
+// pause tells how long to stay away between sessions.
+type pause struct {
+	backoff time.Duration
+	last    Result // of the session before
+}
+
+// after is the pause after a session. A new epoch makes a spool that was set back fit, so
+// that there is none: once. A collector that says so again and again gets the usual pauses,
+// whatever it acknowledges.
+func (p *pause) after(end *End, good bool) time.Duration {
+	again := p.last == SetBack
+	p.last = end.Result
+	if good && end.Result != SetBack {
+		p.backoff = minBackoff
+	}
+	if end.Result == SetBack && !again {
+		return 0
+	}
+	wait := waitAfter(end, p.backoff)
+	p.backoff = min(2*p.backoff, maxBackoff)
+	return wait
+}
+
 // waitAfter is how long to stay away after a session.
 func waitAfter(end *End, backoff time.Duration) time.Duration {
 	switch end.Result {
-	case SetBack:
-		return 0
 	case Replaced, Revoked, UnknownHost, VersionRefused, WrongCollector, Copied:
 		backoff = maxBackoff // an administrator has to do something first
 	case Overloaded:

@@ -165,7 +165,7 @@ func TestWaitAfterASession(t *testing.T) {
 		backoff time.Duration
 		lo, hi  time.Duration // hi excluded
 	}{
-		{End{Result: SetBack}, maxBackoff, 0, 1},
+		{End{Result: SetBack}, minBackoff, 0, minBackoff},
 		{End{Result: Lost}, minBackoff, 0, minBackoff},
 		{End{Result: Lost}, 8 * time.Second, 0, 8 * time.Second},
 		{End{Result: Overloaded}, maxBackoff, 0, busyBackoff},
@@ -185,6 +185,34 @@ func TestWaitAfterASession(t *testing.T) {
 		if span := c.hi - c.lo; span > 1 && (lowest > c.lo+span/20 || highest < c.hi-span/20) {
 			t.Errorf("%q: from %v to %v does not fill [%v, %v)", c.end.Result, lowest, highest, c.lo, c.hi)
 		}
+	}
+}
+
+// TestOnlyTheFirstSetBackIsAnsweredAtOnce has a collector that sets every epoch back, after
+// it acknowledged something of it.
+func TestOnlyTheFirstSetBackIsAnsweredAtOnce(t *testing.T) {
+	p := pause{backoff: minBackoff}
+	setBack, lost := &End{Result: SetBack}, &End{Result: Lost}
+	if d := p.after(setBack, true); d != 0 {
+		t.Errorf("the first pause is %v", d)
+	}
+	const n = 200
+	sum, bound := time.Duration(0), minBackoff
+	for i := range n {
+		d := p.after(setBack, true)
+		if d >= bound {
+			t.Errorf("pause %d is %v, bound %v", i, d, bound)
+		}
+		sum, bound = sum+d, min(2*bound, maxBackoff)
+	}
+	if mean := sum / n; mean < maxBackoff/2-6*time.Second { // as in TestBackoffDoublesToAMinute
+		t.Errorf("mean pause %v, want some %v", mean, maxBackoff/2)
+	}
+	if d := p.after(lost, true); d >= minBackoff {
+		t.Errorf("pause after a good session is %v", d)
+	}
+	if d := p.after(setBack, false); d != 0 {
+		t.Errorf("pause of a spool that was set back later is %v", d)
 	}
 }
 
