@@ -23,7 +23,9 @@ import (
 //   - a connection stays for keepFor after it was last seen, so that what comes and goes
 //     (a query each minute) is one row and not a change at each reading;
 //   - a program has at most maxPeers peers for a service, first those that it had before,
-//     then those with the most connections; a section has at most maxConnections rows;
+//     then those with the most connections;
+//   - a section has at most maxConnections rows: what is open now takes the place of what
+//     is not, that which was seen longest ago first;
 //   - several ports of one peer in the range for clients are one row without a port.
 const (
 	keepFor        = 24 * time.Hour
@@ -61,19 +63,38 @@ func (p *socketProbe) connections(now time.Time, w *world, scan *scanner, known 
 		}
 		groups[t.group]++
 	}
-	cut := false
+	var fresh []talk
 	for _, s := range w.summaries() {
 		f := s.flow
 		g := group{who: known.list[f.who], space: w.spaces[f.space].name, local: f.local, server: f.server, udp: f.udp}
 		t := talk{g, f.remote, f.port}
-		if _, ok := p.memory[t]; !ok {
-			if groups[g] >= maxPeers || len(p.memory) >= maxConnections {
-				cut = true
-				continue
+		if _, ok := p.memory[t]; ok {
+			p.memory[t] = now
+		} else {
+			fresh = append(fresh, t)
+		}
+	}
+	cut := false
+	var closed []talk // that may be forgotten, in this order
+	for _, t := range fresh {
+		if groups[t.group] >= maxPeers {
+			cut = true
+			continue
+		}
+		if len(p.memory) >= maxConnections {
+			if closed == nil {
+				closed = p.closed(now)
 			}
-			groups[g]++
+			if len(closed) == 0 {
+				cut = true
+				break
+			}
+			delete(p.memory, closed[0])
+			groups[closed[0].group]--
+			closed = closed[1:]
 		}
 		p.memory[t] = now
+		groups[t.group]++
 	}
 	for t := range p.memory {
 		rows = append(rows, t.row())
@@ -82,6 +103,21 @@ func (p *socketProbe) connections(now time.Time, w *world, scan *scanner, known 
 		left = append(left, fmt.Sprintf("only the %d busiest peers of a program are listed, %d in all", maxPeers, maxConnections))
 	}
 	return rows, left
+}
+
+// closed are the remembered connections that are not open now, the one that was seen
+// longest ago first; never nil.
+func (p *socketProbe) closed(now time.Time) []talk {
+	out := make([]talk, 0, len(p.memory))
+	for t, seen := range p.memory {
+		if !seen.Equal(now) {
+			out = append(out, t)
+		}
+	}
+	slices.SortFunc(out, func(a, b talk) int {
+		return cmp.Or(p.memory[a].Compare(p.memory[b]), cmp.Compare(a.row().Key(), b.row().Key()))
+	})
+	return out
 }
 
 func (t talk) row() *facts.ConnectionRow {

@@ -147,6 +147,47 @@ func TestPeersAreBoundedAndDoNotChange(t *testing.T) {
 	}
 }
 
+// TestWhatIsOpenIsListedWhenAllPlacesAreTaken has many programs that fill the section, two
+// readings one hour apart, and then connect no more.
+func TestWhatIsOpenIsListedWhenAllPlacesAreTaken(t *testing.T) {
+	p := New(0).(*socketProbe)
+	at := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	for n := range maxConnections {
+		seen := at
+		if n%2 == 0 {
+			seen = at.Add(time.Hour)
+		}
+		p.memory[talk{group{who: process{name: fmt.Sprint("program", n/100)}}, peer(n, 0).remote, 443}] = seen
+	}
+	read := func(at time.Time, flows ...flow) (list map[string]bool, left []string) {
+		w, scan, known := read(flows...)
+		rows, left := p.connections(at, w, scan, known)
+		list = make(map[string]bool)
+		for _, r := range rows {
+			list[r.RemoteAddress] = true
+		}
+		if len(rows) != maxConnections || len(list) != maxConnections {
+			t.Errorf("%d rows, %d peers", len(rows), len(list))
+		}
+		return list, left
+	}
+	list, left := read(at.Add(2*time.Hour), peer(1<<20, 25), peer(1<<20+1, 25))
+	if !list["10.16.0.0"] || !list["10.16.0.1"] || len(left) != 0 {
+		t.Errorf("connections that are open are not listed; %q", left)
+	}
+	for n := range maxConnections {
+		if a := netip.AddrFrom16(peer(n, 0).remote).Unmap().String(); n%2 == 0 && !list[a] {
+			t.Fatalf("%s was forgotten before those that were seen earlier", a)
+		}
+	}
+	for i := range p.memory {
+		p.memory[i] = at.Add(3 * time.Hour) // all are open now
+	}
+	if list, left = read(at.Add(3*time.Hour), peer(1<<21, 25)); list["10.32.0.0"] || len(left) != 1 {
+		t.Errorf("one more than there is room for: %q", left)
+	}
+}
+
 func TestManyPortsOfAPeerAreOneRow(t *testing.T) {
 	var flows []flow
 	for n := range 50 {
