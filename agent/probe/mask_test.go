@@ -49,6 +49,46 @@ func TestMask(t *testing.T) {
 	}
 }
 
+// TestMaskOfProgramsByTheirManuals has a line for each program that takes a secret by a letter
+// or by its place.
+func TestMaskOfProgramsByTheirManuals(t *testing.T) {
+	for in, want := range map[string]string{
+		"ssh-keygen -t ed25519 -N x1 -f /k":                    "ssh-keygen -t ed25519 -N *** -f /k",
+		"ssh-keygen -p -P x1 -N x2 -f /k":                      "ssh-keygen -p -P *** -N *** -f /k",
+		"ssh-keygen -qNx1 -f /k":                               "ssh-keygen -qN*** -f /k",
+		"ssh-keygen -lf /k -E sha256":                          "ssh-keygen -lf /k -E sha256",
+		"ipa-server-install -U -r R -p x1 -a x2 -n d":          "ipa-server-install -U -r R -p *** -a *** -n d",
+		"ipa-client-install -p admin -w x1 -U":                 "ipa-client-install -p admin -w *** -U",
+		"ipa-replica-install -w x1 -P admin":                   "ipa-replica-install -w *** -P admin",
+		"dsconf -D cn=manager -w x1 ldap://h backend list":     "dsconf -D cn=manager -w *** ldap://h backend list",
+		"doctl auth init -t x1":                                "doctl auth init -t ***",
+		"doctl compute droplet list -o json":                   "doctl compute droplet list -o json",
+		"grafana-cli admin reset-admin-password x1":            "grafana-cli admin reset-admin-password ***",
+		"grafana cli admin reset-admin-password x1":            "grafana cli admin reset-admin-password ***",
+		"grafana-cli plugins install clock":                    "grafana-cli plugins install clock",
+		"mkpasswd x1":                                          "mkpasswd ***",
+		"mkpasswd -m sha-512 x1":                               "mkpasswd -m sha-512 ***",
+		`expect -c 'spawn ssh h; expect word:; send "x1\r"' y`: `expect -c *** y`,
+		"expect -f /usr/lib/login.exp h":                       "expect -f /usr/lib/login.exp h",
+		"nsupdate -y hmac-sha256:k:x1 -v":                      "nsupdate -y *** -v",
+		"dig -t axfr -y k:x1 @h z":                             "dig -t axfr -y *** @h z",
+		"dig +short -x 192.0.2.1":                              "dig +short -x 192.0.2.1",
+		"mosquitto_passwd -b /f u x1":                          "mosquitto_passwd -b /f u ***",
+		"ejabberdctl register u h x1":                          "ejabberdctl register u h ***",
+		"prosodyctl register u h x1":                           "prosodyctl register u h ***",
+		"pihole -a -p x1":                                      "pihole -a -p ***",
+		"nodetool -u u -pw x1 status":                          "nodetool -u u -pw *** status",
+		"odoo -r u -w x1 -d db":                                "odoo -r u -w *** -d db",
+	} {
+		if got := Mask(in); got != want {
+			t.Errorf("Mask(%q)\n got  %q\n want %q", in, got, want)
+		}
+	}
+	if got, want := MaskArgs([]string{"expect", "-c", `send "x1 x2\r"; send x3`, "y"}), "expect -c *** y"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestMaskArgs(t *testing.T) {
 	for want, in := range map[string][]string{
 		"app --password=*** x":           {"app", "--password=a b", "x"},

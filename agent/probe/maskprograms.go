@@ -113,6 +113,32 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{slash: true}, true
 	case "wpa_passphrase", "htpasswd":
 		return programOptions{nth: 2}, true
+	case "mkpasswd":
+		return programOptions{nth: 1, takes: "mSRPl"}, true
+	case "mosquitto_passwd":
+		return programOptions{nth: 3}, true
+	case "ejabberdctl", "prosodyctl":
+		return programOptions{after: "register change_password", nth: 3}, true
+	case "grafana-cli", "grafana":
+		return programOptions{after: "reset-admin-password", nth: 1}, true
+	case "ssh-keygen":
+		return programOptions{attached: "NP", apart: "NP", takes: "CDEFIMORVWYZabfjmnrstwz"}, true
+	case "ipa-server-install":
+		return programOptions{attached: "pa", apart: "pa", takes: "nr"}, true
+	case "ipa-replica-install", "ipa-ca-install", "ipa-kra-install":
+		return programOptions{attached: "pw", apart: "pw", takes: "nrP"}, true
+	case "dsconf", "dsctl", "dsidm", "ipa-client-install", "odoo", "odoo-bin":
+		return programOptions{attached: "w", apart: "w", takes: "Dbypdrcius"}, true
+	case "doctl":
+		return programOptions{attached: "t", apart: "t", takes: "cuo"}, true
+	case "dig", "kdig", "nsupdate", "knsupdate":
+		return programOptions{attached: "y", apart: "y", takes: "bcfkmpqtxrup"}, true // the key itself
+	case "expect":
+		return programOptions{attached: "c", apart: "c", takes: "f"}, true // a script, which sends what is asked for
+	case "pihole":
+		return programOptions{apart: "p"}, true
+	case "nodetool":
+		return programOptions{long: "pw"}, true
 	case "radtest":
 		return programOptions{nth: 2, takes: "tPdD"}, true
 	case "vault", "bao":
