@@ -59,6 +59,7 @@ func (m meter) stop() spent {
 // charge enters one run into the ledger.
 func (r *runner) charge(s spent, report *Report, err error) {
 	items := report.items()
+	status, reason := report.summary(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.cost
@@ -69,7 +70,7 @@ func (r *runner) charge(s spent, report *Report, err error) {
 	c.LastCPUSeconds, c.LastWallSeconds, c.LastReadBytes = s.cpu.Seconds(), s.wall.Seconds(), s.bytes
 	c.LastItems = items
 	c.LastRun = facts.TimeOf(r.host.Now())
-	c.Status, c.Reason = report.summary(err)
+	c.Status, c.Reason = status, reason
 }
 
 func (r *runner) snapshot() Cost {

@@ -2,10 +2,13 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,6 +36,24 @@ func (h *Host) OpenDir(name string) (*Dir, error) {
 		return nil, h.note("open", name, err)
 	}
 	return &Dir{f: f}, nil
+}
+
+// readDir lists a folder of this machine as os.ReadDir does, with an error where it has more than limit.
+func readDir(name string, limit int) ([]fs.DirEntry, error) {
+	f, err := openFolder(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read only: nothing can be lost
+	entries, err := f.ReadDir(limit + 1)
+	if errors.Is(err, io.EOF) { // it is empty
+		err = nil
+	}
+	if len(entries) > limit {
+		entries, err = entries[:limit], fmt.Errorf("more than %d entries", limit)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
 }
 
 // dirBatch is how many names are read at once.

@@ -33,6 +33,8 @@ type Host struct {
 	now     func() time.Time
 	// maxBytes bounds one ReadFile.
 	maxBytes int64
+	// maxEntries bounds one ReadDir.
+	maxEntries int
 	// bytes counts what was read of files and programs, for the cost ledger.
 	bytes *atomic.Int64
 	// childCPU is the CPU time of the programs that were run, in nanoseconds.
@@ -54,13 +56,17 @@ type Host struct {
 // large systems have 10 MB.
 const defaultMaxBytes = 64 << 20
 
+// defaultMaxEntries bounds what is listed of a folder, in which anybody may have made a
+// million files: 120 bytes each.
+const defaultMaxEntries = 100_000
+
 // maxLinks is the number of symbolic links after which a path counts as a loop; the
 // kernel gives up after 40 (path_resolution(7)).
 const maxLinks = 40
 
 // LiveHost is the machine this program runs on.
 func LiveHost() *Host {
-	return &Host{now: time.Now, maxBytes: defaultMaxBytes, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), refused: new(refusals), scratch: new(sync.Pool)}
+	return &Host{now: time.Now, maxBytes: defaultMaxBytes, maxEntries: defaultMaxEntries, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), refused: new(refusals), scratch: new(sync.Pool)}
 }
 
 // RootHost is the machine whose files lie below dir.
@@ -299,8 +305,8 @@ func (h *Host) readText(name string) (string, error) {
 	return string(bytes.Trim(b, " \t\r\n\x00")), nil
 }
 
-// ReadDir lists a folder, sorted by name. What could be read before an error is
-// returned with it.
+// ReadDir lists a folder, sorted by name; of one with more than defaultMaxEntries a part.
+// What could be read before an error is returned with it.
 func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	if h.layers != nil {
 		entries, err := h.merged(name)
@@ -310,7 +316,7 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}
-	entries, err := os.ReadDir(p)
+	entries, err := readDir(p, h.maxEntries)
 	return entries, h.note("open", name, err)
 }
 

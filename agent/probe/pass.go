@@ -238,6 +238,7 @@ func (r *runner) collect(ctx context.Context, report *Report) (err error) {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
+		err = said(err) // here, where to take long has its end
 		r.charge(meter.stop(), report, err)
 	}()
 	r.host.refused.take() // of the run before

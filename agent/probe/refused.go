@@ -164,7 +164,7 @@ func (r *Report) untoldLocked() error {
 	for _, refused := range r.refused {
 		told := refused.about != 0
 		for _, problem := range r.problems {
-			told = told || strings.Contains(problem.Error(), refused.Path)
+			told = told || problem.tells(refused.Path)
 		}
 		for _, remark := range r.remarks {
 			told = told || strings.Contains(remark, refused.Path)
@@ -192,7 +192,7 @@ func (r *Report) lackedLocked(section facts.ID) error {
 		if refused.about != section || strings.Contains(r.remarks[section], refused.Path) {
 			continue
 		}
-		if p := r.problems[section]; p == nil || !strings.Contains(p.Error(), refused.Path) {
+		if p := r.problems[section]; p == nil || !p.tells(refused.Path) {
 			return refused.PathError
 		}
 	}

@@ -22,7 +22,7 @@ type Report struct {
 	dict     *metric.Dictionary
 	samples  []metric.Sample
 	rows     map[facts.ID][]facts.Row
-	problems map[facts.ID]error
+	problems map[facts.ID]*Problems
 	remarks  map[facts.ID]string
 	// hides tell which rows the problems of a section may hide, nil in it: any.
 	hides    map[facts.ID][]func(facts.Row) bool
@@ -43,7 +43,7 @@ func NewReport(dict *metric.Dictionary, maxItems int) *Report {
 	return &Report{
 		dict:      dict,
 		rows:      make(map[facts.ID][]facts.Row),
-		problems:  make(map[facts.ID]error),
+		problems:  make(map[facts.ID]*Problems),
 		remarks:   make(map[facts.ID]string),
 		hides:     make(map[facts.ID][]func(facts.Row) bool),
 		glimpsed:  make(map[facts.ID]bool),
@@ -126,21 +126,37 @@ func (r *Report) items() int {
 // summary is the status of the run as a whole, with its reason.
 func (r *Report) summary(err error) (facts.Status, string) {
 	items := r.items()
+	var all Problems
+	all.Add(err, r.told(items))
+	if err = all.Err(); err == nil {
+		return status(nil, items), ""
+	}
+	return status(err, items), reason(err)
+}
+
+// told joins the problems of all sections.
+func (r *Report) told(items int) error {
+	var all Problems
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(r.problems)) {
 		// That a machine has no such thing (no sudo) is no problem of a probe of several sections.
-		if items == 0 || len(r.rows[id]) > 0 || !errors.Is(r.problems[id], errors.ErrUnsupported) {
-			err = errors.Join(err, r.problems[id])
+		if err := r.problemLocked(id); items == 0 || len(r.rows[id]) > 0 || !errors.Is(err, errors.ErrUnsupported) {
+			all.Add(err)
 		}
 	}
 	if r.dropped > 0 {
-		err = errors.Join(err, fmt.Errorf("%d samples left out: limit is %d", r.dropped, r.maxItems))
+		all.Add(fmt.Errorf("%d samples left out: limit is %d", r.dropped, r.maxItems))
 	}
-	if err == nil {
-		return status(nil, items), ""
+	return all.Err()
+}
+
+// problemLocked is what is wrong with a section, nil if nothing is.
+func (r *Report) problemLocked(section facts.ID) error {
+	if p := r.problems[section]; p != nil {
+		return p.Err()
 	}
-	return status(err, items), reason(err)
+	return nil
 }
 
 // Samples returns the samples taken so far, in the order in which they were taken.
@@ -196,14 +212,27 @@ func (r *Report) Problem(section facts.ID, err error) { r.Hidden(section, err, n
 // whether a row may lie in that part. Rows that no problem hides are complete: those
 // that are missing are gone, although the section is partial.
 func (r *Report) Hidden(section facts.ID, err error, hides func(facts.Row) bool) {
+	err = said(err) // before the lock, for which whoever gives this run up would wait
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed || err == nil {
 		return
 	}
-	r.problems[section] = errors.Join(r.problems[section], err)
-	r.hides[section] = append(r.hides[section], hides)
+	if r.problems[section] == nil {
+		r.problems[section] = new(Problems)
+	}
+	r.problems[section].Add(err)
+	switch n := len(r.hides[section]); {
+	case n < maxHides:
+		r.hides[section] = append(r.hides[section], hides)
+	case n == maxHides:
+		r.hides[section] = append(r.hides[section], nil)
+	}
 }
+
+// maxHides bounds the parts of a section that could not be read, each of which is asked of
+// each row: with more any row may lie in one.
+const maxHides = 1000
 
 // Glimpsed is Hidden where no more than a few rows could not be looked at: without any
 // row the section is partial all the same, for all others were looked at.
@@ -249,7 +278,7 @@ func (r *Report) readings(sections []facts.ID, at facts.Time, err error) []facts
 	out := make([]facts.Reading, 0, len(sections))
 	untold := r.untoldLocked()
 	for _, id := range sections {
-		problem := r.problems[id]
+		problem := r.problemLocked(id)
 		if problem == nil {
 			problem = err
 		}
@@ -320,7 +349,11 @@ const maxReason = 400
 // reason is an error in one line, in which nothing stands twice.
 func reason(err error) string {
 	var parts []string
+	length := 0
 	for line := range strings.Lines(err.Error()) {
+		if length > maxReason {
+			break
+		}
 		// The status says that it is unsupported.
 		line = strings.TrimSuffix(strings.TrimSpace(line), ": "+errors.ErrUnsupported.Error())
 		if line == errors.ErrUnsupported.Error() {
@@ -331,6 +364,7 @@ func reason(err error) string {
 		}
 		if line != "" && !slices.Contains(parts, line) {
 			parts = append(parts, line)
+			length += len(line)
 		}
 	}
 	s := harmless(strings.Join(parts, "; "))
