@@ -18,6 +18,8 @@ type language struct {
 	source string
 	// places are patterns of folders that hold packages; ~ stands for each home.
 	places []string
+	// inside is a folder of places that is one too, "" if there is none.
+	inside string
 	// folder reports whether a folder met on a walk, by its name, is such a place.
 	folder func(name, parent string) bool
 	// list returns what stands for a package in a place: see isMark.
@@ -120,6 +122,12 @@ func (s *scan) places(ctx context.Context, walked []string) map[string]*language
 	for _, top := range walked {
 		s.walk(ctx, top, 0, all, byPlace)
 	}
+	for _, place := range sortedKeys(byPlace) {
+		of := byPlace[place]
+		if inner := path.Join(place, of.inside); of.inside != "" && s.take(inner) {
+			byPlace[inner] = of
+		}
+	}
 	return byPlace
 }
 
@@ -165,6 +173,11 @@ const maxLocations = 100
 // addLocated adds a row, or its place to that of the same version elsewhere.
 func addLocated(rows []facts.Row, byKey map[string]*facts.PackageRow, row *facts.PackageRow, location string) []facts.Row {
 	key := row.Key()
+	if row.Source == python.source {
+		own := *row
+		own.Name = canonical(row.Name)
+		key = own.Key()
+	}
 	if same := byKey[key]; same != nil {
 		if i, ok := slices.BinarySearch(same.Locations, location); !ok && len(same.Locations) < maxLocations {
 			same.Locations = slices.Insert(same.Locations, i, location)

@@ -1,6 +1,9 @@
 package packages
 
 import (
+	"archive/zip"
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,6 +60,103 @@ func TestLanguagesAreFoundInAllPlaces(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
 		t.Errorf("%s %s\n%s", r.Status, r.Reason, strings.Join(got, "\n"))
+	}
+}
+
+// npm makes a package.json.
+func npm(name string) string { return fmt.Sprintf(`{"name":%q,"version":"1"}`, name) }
+
+func TestPackagesBehindLinksAreFoundWhereTheyLie(t *testing.T) {
+	got, r := languageRows(t, map[string]string{
+		"opt/a/node_modules/odd": "-> .pnpm/odd@1/node_modules/odd",
+		"opt/a/node_modules/.pnpm/odd@1/node_modules/odd/package.json":              npm("odd"),
+		"opt/a/node_modules/.pnpm/odd@1/node_modules/number":                        "-> ../../number@1/node_modules/number",
+		"opt/a/node_modules/.pnpm/n@1/node_modules/@s/n/package.json":               npm("@s/n"),
+		"opt/a/node_modules/.pnpm/node_modules/n":                                   "-> ../n@1/node_modules/@s/n",
+		"opt/a/node_modules/.bin/x":                                                 "-> ../odd/x.js",
+		"opt/b/node_modules/.store/y-npm-1-c0ffee/package/package.json":             npm("y"),
+		"opt/b/node_modules/part":                                                   "-> ../parts/part",
+		"opt/b/parts/part/package.json":                                             npm("part"),
+		"usr/lib/node_modules/tool":                                                 "-> ../../share/nodejs/tool",
+		"usr/share/nodejs/tool/package.json":                                        npm("tool"),
+		"usr/lib/node_modules/gone":                                                 "-> /home/ann/gone",
+		"home/ann/.local/share/pnpm/global/5/.pnpm/g@1/node_modules/g/package.json": npm("g"),
+		"home/ann/.local/share/pnpm/global/5/node_modules/g":                        "-> ../.pnpm/g@1/node_modules/g",
+		"var/lib/dpkg/status":                                                       "Package: node-tool\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n",
+		"var/lib/dpkg/info/node-tool.list":                                          "/usr/share/nodejs/tool/package.json\n/usr/lib/node_modules/tool\n",
+	})
+	want := []string{
+		"npm @s/n 1  [/opt/a/node_modules/.pnpm/n@1/node_modules/@s/n]",
+		"npm g 1  [/home/ann/.local/share/pnpm/global/5/.pnpm/g@1/node_modules/g]",
+		"npm odd 1  [/opt/a/node_modules/.pnpm/odd@1/node_modules/odd]",
+		"npm part 1  [/opt/b/parts/part]",
+		"npm y 1  [/opt/b/node_modules/.store/y-npm-1-c0ffee/package]",
+	}
+	if !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
+		t.Errorf("%s %s\n%s", r.Status, r.Reason, strings.Join(got, "\n"))
+	}
+}
+
+func TestAPlaceOfTooManyPackagesSaysSoOnce(t *testing.T) {
+	files := map[string]string{"opt/a/node_modules/.store/y/": "", "opt/a/node_modules/.store/z/": ""}
+	for i := range maxNodePlace {
+		files[fmt.Sprintf("opt/a/node_modules/!%d", i)] = "-> /srv/p" // before the store
+	}
+	marks, err := listNode(probe.RootHost(probetest.Tree(t, files)), "/opt/a/node_modules")
+	if want := "/opt/a/node_modules: more than 5000 packages"; len(marks) != maxNodePlace || err == nil || err.Error() != want {
+		t.Errorf("%d packages, %v, want %q", len(marks), err, want)
+	}
+}
+
+// egg is an archive with one file.
+func egg(t *testing.T, name, content string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(name)
+	if err == nil {
+		_, err = w.Write([]byte(content))
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestWhatPipAndRubyShow(t *testing.T) {
+	const site = "opt/v/lib/python3/site-packages/"
+	files := map[string]string{
+		site + "~equests-2.20.0.dist-info/METADATA":                            metadata,
+		site + "Case_Name-1.dist-info/METADATA":                                "Name: Case_Name\nVersion: 1\n",
+		"root/.local/lib/python3/site-packages/case.name-1.dist-info/METADATA": "Name: case.name\nVersion: 1\n",
+		site + "zip-1-py3.egg":                                                 egg(t, "EGG-INFO/PKG-INFO", "Name: zip\nVersion: 1\n"),
+		site + "my-tool.egg-link":                                              "/srv/tool/src\n../",
+		"srv/tool/src/my_tool.egg-info/PKG-INFO":                               "Name: my-tool\nVersion: 0.1\n",
+		"srv/tool/src/other.egg-info/PKG-INFO":                                 "Name: other\nVersion: 0.1\n",
+		site + "near.egg-link":                                                 "near\n.",
+		site + "near/near.egg-info/PKG-INFO":                                   "Name:near\nVersion: 2\n",
+		site + "left.egg-link":                                                 "/srv/away\n.",
+		"opt/node_modules/bom/package.json":                                    "\ufeff" + npm("bom"),
+		"opt/p/lib/ruby/gems/3.2.0/specifications/default/rake-13.0.6.gemspec": gemspec,
+		"usr/lib/ruby/gems/3.1.0/specifications/default/rake-13.0.6.gemspec":   gemspec,
+	}
+	got, r := languageRows(t, files)
+	want := []string{
+		"gem rake 13.0.6 Hiroshi [/opt/p/lib/ruby/gems/3.2.0/specifications/default /usr/lib/ruby/gems/3.1.0/specifications/default]",
+		"npm bom 1  [/opt/node_modules/bom]",
+		"pip Case_Name 1  [/opt/v/lib/python3/site-packages /root/.local/lib/python3/site-packages]",
+		"pip my-tool 0.1  [/opt/v/lib/python3/site-packages]",
+		"pip near 2  [/opt/v/lib/python3/site-packages]",
+		"pip zip 1  [/opt/v/lib/python3/site-packages]",
+	}
+	if !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
+		t.Errorf("%s %s\n%s", r.Status, r.Reason, strings.Join(got, "\n"))
+	}
+	for _, damaged := range []string{"", files[site+"zip-1-py3.egg"][:40], egg(t, "zip/__init__.py", "")} {
+		files[site+"zip-1-py3.egg"] = damaged
+		if got, r := languageRows(t, files); len(got) != len(want)-1 || r.Status != facts.StatusPartial || !strings.Contains(r.Reason, "zip-1-py3.egg: ") {
+			t.Errorf("%s %q, %d rows of a damaged egg", r.Status, r.Reason, len(got))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ var node = language{
 	places: []string{
 		"/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/lib64/node_modules", "/var/www/*/node_modules",
 		"~/.nvm/versions/node/*/lib/node_modules", "~/.npm-global/lib/node_modules", "~/.local/lib/node_modules",
+		"~/.local/share/pnpm/global/*/node_modules", "~/.local/share/pnpm/global/*/.pnpm",
 	},
 	folder: func(name, _ string) bool { return name == "node_modules" },
 	list:   listNode,
@@ -38,34 +40,97 @@ const (
 )
 
 func listNode(h *probe.Host, place string) ([]string, error) {
-	var out []string
-	err := addNode(h, place, 0, &out)
-	return out, err
+	n := nodeList{host: h, top: place}
+	if isStore(path.Base(place)) {
+		n.addStore(place, 0)
+	} else {
+		n.add(place, 0)
+	}
+	if n.over {
+		n.problem = errors.Join(n.problem, fmt.Errorf("%s: more than %d packages", place, maxNodePlace))
+	}
+	return n.marks, n.problem
 }
 
-// addNode adds the packages of a node_modules, those with a scope (@scope/name), and
-// what they bring themselves.
-func addNode(h *probe.Host, place string, depth int, out *[]string) error {
-	entries, err := h.ReadDir(place)
-	if errors.Is(err, fs.ErrNotExist) || depth > maxNodeDepth {
+// nodeList gathers the packages of one place.
+type nodeList struct {
+	host    *probe.Host
+	top     string
+	remote  *probe.Remotes // nil until there is a link
+	marks   []string
+	over    bool // there are more
+	problem error
+}
+
+func (n *nodeList) mark(dir string) {
+	if n.over = n.over || len(n.marks) >= maxNodePlace; !n.over {
+		n.marks = append(n.marks, path.Join(dir, "package.json"))
+	}
+}
+
+func (n *nodeList) list(dir string, depth int) []fs.DirEntry {
+	if n.over || depth > maxNodeDepth {
 		return nil
 	}
-	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") { // links lead to what is listed elsewhere
-			continue
-		}
-		dir := path.Join(place, e.Name())
-		if strings.HasPrefix(e.Name(), "@") && !strings.HasPrefix(path.Base(place), "@") {
-			err = errors.Join(err, addNode(h, dir, depth+1, out))
-			continue
-		}
-		if len(*out) >= maxNodePlace {
-			return fmt.Errorf("%s: more than %d packages", place, maxNodePlace)
-		}
-		*out = append(*out, path.Join(dir, "package.json"))
-		err = errors.Join(err, addNode(h, path.Join(dir, "node_modules"), depth+1, out))
+	entries, err := n.host.ReadDir(dir)
+	if err = gone(err); err != nil {
+		n.problem = errors.Join(n.problem, err)
 	}
-	return err
+	return entries
+}
+
+// add adds the packages of a node_modules, those with a scope (@scope/name), and what they
+// bring themselves.
+func (n *nodeList) add(place string, depth int) {
+	for _, e := range n.list(place, depth) {
+		dir := path.Join(place, e.Name())
+		switch {
+		case isStore(e.Name()) && e.IsDir():
+			n.addStore(dir, depth+1)
+		case strings.HasPrefix(e.Name(), "."): // programs and caches
+		case e.Type()&fs.ModeSymlink != 0:
+			n.addLinked(place, dir)
+		case !e.IsDir():
+		case strings.HasPrefix(e.Name(), "@") && !strings.HasPrefix(path.Base(place), "@"):
+			n.add(dir, depth+1)
+		default:
+			n.mark(dir)
+			n.add(path.Join(dir, "node_modules"), depth+1)
+		}
+	}
+}
+
+// isStore knows the folders to which pnpm, Bun, and npm and Yarn with linked packages let
+// the links in node_modules lead.
+func isStore(name string) bool { return name == ".pnpm" || name == ".bun" || name == ".store" }
+
+// addStore adds the packages of a store: STORE/x/node_modules/NAME, of Yarn STORE/x/package.
+func (n *nodeList) addStore(store string, depth int) {
+	for _, e := range n.list(store, depth) {
+		if !e.IsDir() {
+			continue
+		}
+		dir := path.Join(store, e.Name())
+		n.add(path.Join(dir, "node_modules"), depth+1)
+		if path.Base(store) == ".store" {
+			n.mark(path.Join(dir, "package"))
+		}
+	}
+}
+
+// addLinked adds a package where it lies, if that is not in the place itself: a part of
+// the project (workspaces), or one that somebody works on (npm link).
+func (n *nodeList) addLinked(place, link string) {
+	if n.remote == nil {
+		n.remote = n.host.Remotes()
+	}
+	target, err := n.host.Readlink(link)
+	if !path.IsAbs(target) {
+		target = path.Join(place, target)
+	}
+	if err == nil && !below(target, n.top) && !n.remote.Hold(target) {
+		n.mark(target)
+	}
 }
 
 // ParseNode reads the package.json of an installed package.
@@ -84,7 +149,7 @@ func parseNode(data []byte, t *texts) (*facts.PackageRow, error) {
 		Version string          `json:"version"`
 		Author  json.RawMessage `json:"author"`
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &p); err != nil { // npm takes a byte-order mark too
 		return nil, fmt.Errorf("package.json: %w", err)
 	}
 	if p.Name == "" || p.Version == "" {

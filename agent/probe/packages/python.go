@@ -1,11 +1,14 @@
 package packages
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +30,9 @@ var python = language{
 	},
 	folder: func(name, _ string) bool { return name == "site-packages" || name == "dist-packages" },
 	list: func(h *probe.Host, place string) ([]string, error) {
-		return listMarks(h, place, ".dist-info", ".egg-info", ".egg")
+		marks, err := listMarks(h, place, ".dist-info", ".egg-info", ".egg", ".egg-link")
+		// What pip has put aside to take it away, and left over. It looks over them itself.
+		return slices.DeleteFunc(marks, func(m string) bool { return path.Base(m)[0] == '~' }), err
 	},
 	read: readPython,
 }
@@ -57,28 +62,86 @@ func readPython(h *probe.Host, mark string, t *texts) (*facts.PackageRow, error)
 	if err != nil {
 		return nil, gone(err)
 	}
-	names := []string{mark} // an .egg-info may be the file itself
-	if info.IsDir() {
-		names = names[:0]
+	data, err := pythonMetadata(h, mark, info.IsDir())
+	if err != nil || data == nil {
+		return nil, gone(err) // left over: no metadata, no distribution
+	}
+	row, err := parsePython(data, t)
+	if row != nil {
+		row.InstalledAt = facts.TimeOf(info.ModTime().Truncate(time.Second))
+	}
+	return row, err
+}
+
+// pythonMetadata reads what describes a distribution, nil if nothing does.
+func pythonMetadata(h *probe.Host, mark string, folder bool) ([]byte, error) {
+	switch {
+	case folder:
 		for _, f := range pythonFiles {
-			names = append(names, path.Join(mark, f))
+			if data, err := readHead(h, path.Join(mark, f)); !errors.Is(err, fs.ErrNotExist) {
+				return data, err
+			}
+		}
+		return nil, nil
+	case strings.HasSuffix(mark, ".egg"):
+		return zippedEgg(h, mark)
+	case strings.HasSuffix(mark, ".egg-link"):
+		return linkedEgg(h, mark)
+	}
+	return readHead(h, mark) // an .egg-info may be the file itself
+}
+
+// zippedEgg reads the metadata in an egg that is an archive, see
+// https://setuptools.pypa.io/en/latest/deprecated/python_eggs.html.
+func zippedEgg(h *probe.Host, name string) ([]byte, error) {
+	f, err := h.OpenAt(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := checkZip(f, f.Size()); err != nil {
+		return nil, err
+	}
+	z, err := zip.NewReader(f, f.Size())
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range z.File {
+		if f.Name == "EGG-INFO/PKG-INFO" {
+			return unzip(f)
 		}
 	}
-	for _, name := range names {
-		data, err := readHead(h, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		row, err := parsePython(data, t)
-		if row != nil {
-			row.InstalledAt = facts.TimeOf(info.ModTime().Truncate(time.Second))
-		}
-		return row, err
+	return nil, errors.New("no EGG-INFO/PKG-INFO in it")
+}
+
+// linkedEgg reads the metadata of a distribution that somebody works on (setup.py develop):
+// the link is a file that names the folder in which its .egg-info is.
+func linkedEgg(h *probe.Host, link string) ([]byte, error) {
+	data, err := readHead(h, link)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil // left over: no metadata, no distribution
+	line, _ := probe.NextLine(data)
+	dir := string(bytes.TrimSpace(line))
+	if !path.IsAbs(dir) {
+		dir = path.Join(path.Dir(link), dir)
+	}
+	if h.Remotes().Hold(dir) {
+		return nil, fmt.Errorf("%.200q is on another machine", dir)
+	}
+	marks, err := listMarks(h, dir, ".egg-info")
+	for _, m := range marks {
+		if egg := strings.TrimSuffix(path.Base(m), ".egg-info"); canonical(egg) == canonical(strings.TrimSuffix(path.Base(link), ".egg-link")) {
+			return readHead(h, path.Join(m, "PKG-INFO"))
+		}
+	}
+	return nil, err
+}
+
+// canonical is the name of a distribution as indexes know it: capital letters and runs of
+// "-", "_" and "." make no other one (PEP 503).
+func canonical(name string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '-' || r == '_' || r == '.' }), "-")
 }
 
 // gone makes no error of what vanished since its folder was listed.
@@ -119,7 +182,7 @@ func parsePython(data []byte, t *texts) (*facts.PackageRow, error) {
 		if len(line) == 0 {
 			break
 		}
-		name, value, ok := bytes.Cut(line, []byte(": "))
+		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok {
 			continue
 		}

@@ -16,12 +16,12 @@ var ruby = language{
 	source: "gem",
 	places: []string{
 		"/usr/share/rubygems-integration/*/specifications", "/var/lib/gems/*/specifications", "/usr/share/gems/specifications",
-		"/usr/lib/ruby/gems/*/specifications", "/usr/lib/ruby/gems/*/specifications/default",
-		"/usr/lib64/ruby/gems/*/specifications", "/usr/lib64/gems/ruby/specifications", "/usr/share/gems/specifications/default",
-		"/usr/local/lib/ruby/gems/*/specifications", "/usr/local/lib/ruby/gems/*/specifications/default", "/usr/local/bundle/specifications",
+		"/usr/lib/ruby/gems/*/specifications", "/usr/lib64/ruby/gems/*/specifications", "/usr/lib64/gems/ruby/specifications",
+		"/usr/local/lib/ruby/gems/*/specifications", "/usr/local/bundle/specifications",
 		"~/.gem/ruby/*/specifications", "~/.local/share/gem/ruby/*/specifications", "~/.rvm/gems/*/specifications",
-		"~/.rbenv/versions/*/lib/ruby/gems/*/specifications", "~/.rbenv/versions/*/lib/ruby/gems/*/specifications/default",
+		"~/.rbenv/versions/*/lib/ruby/gems/*/specifications",
 	},
+	inside: "default", // what comes with Ruby itself
 	folder: func(name, parent string) bool { return name == "specifications" && hasGems(parent) },
 	list:   func(h *probe.Host, place string) ([]string, error) { return listMarks(h, place, ".gemspec") },
 	read: func(h *probe.Host, mark string, t *texts) (*facts.PackageRow, error) {
