@@ -43,7 +43,7 @@ type Level int
 const (
 	Full           Level = iota
 	NoProcesses          // processes are not looked at
-	NoSlow               // nor is anything else that is not read at every tick
+	NoSlow               // nor is any probe that by itself is not read at every tick
 	SlowInventory        // and the inventory is complete a quarter as often
 	levels               // how many there are
 	processesProbe = "processes"
@@ -134,12 +134,13 @@ func (g *governor) state() (Level, string) {
 	return g.level, g.reason
 }
 
-// suspended reports whether a level gives a probe up.
-func (l Level) suspended(info Info) bool {
-	if !info.Metrics {
+// suspended reports whether a level gives a probe up. A core metric that the configuration
+// has read more rarely is one all the same.
+func (l Level) suspended(r *runner) bool {
+	if !r.info.Metrics {
 		return false
 	}
-	return l >= NoProcesses && info.Name == processesProbe || l >= NoSlow && info.Period > 0
+	return l >= NoProcesses && r.info.Name == processesProbe || l >= NoSlow && r.slow
 }
 
 // apply puts the configured bounds of a probe in place of its own.
@@ -156,6 +157,20 @@ func (b Budget) apply(info Info) Info {
 
 // Degraded says what the agent gives up to stay within its budget, and why.
 func (s *Scheduler) Degraded() (Level, string) { return s.governor.state() }
+
+// look returns the level from now on, and logs that it is another one.
+func (s *Scheduler) look(tick time.Time) Level {
+	before, _ := s.governor.state()
+	level := s.governor.look(tick)
+	_, why := s.governor.state()
+	switch {
+	case level > before:
+		s.cfg.Log.Warn("over budget, readings given up", "given_up", level, "reason", why)
+	case level < before:
+		s.cfg.Log.Info("within budget, readings taken up again", "given_up", level)
+	}
+	return level
+}
 
 // degraded reports the level as a metric.
 func (s *Scheduler) degraded(samples []metric.Sample) []metric.Sample {

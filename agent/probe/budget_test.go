@@ -1,6 +1,9 @@
 package probe
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +14,8 @@ import (
 
 func TestTheAgentGivesUpReadingsInOrderAndTakesThemUpAgain(t *testing.T) {
 	core, slow, processes := metricProbe("cpu", load1), metricProbe("zfs", load1), metricProbe(processesProbe, load1)
+	rarer := metricProbe("disk", load1) // by configuration, and a core metric all the same
+	var log bytes.Buffer
 	slow.info.Period, processes.info.Period = time.Minute, 30*time.Second
 	var share atomic.Int64 // percent of a processor
 	start := time.Time{}
@@ -24,7 +29,10 @@ func TestTheAgentGivesUpReadingsInOrderAndTakesThemUpAgain(t *testing.T) {
 		at = now
 		return Use{CPU: used, Anonymous: 1 << 20}
 	}
-	cfg := Config{Probes: []Probe{core, slow, processes}, Budget: Budget{CPU: 0.01, Memory: 8 << 20, Use: use}}
+	cfg := Config{
+		Probes: []Probe{core, slow, processes, rarer}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Budget: Budget{CPU: 0.01, Memory: 8 << 20, Use: use, Probes: map[string]ProbeBudget{"disk": {Period: 30 * time.Second}}},
+	}
 	schedule(t, cfg, func(s *Scheduler, _ *fakeSink) {
 		f := func(wait time.Duration, want Level) {
 			t.Helper()
@@ -52,17 +60,30 @@ func TestTheAgentGivesUpReadingsInOrderAndTakesThemUpAgain(t *testing.T) {
 		if processes.count() > before+1 {
 			t.Error("processes are still looked at")
 		}
-		ran, coreRan := slow.count(), core.count()
+		for _, c := range s.Costs() {
+			if want := c.Probe == "zfs" || c.Probe == processesProbe; c.Suspended != want {
+				t.Errorf("%s given up: %v, want %v", c.Probe, c.Suspended, want)
+			}
+		}
+		ran, coreRan, rarerRan := slow.count(), core.count(), rarer.count()
 		share.Store(0)
 		f(5*time.Minute, SlowInventory)
 		if slow.count() != ran || core.count() < coreRan+29 {
 			t.Errorf("slow ran %d times, core %d times in five minutes", slow.count()-ran, core.count()-coreRan)
+		}
+		if n := rarer.count() - rarerRan; n < 9 || n > 11 {
+			t.Errorf("a core metric that is read each 30 s ran %d times in five minutes", n)
 		}
 		f(40*time.Minute, Full)
 		if slow.count() == ran || processes.count() == before {
 			t.Error("not taken up again")
 		}
 	})
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 6 || !strings.Contains(lines[0], `level=WARN msg="over budget, readings given up" given_up=processes reason="3.00 % of a processor, 1.00 % allowed"`) ||
+		!strings.Contains(lines[5], `level=INFO msg="within budget, readings taken up again" given_up="nothing given up"`) {
+		t.Errorf("logged %d lines, want one for each change of level:\n%s", len(lines), log.String())
+	}
 }
 
 func TestTooMuchMemoryDegrades(t *testing.T) {

@@ -25,6 +25,7 @@ type runner struct {
 	slot      time.Time     // the period it last ran in; of inventory: its last complete reading
 	least     time.Duration // between two complete readings of an inventory probe
 	notBefore time.Time     // it found nothing to read, and is left alone until then
+	slow      bool          // it has a period of its own, whatever the configuration says
 
 	mu    sync.Mutex // guards what follows
 	hung  bool       // a run was abandoned and has not returned

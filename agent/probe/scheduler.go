@@ -96,6 +96,7 @@ func NewScheduler(cfg Config) *Scheduler {
 	}
 	for _, p := range cfg.Probes {
 		r := newRunner(p, cfg.Host)
+		r.slow = r.info.Period > 0
 		r.info = cfg.Budget.apply(r.info)
 		r.cost.PeriodSeconds = r.info.Period.Seconds()
 		if !r.info.Metrics {
@@ -154,7 +155,7 @@ func (s *Scheduler) Costs() []Cost {
 	level, _ := s.governor.state()
 	for _, r := range slices.Concat(s.metrics, s.inventory) {
 		c := r.snapshot()
-		c.Suspended = level.suspended(r.info)
+		c.Suspended = level.suspended(r)
 		out = append(out, c)
 	}
 	return out
@@ -224,9 +225,9 @@ const unsupportedRetry = 10 * time.Minute
 // run in one wake.
 func (s *Scheduler) dueMetrics(tick time.Time) []*runner {
 	s.list = s.list[:0]
-	level := s.governor.look(tick)
+	level := s.look(tick)
 	for _, r := range s.metrics {
-		if !level.suspended(r.info) && r.due(tick) {
+		if !level.suspended(r) && r.due(tick) {
 			s.list = append(s.list, r)
 		}
 	}
