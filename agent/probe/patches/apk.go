@@ -101,15 +101,8 @@ type apkOffer struct {
 // readAPKRepos reads the repositories of apk 2 and 3: an address a line, "@tag" before it
 // where only packages asked for by that tag come from there.
 func readAPKRepos(h *probe.Host, f *finding) (repos []apkRepo) {
-	names := []string{apkRepositories}
-	f.in.note(h, apkRepositories+".d")
-	entries, _ := h.ReadDir(apkRepositories + ".d") // apk 3
-	for _, e := range entries {
-		if path.Ext(e.Name()) == ".list" {
-			names = append(names, path.Join(apkRepositories+".d", e.Name()))
-		}
-	}
-	for _, name := range names {
+	more := f.in.dropIns(h, ".list", apkRepositories+".d", "/lib/apk/repositories.d") // apk 3
+	for _, name := range append([]string{apkRepositories}, more...) {
 		data, err := f.in.read(h, name)
 		if err != nil && !notThere(err) {
 			f.sourcesProblem = errors.Join(f.sourcesProblem, err)
@@ -234,10 +227,7 @@ type apkWorld struct {
 
 // readWorld reads words such as "nginx", "nginx=1.2-r0" and "nginx@edge>1.2".
 func readWorld(h *probe.Host, f *finding) apkWorld {
-	data, err := f.in.read(h, apkWorldFile)
-	if err != nil && !notThere(err) {
-		f.problems = append(f.problems, err)
-	}
+	data := f.in.maybe(h, apkWorldFile)
 	w := apkWorld{make(map[string]apkWish), make(map[string]bool)}
 	for word := range strings.FieldsSeq(string(data)) {
 		word, tag := cutTag(word)

@@ -164,10 +164,10 @@ func (repo *repository) offers(name string) bool {
 var updatesApart = map[string]string{"fedora": "update", "centos 7": "update", "opensuse-leap 15": "update", "sles 15": "update"}
 
 // cover weighs the enabled repositories of dnf or zypper.
-func (out *rpmReading) cover(h *probe.Host) {
-	system := noteRelease(h, out.in)
+func (out *rpmReading) cover() {
+	system := noteRelease(out.h, out.in)
 	for _, r := range out.repos {
-		if r.row(out.flavour.name, out.main).Signing == "none" {
+		if r.row(out.name, out.main).Signing == "none" {
 			out.unchecked = append(out.unchecked, r.id)
 		}
 	}
@@ -180,7 +180,7 @@ func (out *rpmReading) cover(h *probe.Host) {
 	major, _, _ := strings.Cut(system["VERSION_ID"], ".")
 	word := first(updatesApart[system["ID"]+" "+major], updatesApart[system["ID"]])
 	if word != "" && !slices.ContainsFunc(out.repos, func(r *rpmRepo) bool {
-		return strings.Contains(strings.ToLower(r.id+" "+r.row(out.flavour.name, out.main).URI), word)
+		return strings.Contains(strings.ToLower(r.id+" "+r.row(out.name, out.main).URI), word)
 	}) {
 		out.gap("no repository of the distribution's updates is enabled")
 	}

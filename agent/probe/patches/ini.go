@@ -25,6 +25,13 @@ func (s *section) words(key string) []string {
 	return strings.FieldsFunc(strings.Join(s.values[key], " "), func(r rune) bool { return strings.ContainsRune(" ,\t\n", r) })
 }
 
+// add takes the values of a section that is read after this one.
+func (s *section) add(later *section) {
+	for key, values := range later.values {
+		s.values[key] = append(s.values[key], values...)
+	}
+}
+
 // on reads a switch.
 func (s *section) on(key string, unset bool) bool {
 	switch yesNo([]string{s.value(key)}) {

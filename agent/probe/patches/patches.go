@@ -80,7 +80,7 @@ func (*patches) Info() probe.Info {
 		Timeout:  time.Minute, // the first reading of a slow disk's indexes
 		Watch: []string{"/var/lib/dpkg", "/var/lib/apt/lists", "/var/lib/apt/lists/partial",
 			"/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/run/reboot-required", "/boot",
-			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/etc/dnf", "/etc/yum.repos.d", "/var/cache/dnf", "/var/cache/libdnf5",
+			"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/etc/dnf", "/etc/dnf/repos.override.d", "/etc/yum.repos.d", "/var/cache/dnf", "/var/cache/libdnf5",
 			"/etc/zypp/repos.d", "/var/cache/zypp/raw",
 			"/lib/apk/db", "/etc/apk", "/var/cache/apk", "/var/lib/pacman/local", "/var/lib/pacman/sync"},
 		Locks: []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/lib/rpm/.rpm.lock",
@@ -99,6 +99,7 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 		if k.last == nil || !k.whole || !k.last.in.unchanged(h) {
 			refused := h.Refusals()
 			k.last = k.read(ctx, h)
+			k.last.problems = append(k.last.problems, k.last.in.problems...)
 			k.whole = h.Refusals() == refused
 		}
 		if err := ctx.Err(); err != nil {

@@ -37,12 +37,17 @@ func anyThere(h *probe.Host, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { _, err := h.Stat(name); return !probe.Absent(err) })
 }
 
-// flavour is that of the manager the machine is run with.
+// flavour is that of the manager the machine is run with. The folder of zypper's
+// repositories comes with other programs too.
 func (m *rpmManager) flavour(h *probe.Host) *rpmFlavour {
+	const zypp = "/etc/zypp/repos.d"
+	if found, _ := h.Glob(zypp + "/*.repo"); len(found) > 0 {
+		return &zyppFlavour
+	}
 	for _, f := range []struct {
 		sign    string
 		flavour *rpmFlavour
-	}{{"/etc/zypp/repos.d", &zyppFlavour}, {"/etc/dnf", &dnfFlavour}, {"/var/cache/yum/metadata", &dnfFlavour}, {"/etc/yum.conf", &yumFlavour}} {
+	}{{"/etc/dnf", &dnfFlavour}, {"/var/cache/yum/metadata", &dnfFlavour}, {"/etc/yum.conf", &yumFlavour}, {zypp, &zyppFlavour}} {
 		if _, err := h.Stat(f.sign); err == nil {
 			return f.flavour
 		}
@@ -50,28 +55,29 @@ func (m *rpmManager) flavour(h *probe.Host) *rpmFlavour {
 	return nil
 }
 
-// rpmReading is one reading of the files.
+// rpmReading is one reading of the files. Of the repositories only the enabled ones stay.
 type rpmReading struct {
 	*finding
-	flavour   *rpmFlavour
-	main      *section
-	repos     []*rpmRepo
+	*rpmConfig
+	h         *probe.Host
 	installed []*facts.PackageRow
 	names     want // with the lowest version installed
 	locks     []lock
+	groups    vendorGroups
 }
 
 func (m *rpmManager) read(ctx context.Context, h *probe.Host) *finding {
-	out := &rpmReading{finding: newFinding(), flavour: m.flavour(h)}
-	for _, name := range rpmDatabases {
+	out := &rpmReading{finding: newFinding(), h: h}
+	for _, name := range append([]string{"/etc/zypp/repos.d"}, rpmDatabases...) {
 		out.in.note(h, name)
 	}
+	out.rpmConfig = m.flavour(h).configuration(h, out.in)
 	var err error
-	if out.main, out.repos, err = out.flavour.readRepos(h, out.in); err != nil {
-		out.problems, out.sourcesProblem = append(out.problems, err), err
+	if out.damage != nil {
+		out.problems, out.sourcesProblem = append(out.problems, out.damage), out.damage
 	}
 	for _, r := range out.repos {
-		out.repositories = append(out.repositories, r.row(out.flavour.name, out.main))
+		out.repositories = append(out.repositories, r.row(out.name, out.main))
 	}
 	out.repos = slices.DeleteFunc(out.repos, func(r *rpmRepo) bool { return !r.enabled })
 	if len(out.repos) == 0 {
@@ -81,11 +87,14 @@ func (m *rpmManager) read(ctx context.Context, h *probe.Host) *finding {
 		out.problem("installed packages: %w", err)
 	}
 	out.names = lowest(out.installed)
-	m.readIndexes(ctx, h, out)
-	out.cover(h)
-	out.locks = readLocks(h, out.in, out.main, out.flavour)
+	m.readIndexes(ctx, out)
+	out.cover()
+	out.locks = out.readLocks(h, out.in)
+	if out.vendors {
+		out.groups = readVendors(h, out.in)
+	}
 	if len(out.installed) > 0 {
-		out.judge(h)
+		out.judge()
 	}
 	rows := out.installed
 	out.rebootReasons = func(h *probe.Host) []string { return rebootAfter(rows, bootTime(h)) }
@@ -104,35 +113,39 @@ func lowest(rows []*facts.PackageRow) want {
 }
 
 // readIndexes reads the metadata of each repository, noting what is missing.
-func (m *rpmManager) readIndexes(ctx context.Context, h *probe.Host, out *rpmReading) {
+func (m *rpmManager) readIndexes(ctx context.Context, out *rpmReading) {
 	used := make(map[string]*rpmIndex)
 	for _, r := range out.repos {
-		r.root = out.flavour.metadata(h, out.in, r.id)
-		err := m.readIndex(ctx, h, out, r)
+		r.root = out.metadata(out.h, out.in, r.id)
+		err := m.readIndex(ctx, out, r)
 		if err != nil {
 			r.problems = append(r.problems, err)
 		} else {
 			used[r.index.repomd] = r.index
 		}
 		out.problems = append(out.problems, r.problems...)
-		out.indexes = append(out.indexes, r.state(h, out.flavour.name, out.main))
+		out.indexes = append(out.indexes, r.state(out.h, out.name, out.main))
 	}
 	m.indexes = used
 }
 
-func (m *rpmManager) readIndex(ctx context.Context, h *probe.Host, out *rpmReading, r *rpmRepo) error {
+func (m *rpmManager) readIndex(ctx context.Context, out *rpmReading, r *rpmRepo) error {
+	h := out.h
 	if r.root == "" {
-		if out.flavour.name == "yum" {
+		if out.name == "yum" {
 			return fmt.Errorf("metadata of repository %q: those of yum 3 are databases, which are not read: %w", r.id, errors.ErrUnsupported)
 		}
-		return fmt.Errorf("no metadata of repository %q (run `%s`)", r.id, out.flavour.refresh)
+		return fmt.Errorf("no metadata of repository %q (run `%s`)", r.id, out.refresh)
 	}
 	repomd := r.root + "/repodata/repomd.xml"
 	out.in.note(h, repomd)
 	stamp := h.Stamp(repomd)
 	x := m.indexes[repomd]
-	if x == nil || x.stamp != stamp || !x.covers(out.names) {
+	if x == nil || x.stamp != stamp || !x.covers(out.names) || out.weighs() != (x.older != nil) {
 		x = &rpmIndex{repomd: repomd, stamp: stamp}
+		if out.weighs() {
+			x.older = make(map[packageID]*rpmOffer)
+		}
 		if err := x.read(ctx, h, r.root, out.names); err != nil {
 			return fmt.Errorf("repository %q: %w", r.id, err)
 		}
@@ -141,13 +154,21 @@ func (m *rpmManager) readIndex(ctx context.Context, h *probe.Host, out *rpmReadi
 	for _, p := range x.packages {
 		p.repo, p.kept = r, ""
 	}
+	for _, p := range x.older {
+		p.repo, p.kept = r, ""
+	}
 	r.index = x
 	return nil
 }
 
+// weighs reports whether the enabled repositories have different priorities.
+func (out *rpmReading) weighs() bool {
+	return slices.ContainsFunc(out.repos, func(r *rpmRepo) bool { return r.priority != out.repos[0].priority })
+}
+
 // judge finds the update of each installed package.
-func (out *rpmReading) judge(h *probe.Host) {
-	offers := out.offers(h)
+func (out *rpmReading) judge() {
+	offers := out.offers()
 	newest := make(map[packageID]*facts.PackageRow)
 	for _, p := range out.installed {
 		id := packageID{p.Name, p.Arch}
@@ -170,31 +191,38 @@ func (out *rpmReading) judge(h *probe.Host) {
 
 // offers are all packages of the repositories by name, those that may not be installed
 // marked with the reason.
-func (out *rpmReading) offers(h *probe.Host) map[string][]*rpmOffer {
-	streams := readStreams(h, out.in, out.repos)
+func (out *rpmReading) offers() map[string][]*rpmOffer {
+	streams := readStreams(out.h, out.in, out.repos)
 	offers := make(map[string][]*rpmOffer)
 	for _, r := range out.repos {
 		if r.index == nil {
 			continue
 		}
-		exclude := append(r.words("exclude"), r.words("excludepkgs")...)
-		include := r.words("includepkgs")
 		for _, p := range r.index.packages {
-			if streams.hides(p) {
-				continue
+			if !streams.hides(p) {
+				p.kept = out.keeps(r, p)
+				offers[p.Name] = append(offers[p.Name], p)
 			}
-			switch {
-			case matchesAny(exclude, p):
-				p.kept = "excluded in " + r.file
-			case len(include) > 0 && !matchesAny(include, p):
-				p.kept = "not among the included in " + r.file
-			default:
-				p.kept = locked(out.locks, p)
+		}
+		for id, p := range r.index.older {
+			if !streams.hides(p) && out.keeps(r, p) == "" {
+				offers[id.name] = append(offers[id.name], p)
 			}
-			offers[p.Name] = append(offers[p.Name], p)
 		}
 	}
 	return offers
+}
+
+// keeps is why an offer may not be installed, "" if it may.
+func (out *rpmReading) keeps(r *rpmRepo, p *rpmOffer) string {
+	include := r.words("includepkgs")
+	switch {
+	case matchesAny(append(r.words("exclude"), r.words("excludepkgs")...), p):
+		return "excluded in " + r.file
+	case len(include) > 0 && !matchesAny(include, p):
+		return "not among the included in " + r.file
+	}
+	return locked(out.locks, p, out.names[p.Name])
 }
 
 // update chooses the candidate for an installed package: of the repositories with the
@@ -232,7 +260,7 @@ func (out *rpmReading) candidate(p *facts.PackageRow, offers []*rpmOffer) (best,
 			continue
 		}
 		switch {
-		case o.kept != "" || out.flavour.vendors && otherVendor(p.Vendor, o.Vendor):
+		case o.kept != "" || out.vendors && out.groups.differ(p.Vendor, o.Vendor):
 			if rpmNewer(o.Version, p.Version) && (kept == nil || rpmNewer(o.Version, kept.Version)) {
 				kept = o
 			}
@@ -262,18 +290,9 @@ func sameArch(a, b string) bool {
 	return !slices.Contains([]string{"i386", "i486", "i586", "i686", "src", "nosrc"}, other)
 }
 
-// otherVendor compares vendors as libzypp does, to which those of openSUSE are one.
-func otherVendor(a, b string) bool {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	if a == "" || b == "" || a == b {
-		return false
-	}
-	return !strings.HasPrefix(a, "opensuse") || !strings.HasPrefix(b, "opensuse")
-}
-
 // replace adds the packages that take the place of installed ones under another name.
 func (out *rpmReading) replace(newest map[packageID]*facts.PackageRow, offers map[string][]*rpmOffer, rows map[packageID]*facts.PatchRow) {
-	if !out.main.on("obsoletes", true) || out.flavour.name == "zypper" { // zypper up does not; zypper dup does
+	if !out.main.on("obsoletes", true) || out.name == "zypper" { // zypper up does not; zypper dup does
 		return
 	}
 	for id, p := range newest {

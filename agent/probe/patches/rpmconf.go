@@ -3,6 +3,7 @@ package patches
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -14,29 +15,34 @@ import (
 
 // rpmFlavour is where one of the managers of rpm packages keeps its files.
 type rpmFlavour struct {
-	name    string
-	configs []string // main files; the first that is there counts
-	repos   []string // folders of .repo files
-	vars    []string // folders of variables, one a file
-	caches  []string // folders of which each holds ID-HASH/repodata
-	plain   []string // folders of which each holds ID/repodata
-	refresh string   // what people run to fetch the metadata
+	name     string
+	configs  []string // main files; the first that is there counts
+	drops    []string // folders of files that add to it
+	repoDirs []string // folders of .repo files
+	changes  []string // folders of .repo files that change what those say
+	vars     []string // folders of variables, one a file
+	caches   []string // folders of which each holds ID-HASH/repodata
+	plain    []string // folders of which each holds ID/repodata
+	refresh  string   // what people run to fetch the metadata
 	// vendors tells that an update never changes the vendor of a package.
 	vendors bool
 }
 
 var (
 	dnfFlavour = rpmFlavour{
-		name: "dnf", configs: []string{"/etc/dnf/dnf.conf", "/etc/yum.conf"},
-		repos: []string{"/etc/yum.repos.d", "/etc/yum/repos.d", "/etc/distro.repos.d"}, vars: []string{"/etc/dnf/vars", "/etc/yum/vars"},
-		caches: []string{"/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum/metadata"}, refresh: "dnf makecache",
+		name: "dnf", configs: []string{"/etc/dnf/dnf.conf", "/etc/yum.conf"}, drops: []string{"/etc/dnf/libdnf5.conf.d", "/usr/share/dnf5/libdnf.conf.d"},
+		repoDirs: []string{"/etc/yum.repos.d", "/etc/yum/repos.d", "/etc/distro.repos.d", "/usr/share/dnf5/repos.d"},
+		changes:  []string{"/etc/dnf/repos.override.d", "/usr/share/dnf5/repos.override.d"},
+		vars:     []string{"/usr/share/dnf5/vars.d", "/etc/yum/vars", "/etc/dnf/vars"},
+		caches:   []string{"/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum/metadata"}, refresh: "dnf makecache",
 	}
 	yumFlavour = rpmFlavour{
-		name: "yum", configs: []string{"/etc/yum.conf"}, repos: []string{"/etc/yum.repos.d", "/etc/yum/repos.d"},
+		name: "yum", configs: []string{"/etc/yum.conf"}, repoDirs: []string{"/etc/yum.repos.d", "/etc/yum/repos.d"},
 		vars: []string{"/etc/yum/vars"}, refresh: "yum makecache",
 	}
 	zyppFlavour = rpmFlavour{
-		name: "zypper", configs: []string{"/etc/zypp/zypp.conf"}, repos: []string{"/etc/zypp/repos.d"},
+		name: "zypper", configs: []string{"/etc/zypp/zypp.conf", "/usr/etc/zypp/zypp.conf"},
+		drops: []string{"/etc/zypp/zypp.conf.d", "/usr/etc/zypp/zypp.conf.d"}, repoDirs: []string{"/etc/zypp/repos.d"},
 		vars: []string{"/etc/zypp/vars.d"}, plain: []string{"/var/cache/zypp/raw"}, refresh: "zypper refresh", vendors: true,
 	}
 )
@@ -84,54 +90,105 @@ func word(yes bool, s string) string {
 	return ""
 }
 
-// readRepos reads the main configuration and all repositories.
-func (f rpmFlavour) readRepos(h *probe.Host, in *inputs) (main *section, repos []*rpmRepo, problem error) {
-	main = &section{values: make(map[string][]string)}
-	for _, name := range f.configs {
-		data, err := in.read(h, name)
-		if notThere(err) {
-			continue
-		}
-		sections, parseErr := parseINI(string(data))
-		if err = errors.Join(err, parseErr); err != nil {
-			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
-		}
-		for _, s := range sections {
+// rpmConfig is what the files of a manager say. Its folders are those that they name.
+type rpmConfig struct {
+	rpmFlavour
+	main   *section
+	repos  []*rpmRepo // by id
+	damage error
+}
+
+// configuration reads the main configuration and all repositories.
+func (f rpmFlavour) configuration(h *probe.Host, in *inputs) *rpmConfig {
+	c := &rpmConfig{rpmFlavour: f, main: &section{values: make(map[string][]string)}}
+	for _, name := range c.mainFiles(h, in) {
+		for _, s := range c.sections(h, in, name) {
 			if s.name == "main" {
-				main = s
+				c.main.add(s)
 			}
 		}
-		break
 	}
 	vars := f.variables(h, in)
-	for _, dir := range f.repos {
-		in.note(h, dir)
-		entries, _ := h.ReadDir(dir) // one of several possible
-		for _, e := range entries {
-			if path.Ext(e.Name()) != ".repo" {
-				continue
-			}
-			name := path.Join(dir, e.Name())
-			data, err := in.read(h, name)
-			sections, parseErr := parseINI(string(data))
-			if err = errors.Join(err, parseErr); err != nil {
-				problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
-			}
-			for _, s := range sections {
-				repos = append(repos, newRPMRepo(s, name, vars))
+	c.folders(vars)
+	for _, name := range in.dropIns(h, ".repo", c.repoDirs...) {
+		for _, s := range c.sections(h, in, name) {
+			c.repos = append(c.repos, newRPMRepo(s, name, vars))
+		}
+	}
+	slices.SortStableFunc(c.repos, func(a, b *rpmRepo) int { return strings.Compare(a.id, b.id) })
+	for _, name := range in.dropIns(h, ".repo", f.changes...) {
+		for _, s := range c.sections(h, in, name) {
+			for _, r := range c.repos {
+				if ok, err := path.Match(vars.Replace(s.name), r.id); err == nil && ok {
+					maps.Copy(r.values, s.values)
+					r.settle()
+				}
 			}
 		}
 	}
-	slices.SortStableFunc(repos, func(a, b *rpmRepo) int { return strings.Compare(a.id, b.id) })
-	return main, repos, problem
+	return c
 }
 
 func newRPMRepo(s *section, file string, vars *strings.Replacer) *rpmRepo {
-	r := &rpmRepo{section: s, id: vars.Replace(s.name), file: file, vars: vars, enabled: s.on("enabled", true), priority: 99}
-	if n, err := strconv.Atoi(s.value("priority")); err == nil {
+	r := &rpmRepo{section: s, id: vars.Replace(s.name), file: file, vars: vars}
+	r.settle()
+	return r
+}
+
+// settle takes what the section says by now.
+func (r *rpmRepo) settle() {
+	r.enabled, r.priority = r.on("enabled", true), 99
+	if n, err := strconv.Atoi(r.value("priority")); err == nil {
 		r.priority = n
 	}
-	return r
+}
+
+// mainFiles are the main file and what adds to it: dnf takes the main file last, zypper
+// first. The last has the word.
+func (f rpmFlavour) mainFiles(h *probe.Host, in *inputs) []string {
+	names := in.dropIns(h, ".conf", f.drops...)
+	for _, name := range f.configs {
+		if !in.exists(h, name) {
+			continue
+		}
+		if f.name == "zypper" {
+			return append([]string{name}, names...)
+		}
+		return append(names, name)
+	}
+	return names
+}
+
+func (c *rpmConfig) sections(h *probe.Host, in *inputs, name string) []*section {
+	data, err := in.read(h, name)
+	found, parseErr := parseINI(string(data))
+	if err = errors.Join(err, parseErr); err != nil {
+		c.damage = errors.Join(c.damage, fmt.Errorf("%s: %w", name, err))
+	}
+	return found
+}
+
+// folders takes those that the main configuration names instead of the usual ones.
+func (c *rpmConfig) folders(vars *strings.Replacer) {
+	named := func(key string) []string {
+		return strings.FieldsFunc(vars.Replace(c.main.value(key)), func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	if dirs := named("reposdir"); len(dirs) > 0 {
+		c.repoDirs = dirs
+	}
+	if c.name == "zypper" {
+		for _, dir := range named("cachedir") {
+			c.plain = []string{path.Join(dir, "raw")}
+		}
+		if dirs := named("metadatadir"); len(dirs) > 0 {
+			c.plain = dirs
+		}
+		c.vendors = c.vendors && !c.main.on("solver.allowvendorchange", false)
+		return
+	}
+	for _, key := range []string{"cachedir", "system_cachedir"} { // of dnf 4 and 5
+		c.caches = append(slices.Clone(c.caches), named(key)...)
+	}
 }
 
 // variables are those of dnf.conf(5): $releasever, $basearch, $arch, and one for each
@@ -144,13 +201,9 @@ func (f rpmFlavour) variables(h *probe.Host, in *inputs) *strings.Replacer {
 		}
 	}
 	for _, dir := range f.vars {
-		in.note(h, dir)
-		entries, _ := h.ReadDir(dir) // there may be none
-		for _, e := range entries {
-			if data, err := in.read(h, path.Join(dir, e.Name())); err == nil {
-				line, _, _ := strings.Cut(string(data), "\n")
-				add(e.Name(), strings.TrimSpace(line))
-			}
+		for _, e := range in.list(h, dir) {
+			line, _, _ := strings.Cut(string(in.maybe(h, path.Join(dir, e.Name()))), "\n")
+			add(e.Name(), strings.TrimSpace(line))
 		}
 	}
 	version := osRelease(h)["VERSION_ID"]
@@ -177,9 +230,7 @@ func (f rpmFlavour) metadata(h *probe.Host, in *inputs, id string) string {
 		consider(path.Join(cache, id))
 	}
 	for _, cache := range f.caches {
-		in.note(h, cache)
-		entries, _ := h.ReadDir(cache) // one of several possible
-		for _, e := range entries {
+		for _, e := range in.list(h, cache) {
 			if rest, ok := strings.CutPrefix(e.Name(), id+"-"); ok && e.IsDir() && isHash(rest) {
 				consider(path.Join(cache, e.Name()))
 			}

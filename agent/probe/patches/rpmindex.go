@@ -22,6 +22,7 @@ type rpmIndex struct {
 	stamp      probe.Stamp
 	covered    map[string]string // names that were looked for, with the lowest version installed then
 	packages   []*rpmOffer
+	older      map[packageID]*rpmOffer // the newest that is not newer, where priorities differ
 	advisories []rpmmd.Advisory
 	modules    rpmmd.Modules
 	notices    bool // it has an updateinfo at all
@@ -110,12 +111,19 @@ func (x *rpmIndex) part(h *probe.Host, file string, size int64, read func(rpmmd.
 	return err
 }
 
-// keep drops what is no newer than what is installed and replaces nothing.
+// keep drops what is no newer than what is installed and replaces nothing. Where the
+// priorities of repositories differ the newest of it stays: a better repository that has
+// nothing newer keeps out what the others have.
 func (x *rpmIndex) keep(p rpmmd.Package, names want) {
 	installed, ok := names[p.Name]
 	x.basis = x.basis || ok && slices.Contains(basis["rpm"], p.Name)
 	if len(p.Obsoletes) > 0 || ok && rpmNewer(p.Version, installed) {
 		x.packages = append(x.packages, &rpmOffer{Package: p})
+		return
+	}
+	id := packageID{p.Name, p.Arch}
+	if old := x.older[id]; ok && x.older != nil && (old == nil || rpmNewer(p.Version, old.Version)) {
+		x.older[id] = &rpmOffer{Package: rpmmd.Package{Name: p.Name, Arch: p.Arch, Version: p.Version, Vendor: p.Vendor}}
 	}
 }
 

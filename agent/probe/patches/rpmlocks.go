@@ -13,69 +13,116 @@ type lock struct {
 	pattern string
 	exclude bool   // only what matches is kept away; else all versions that do not match
 	reason  string // for people
+	// versions, arch and repo narrow a lock of zypper; "": any.
+	versions, arch, repo string
 }
 
 // readLocks reads the excludes of the main configuration, the lists of dnf's and yum's
 // plugin versionlock, dnf 5's versionlock.toml and zypper's locks.
-func readLocks(h *probe.Host, in *inputs, main *section, f *rpmFlavour) []lock {
+func (c *rpmConfig) readLocks(h *probe.Host, in *inputs) []lock {
 	var locks []lock
-	for _, pattern := range append(main.words("exclude"), main.words("excludepkgs")...) {
-		locks = append(locks, lock{pattern, true, "excluded in " + f.configs[0]})
+	for _, pattern := range append(c.main.words("exclude"), c.main.words("excludepkgs")...) {
+		locks = append(locks, lock{pattern: pattern, exclude: true, reason: "excluded in " + c.configs[0]})
 	}
-	if f.name == "zypper" {
+	if c.name == "zypper" {
 		return append(locks, zyppLocks(h, in)...)
 	}
 	for _, name := range []string{"/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list"} {
-		data, err := in.read(h, name)
-		if err != nil {
-			continue // the plugin is not there
-		}
-		for line := range strings.Lines(string(data)) {
+		for line := range strings.Lines(string(in.maybe(h, name))) { // of a plugin
 			line = strings.TrimSpace(line)
 			if line == "" || line[0] == '#' {
 				continue
 			}
 			pattern, exclude := strings.CutPrefix(line, "!")
-			locks = append(locks, lock{pattern, exclude, "locked in " + name})
+			locks = append(locks, lock{pattern: pattern, exclude: exclude, reason: "locked in " + name})
 		}
 	}
 	const dnf5 = "/etc/dnf/versionlock.toml"
-	data, _ := in.read(h, dnf5) // dnf 5 only
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(string(in.maybe(h, dnf5))) {
 		if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "name" {
-			locks = append(locks, lock{strings.Trim(strings.TrimSpace(value), `"'`) + "-locked", false, "locked in " + dnf5})
+			locks = append(locks, lock{pattern: strings.Trim(strings.TrimSpace(value), `"'`) + "-locked", reason: "locked in " + dnf5})
 		}
 	}
 	return locks
 }
 
-// zyppLocks reads stanzas of "key: value" lines.
+// zyppLocks reads stanzas of "key: value" lines. Only packages matter; a lock may be about
+// some versions, one architecture or one repository.
 func zyppLocks(h *probe.Host, in *inputs) []lock {
 	const name = "/etc/zypp/locks"
-	data, _ := in.read(h, name) // there may be none
 	var locks []lock
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "solvable_name" {
-			locks = append(locks, lock{strings.TrimSpace(value), true, "locked in " + name})
+	for stanza := range strings.SplitSeq(string(in.maybe(h, name)), "\n\n") {
+		l := lock{exclude: true, reason: "locked in " + name}
+		about := ""
+		for line := range strings.Lines(stanza) {
+			key, value, _ := strings.Cut(line, ":")
+			switch value = strings.TrimSpace(value); strings.TrimSpace(key) {
+			case "type":
+				about = value
+			case "solvable_name":
+				l.pattern = value
+			case "solvable_arch":
+				l.arch = value
+			case "version":
+				l.versions = value
+			case "repo":
+				l.repo = value
+			}
+		}
+		if l.pattern != "" && (about == "" || about == "package") {
+			locks = append(locks, l)
 		}
 	}
 	return locks
 }
 
-// locked is why a package may not be installed, "" if it may.
-func locked(locks []lock, p *rpmOffer) string {
+// locked is why a package may not take the place of what is installed, "" if it may.
+func locked(locks []lock, p *rpmOffer, installed string) string {
 	reason := ""
 	for _, l := range locks {
 		switch matches := matchesNEVRA(l.pattern, p); {
-		case l.exclude && matches:
+		case l.exclude && matches && l.covers(p, installed):
 			return l.reason
-		case !l.exclude && matches:
+		case l.exclude:
+		case matches:
 			return "" // one of the versions it is locked to
-		case !l.exclude && l.names(p.Name):
+		case l.names(p.Name):
 			reason = l.reason
 		}
 	}
 	return reason
+}
+
+// covers reports whether a lock of zypper is about this package or about the version of it
+// that is installed, which then stays.
+func (l lock) covers(p *rpmOffer, installed string) bool {
+	if l.arch != "" && l.arch != p.Arch {
+		return false
+	}
+	if l.versions != "" && l.repo == "" && l.has(installed) {
+		return true
+	}
+	return l.has(p.Version) && (l.repo == "" || l.repo == p.repo.id)
+}
+
+// has reports whether a version is among those of the lock: "> 2", "== 1.0-3". Without a
+// release in the lock that of the version does not count.
+func (l lock) has(version string) bool {
+	n := 0
+	for n < len(l.versions) && strings.IndexByte("=<>!", l.versions[n]) >= 0 {
+		n++
+	}
+	op, want := l.versions[:n], strings.TrimSpace(l.versions[n:])
+	if want == "" {
+		return true
+	}
+	if !strings.Contains(want, "-") {
+		version, _, _ = strings.Cut(version, "-")
+	}
+	if rest, not := strings.CutPrefix(op, "!"); not || op == "" {
+		return not != allows("rpm", "="+strings.Trim(rest, "=")+want, version)
+	}
+	return allows("rpm", op+want, version)
 }
 
 // names reports whether a lock to versions is about the name: name-[epoch:]version-release.
@@ -101,14 +148,8 @@ func readStreams(h *probe.Host, in *inputs, repos []*rpmRepo) streams {
 	s := streams{make(map[string]bool), make(map[string]bool), make(map[string]bool)}
 	const dir = "/etc/dnf/modules.d"
 	chosen := make(map[string]string)
-	in.note(h, dir)
-	entries, _ := h.ReadDir(dir) // no modules here
-	for _, e := range entries {
-		data, err := in.read(h, path.Join(dir, e.Name()))
-		if err != nil {
-			continue
-		}
-		sections, _ := parseINI(string(data)) // what can be read counts
+	for _, e := range in.list(h, dir) {
+		sections, _ := parseINI(string(in.maybe(h, path.Join(dir, e.Name())))) // what can be read counts
 		for _, x := range sections {
 			if state := x.value("state"); state == "enabled" || state == "disabled" {
 				chosen[x.name] = word(state == "enabled", x.value("stream"))

@@ -26,7 +26,7 @@ import (
 // TestVerdictsAndTheirProof judges the systems of testdata/verdicts. Each is an archive
 // of files in plain text: names that end in .gz or .zst are compressed, "x.tar.gz!name"
 // is a file inside of one. "installed" holds the rpm packages: name, version, arch,
-// seconds since 1970. "proof" is what is expected; -update writes it. $HOURAGO is that time. The first line of
+// seconds since 1970, perhaps the vendor. "proof" is what is expected; -update writes it. $HOURAGO is that time. The first line of
 // the comment may say how old the indexes are: "age 5d".
 func TestVerdictsAndTheirProof(t *testing.T) {
 	names, err := filepath.Glob("testdata/verdicts/*.txtar")
@@ -173,14 +173,18 @@ func rpmLines(t *testing.T, text string) (rows []*facts.PackageRow) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) != 4 {
+		if len(f) < 4 {
 			t.Fatalf("line %q", line)
 		}
 		at, err := strconv.ParseInt(f[3], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, &facts.PackageRow{Vendor: "openSUSE", Name: f[0], Version: f[1], Arch: f[2], Source: "rpm", InstalledAt: facts.Time(at * 1000)})
+		vendor := "openSUSE"
+		if len(f) > 4 {
+			vendor = strings.Join(f[4:], " ")
+		}
+		rows = append(rows, &facts.PackageRow{Vendor: vendor, Name: f[0], Version: f[1], Arch: f[2], Source: "rpm", InstalledAt: facts.Time(at * 1000)})
 	}
 	return rows
 }
