@@ -64,6 +64,7 @@ func (m *masker) line(line string) string {
 		line = hideDocuments(line, at)
 	}
 	var b strings.Builder
+	first := *m
 	done := 0 // how much of the line is in b
 	for i := 0; i < len(line); {
 		if isBlank(line[i]) {
@@ -78,13 +79,13 @@ func (m *masker) line(line string) string {
 		}
 		w := line[i:end]
 		masked := m.word(w)
-		if strings.HasPrefix(w, "<<<") && readsSecret(line[:i]) {
+		if strings.HasPrefix(w, "<<<") && readsSecret(lastCommand(line[:i])) {
 			if m.next = len(w) == 3; !m.next {
 				masked = w[:3] + Masked
 			}
 		} else if m.program.says && m.program.words == 0 {
 			if pipe := secretPipe(line, end, grouped(line[:i])); pipe > 0 {
-				masked, end = w+" "+Masked+" ", pipe
+				masked, end = masked+" "+Masked+" ", pipe
 			}
 			m.program = programState{}
 		} else if (w[0] == '"' || w[0] == '\'') && sayingLine(w) && secretPipe(line, end, false) > 0 {
@@ -98,6 +99,9 @@ func (m *masker) line(line string) string {
 			b.WriteString(masked)
 			done = end
 		}
+		if w[len(w)-1] == ';' && len(w) > 1 && w[len(w)-2] != '\\' && !m.rest {
+			*m = first // another command begins
+		}
 		i = end
 	}
 	if done == 0 {
@@ -105,6 +109,11 @@ func (m *masker) line(line string) string {
 	}
 	b.WriteString(line[done:])
 	return b.String()
+}
+
+// lastCommand is what follows the last sign that ends a command.
+func lastCommand(before string) string {
+	return before[max(strings.LastIndexAny(before, ";\n"), strings.LastIndex(before, "&&"))+1:]
 }
 
 // grouped tells that a bracket opens before a command.
@@ -230,22 +239,21 @@ func (m *masker) argument(w string, blank bool) (string, bool) {
 }
 
 // keep remembers the program named before: w may be an argument of it that has the name of
-// another. Where it runs programs itself, or has no secrets, it ends.
+// another. Where it runs programs itself, or has no secrets, it ends. An address or a setting
+// may end in the name of a program too, hence the other rules follow.
 func (m *masker) keep(w string) (string, bool) {
 	if m.program.runs || !m.program.known {
-		return w, true
+		return "", false
 	}
 	m.former = m.program
-	if masked, ok := m.positional(&m.former, w, false); ok {
-		return masked, true
-	}
-	return w, true
+	return m.positional(&m.former, w, false)
 }
 
-// value masks a word that is no program and has no place of its own.
+// value masks a word that has no place of its own. No rule ends it: what one of them keeps is
+// for the next to look at, as the password of an address before ?token=x.
 func (m *masker) value(previous, w string, blank bool) string {
 	if blank {
-		if masked, ok := saidSecret(previous, w); ok {
+		if masked, ok := m.saidSecret(previous, w); ok {
 			return masked
 		}
 		if masked, ok := m.setting(previous, w); ok {
@@ -255,16 +263,19 @@ func (m *masker) value(previous, w string, blank bool) string {
 			return masked
 		}
 	}
-	if masked, ok := m.named(w); ok {
-		return masked
+	if !blank {
+		w = maskUserInfo(w)
 	}
-	if masked, ok := m.option(w); ok {
-		return masked
+	hidden := ""
+	if kept, ok := m.named(w); !ok {
+		w = m.option(w)
+	} else if kept < len(w) {
+		w, hidden = w[:kept], Masked
 	}
 	if blank {
-		w = m.partLine(w)
+		w = maskUserInfo(m.partLine(w))
 	}
-	return maskForms(maskHook(maskUserInfo(w)))
+	return maskForms(maskHook(w)) + hidden
 }
 
 // programName is that of a program which is called by its path, or in brackets.
@@ -299,7 +310,7 @@ func (m *masker) positional(p *programState, w string, blank bool) (string, bool
 		user, rest, ok := strings.Cut(w, "/")
 		if name, _, named := strings.Cut(user, "="); ok && user != "" && user[0] != '@' && rest != "" && (!named || name == "userid") {
 			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-				return user + "/" + Masked + rest[at:], true
+				return user + "/" + Masked + m.value("", rest[at:], false), true
 			}
 			return user + "/" + Masked, true
 		}
@@ -318,7 +329,7 @@ func (m *masker) positional(p *programState, w string, blank bool) (string, bool
 		name := w[strings.LastIndexAny(w, "/:")+1:]
 		if strings.IndexByte(w, '=') < 0 && (secretName(name) || hasWord(p.long, name)) {
 			m.next = true
-			return w, true
+			return maskUserInfo(w), true
 		}
 	}
 	return "", false
@@ -330,30 +341,29 @@ func aclPassword(w string) bool {
 }
 
 // option masks by the options of the program that was named before.
-func (m *masker) option(w string) (string, bool) {
+func (m *masker) option(w string) string {
 	if len(w) < 2 || w[0] != '-' {
 		if strings.EqualFold(strings.Trim(w, `"'`), "bearer") {
 			m.next = true
 		}
-		return "", false
+		return w
 	}
 	name := strings.TrimLeft(w, "-")
 	if masked, ok := m.optionOf(&m.program, w, name); ok {
-		return masked, true
+		return masked
 	}
 	if m.former.known {
 		if masked, ok := m.optionOf(&m.former, w, name); ok {
-			return masked, true
+			return masked
 		}
 	}
 	if secretName(name) && !strings.ContainsAny(name, "=/") {
 		m.next = true
 		if at := attachedTo(name); at > 0 {
-			return w[:len(w)-len(name)+at] + Masked, true
+			return w[:len(w)-len(name)+at] + Masked
 		}
-		return w, true
 	}
-	return "", false
+	return w
 }
 
 // optionOf masks by the options of one program.

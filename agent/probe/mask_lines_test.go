@@ -273,6 +273,35 @@ tool -u me -p S3CR3T
 tool --username me -P S3CR3T
 tool -u me:S3CR3T
 tool --login me:S3CR3T h
+app https://u:S3CR3T@h/p?token=C
+app https://u:S3CR3T@h/p?token=
+app https://u:S3CR3T@h/p?access_token=C#x
+DATABASE_URL=postgres://u:S3CR3T@h/db?sslpassword=x
+postgres://u:S3CR3T@h/db?password=C
+smtp://u:S3CR3T@h:25?auth=login
+redis://u:S3CR3T@h/0?password=b
+--url=https://u:S3CR3T@h/p?api_key=C
+java -Durl=jdbc:mysql://u:S3CR3T@h/db?password=x
+curl -H "X-From: https://u:S3CR3T@h/?token=x"
+curl -x=http://u:S3CR3T@proxy:3128?password=z h
+proxy=socks5://u:S3CR3T@h:1,password=x
+app http://a:b@h/,http://u2:S3CR3T@h2/
+app https://h/?next=https://u:S3CR3T@h2/
+app redirect=https%3A%2F%2Fu%3AS3CR3T%40h%2F
+app me:S3CR3T@h,proxy=https://x/
+app https://h/x/token=S3CR3T
+app --password=//S3CR3T
+git clone https://u:S3CR3T@github.com/docker/docker
+docker run -e TOKEN=S3CR3T/docker x
+DB_PASSWORD=S3CR3T/mysql run
+rclone https://u:S3CR3T@h/token x
+sqlplus scott/a@h:1/x?token=S3CR3T
+https://u:S3CR3T@hooks.slack.com/services/a?token=x
+AKIAS3CR3TEXAMPLE000?token=x
+x --run="mysql -pS3CR3T; curl --token=x"
+sh -c "mysql -pS3CR3T; restic --password-command='echo x'"
+x --run="mysql -pS3CR3T --password-command=echo x"
+app "--token S3CR3T"
 tool --key 0123456789abcdefS3CR3T`, "\n")
 
 // shellLines hold one where only a shell tells.
@@ -577,7 +606,13 @@ psql -c "select a from b order by c"
 psql -c "alter role me password null"
 useradd -m mysql
 cat a >> b
-sort -u a -o b`, "\n")
+sort -u a -o b
+app https://h:443/a@1.0?next=https://h2/x@y
+app /run/secrets/token:/etc/token:ro
+ls a; mkdir -p b; ps -p 1
+find / -name x -exec ls -p {} \; -print
+x --run="ls -p a; mkdir -p b"
+/opt/tools/mysql --version`, "\n")
 
 func TestMaskHidesSecretsOfManyPrograms(t *testing.T) {
 	if len(secretLines) < 100 || len(plainLines) < 100 {
@@ -599,6 +634,26 @@ func TestMaskHidesSecretsInShellLines(t *testing.T) {
 		for _, got := range []string{Mask(line), Mask("* * * * * " + line + " >/dev/null"), MaskArgs([]string{"sh", "-c", line})} {
 			if strings.Contains(got, "S3CR3T") || !strings.Contains(got, Masked) {
 				t.Errorf("%q masked is %q", line, got)
+			}
+		}
+	}
+}
+
+// TestMaskHidesSecretsOfEveryCommandOfALine: what the first command leaves behind must not hide
+// from the rules what the second one holds, nor the reverse.
+func TestMaskHidesSecretsOfEveryCommandOfALine(t *testing.T) {
+	all := append(append([]string{}, secretLines...), shellLines[:len(shellLines)-2]...) // a document swallows the rest
+	for i, a := range all {
+		for j := i % 11; j < len(all); j += 11 {
+			b := all[j]
+			masked := []string{Mask(a + " && " + b), Mask(a + "; " + b), MaskArgs([]string{"sh", "-c", a + " && " + b})}
+			if !strings.ContainsAny(a+b, `"'\`) {
+				masked = append(masked, Mask(`sh -c "`+a+"; "+b+`"`), Mask(`x --run="`+a+"; "+b+`"`), MaskArgs([]string{"x", "--run=" + a + "; " + b}))
+			}
+			for _, got := range masked {
+				if strings.Contains(got, "S3CR3T") {
+					t.Errorf("%q and %q: %q", a, b, got)
+				}
 			}
 		}
 	}

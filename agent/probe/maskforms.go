@@ -2,41 +2,75 @@ package probe
 
 import "strings"
 
-// maskUserInfo hides the password in scheme://user:password@host, and in what looks like
-// it: netroot=iscsi:user:password@host (dracut.cmdline(7)).
+// maskUserInfo hides the passwords in scheme://user:password@host, of which a word may hold
+// more than one, and in what looks like it: netroot=iscsi:user:password@host (dracut.cmdline(7)).
 func maskUserInfo(w string) string {
-	at := strings.LastIndexByte(w, '@')
+	at := strings.IndexByte(w, '@')
 	if at < 0 {
-		return w
+		return maskEncoded(w)
 	}
 	i := strings.Index(w, "://")
-	if i < 0 {
-		colon := strings.IndexByte(w[:at], ':')
-		if colon < 0 || at == colon+1 || !isHost(w[at+1:]) || strings.IndexByte(w[:colon], '@') >= 0 {
+	if i < 0 || at < i {
+		if colon := strings.IndexByte(w[:at], ':'); colon >= 0 {
+			end := len(w)
+			if i >= 0 {
+				end = i
+			}
+			at = strings.LastIndexByte(w[:end], '@')
+			if at != colon+1 && isHost(w[at+1:]) {
+				w = w[:colon+1] + Masked + w[at:]
+			}
+		}
+	}
+	for from := 0; ; {
+		i = strings.Index(w[from:], "://")
+		if i < 0 {
 			return w
 		}
-		return w[:colon+1] + Masked + w[at:]
-	}
-	start := i + 3
-	if end := strings.IndexAny(w[start:], "/?#"); end >= 0 {
-		if in := strings.LastIndexByte(w[start:start+end], '@'); in >= 0 {
-			at = start + in
-		} else if _, port, _ := strings.Cut(w[start:start+end], ":"); strings.Trim(port, "0123456789") == "" || at < start {
-			return w // the @ is in the path
+		i += from
+		from = i + 3
+		if start, end := userInfo(w, i); start < end {
+			w = w[:start] + Masked + w[end:]
+			from = start
 		}
 	}
-	user, password, ok := strings.Cut(w[start:max(at, start)], ":")
-	switch {
-	case (password == "" || password == "x-oauth-basic") && strings.HasSuffix(strings.TrimSuffix(w[:i], "s"), "http") && likeToken(user):
-		return w[:start] + Masked + w[start+len(user):] // https://TOKEN@host, TOKEN:@, TOKEN:x-oauth-basic@
-	case ok && user != "" && at == start+len(user)+1: // an empty password
-		return w
-	case ok:
-		return w[:start+len(user)+1] + Masked + w[at:]
-	case len(user) >= 16 && strings.ContainsAny(user, "0123456789"): // a key in the place of the user
+}
+
+// maskEncoded hides the user and password of an address that is the value of another's
+// parameter: ?next=https%3A%2F%2Fuser%3Apassword%40host.
+func maskEncoded(w string) string {
+	start := max(strings.LastIndex(w, "%2F%2F"), strings.LastIndex(w, "%2f%2f")) + len("%2F%2F")
+	if at := strings.LastIndex(w, "%40"); at > start && start >= len("%2F%2F") && strings.IndexByte(w[start:at], '/') < 0 {
 		return w[:start] + Masked + w[at:]
 	}
 	return w
+}
+
+// userInfo is where in w the secret before the host is, of the address whose scheme ends at i.
+// start is end if there is none.
+func userInfo(w string, i int) (start, end int) {
+	start = i + 3
+	at := strings.LastIndexByte(w[start:], '@') + start
+	if at < start {
+		return 0, 0
+	}
+	if end := strings.IndexAny(w[start:], "/?#"); end >= 0 {
+		if in := strings.LastIndexByte(w[start:start+end], '@'); in >= 0 {
+			at = start + in
+		} else if _, port, _ := strings.Cut(w[start:start+end], ":"); strings.Trim(port, "0123456789") == "" {
+			return 0, 0 // the @ is in the path
+		}
+	}
+	user, password, ok := strings.Cut(w[start:at], ":")
+	switch {
+	case (password == "" || password == "x-oauth-basic") && strings.HasSuffix(strings.TrimSuffix(w[:i], "s"), "http") && likeToken(user):
+		return start, start + len(user) // https://TOKEN@host, TOKEN:@, TOKEN:x-oauth-basic@
+	case ok && (user == "" || password != ""):
+		return start + len(user) + 1, at
+	case !ok && len(user) >= 16 && strings.ContainsAny(user, "0123456789"): // a key in the place of the user
+		return start, at
+	}
+	return 0, 0
 }
 
 // likeToken tells a token from the name of a user: it has digits or capitals.

@@ -2,8 +2,8 @@ package probe
 
 import "strings"
 
-// named masks the value after the first name in a word that tells of a secret.
-func (m *masker) named(w string) (string, bool) {
+// named finds the first name in a word that tells of a secret: what follows kept is its value.
+func (m *masker) named(w string) (kept int, ok bool) {
 	for i := 1; i < len(w); i++ {
 		sign := 1
 		switch w[i] {
@@ -19,7 +19,7 @@ func (m *masker) named(w string) (string, bool) {
 		value := w[i+sign:]
 		windows := (before == '/' && len(name)+1 == i || before == ',') && w[i] == ':' && !strings.HasPrefix(value, "/") // /password:x
 		switch {
-		case before == '/' && !windows, strings.HasPrefix(value, "//"), w[i] == '>' && (before != '<' || value == ""):
+		case w[i] == ':' && (before == '/' && !windows || strings.HasPrefix(value, "//")), w[i] == '>' && (before != '<' || value == ""):
 			continue
 		case secretName(name), windows && hasWord(m.program.long, name), name == "data" && strings.Contains(w[:i], "secret"):
 		default:
@@ -34,14 +34,14 @@ func (m *masker) named(w string) (string, bool) {
 		bare := strings.Trim(value, "\"'\\ ")
 		if bare == "" {
 			m.next = (w[i] == ':' || m.program.spaced) && !m.rest // "password: x"; an empty password= is no secret
-			return w, true
+			return len(w), true
 		}
 		if harmlessValue(bare) {
 			continue
 		}
-		return w[:i+sign] + Masked, true
+		return i + sign, true
 	}
-	return "", false
+	return 0, false
 }
 
 // statement masks passwords of SQL: PASSWORD 'x', IDENTIFIED WITH plugin BY 'x'.

@@ -31,7 +31,11 @@ func (m *masker) wholeLine(w string) (string, bool) {
 // partLine masks a word with blanks of which a part is quoted: --run="mysql -px".
 func (m *masker) partLine(w string) string {
 	if m.args {
-		return m.within(w)
+		from := 0
+		if i := strings.IndexAny(w, "= "); i > 0 && w[i] == '=' && w[0] == '-' { // --run=mysql -px
+			from = i + 1
+		}
+		return m.enclosed(w, from, len(w))
 	}
 	if i := strings.IndexAny(w, `"'`); i >= 0 {
 		return m.enclosed(w, i+1, len(w))
@@ -69,13 +73,13 @@ func (m *masker) setting(previous, w string) (string, bool) {
 
 // saidSecret masks a command whose output is a secret, where it prints what stands in it:
 // --password-command 'echo x', PASSCOMMAND="echo x".
-func saidSecret(previous, w string) (string, bool) {
+func (m *masker) saidSecret(previous, w string) (string, bool) {
 	if !sayingLine(w) {
 		return "", false
 	}
 	name, _, ok := strings.Cut(w, "=")
 	if ok && secretCommand(name) {
-		return w[:len(name)+1] + Masked, true
+		return m.partLine(w[:len(name)+1]) + Masked, true
 	}
 	return Masked, secretCommand(previous)
 }
