@@ -19,6 +19,7 @@ import (
 
 	"atalaya/agent"
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/filesystem"
 	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 	"atalaya/shared/metric"
@@ -58,14 +59,18 @@ type cycleReport struct {
 	FirstTasks int   // threads after ten cycles
 	MaxTasks   int   // threads from then on
 	Helpers    int   // processes it had at the end, hanging ones among them
-	Errors     map[string]float64
+	Errors     cycleErrors
 	Sizes      map[string]float64
 	Failed     []string // probes that failed at the last cycle
 	Status     string   // of the section filesystems
 	Reason     string
 	Facts      map[string]int64 // sizes in it
 	CPUMillis  int              // of the agent and its helpers
+	Once       cycleErrors      // of a command that reads once
 }
+
+// cycleErrors are what was told of file systems, by their names: 1 where one has an error.
+type cycleErrors map[string]float64
 
 // TestAHungFileSystemDelaysNothing runs two agents, each in namespaces of its own, one of
 // them with file systems in user space: one that answers, one that takes no requests, and
@@ -109,6 +114,9 @@ func TestAHungFileSystemDelaysNothing(t *testing.T) {
 	}
 	if b.Errors["answers"] != 0 || b.Errors["deaf"] != 1 || b.Errors["mute"] != 1 {
 		t.Errorf("errors of the file systems: %v", b.Errors)
+	}
+	if b.Once["answers"] != 0 || b.Once["deaf"] != 1 || b.Once["mute"] != 1 {
+		t.Errorf("errors of the file systems, to a command that reads once: %v", b.Once)
 	}
 	if want := float64(probetest.FuseBlocks * 4096); b.Sizes["answers"] != want || b.Facts["answers"] != int64(want) || len(b.Sizes) != 1 {
 		t.Errorf("sizes: metrics %v, facts %v; section is %s: %s", b.Sizes, b.Facts, b.Status, b.Reason)
@@ -181,6 +189,10 @@ func readCycles(dir, names string) error {
 		return err
 	}
 	c.report.CPUMillis = int((own.Utime.Nano() + own.Stime.Nano() + theirs.Utime.Nano() + theirs.Stime.Nano()) / 1e6)
+	once := &counter{dir: dir}
+	res := probe.RunOnce(context.Background(), probe.LiveHost().WithHelper("/proc/self/exe", asHelper), filesystem.New())
+	once.last(res.Frame, res.Series)
+	c.report.Once = once.report.Errors
 	return json.NewEncoder(os.Stdout).Encode(c.report)
 }
 
@@ -228,18 +240,18 @@ func (c *counter) Metrics(f metric.Frame) error {
 		r.MaxTasks = max(r.MaxTasks, tasks)
 	}
 	if r.Frames == cycles {
-		c.last(f)
+		c.last(f, c.dict.Series())
 		c.cancel()
 	}
 	return nil
 }
 
 // last notes what the last cycle said.
-func (c *counter) last(f metric.Frame) {
+func (c *counter) last(f metric.Frame, names []metric.Series) {
 	r := &c.report
-	r.Errors, r.Sizes = make(map[string]float64), make(map[string]float64)
+	r.Errors, r.Sizes = make(cycleErrors), make(map[string]float64)
 	for _, s := range f.Samples {
-		series := c.dict.Series()[s.Series]
+		series := names[s.Series]
 		last := ""
 		if n := len(series.Labels); n > 0 {
 			last = series.Labels[n-1].Value

@@ -26,8 +26,8 @@ type Inquiry struct {
 	Answers   []Answer // one for each question, set by Host.Ask
 	// MaxAge is how old an answer may be before the question is asked again.
 	MaxAge time.Duration
-	// Wait bounds the call; answers that come later are seen by the next one. 0: until
-	// each question is answered or given up.
+	// Wait bounds the call; answers that come later are seen by the next one. 0, and in a
+	// reading that no other follows (RunOnce): until each question is answered or given up.
 	Wait time.Duration
 	// Keep says that the same is asked again within a minute, so that the helper is kept.
 	Keep bool
@@ -84,12 +84,16 @@ func (h *Host) Ask(ctx context.Context, i *Inquiry) {
 		i.settle(errNoHelper)
 		return
 	}
-	if !a.takeTurn(ctx, i.Wait) {
+	wait := i.Wait
+	if h.once {
+		wait = 0
+	}
+	if !a.takeTurn(ctx, wait) {
 		i.settle(ErrPending) // somebody with more time is at it: the answers of before stand
 		return
 	}
 	defer func() { <-a.turn }()
-	a.exchange(ctx, h, i)
+	a.exchange(ctx, h, i, wait)
 }
 
 // takeTurn waits until nobody else asks, for at most wait; 0 is for ever.
@@ -153,7 +157,7 @@ type asking struct {
 }
 
 // exchange asks what is due and takes answers until all are there or the time is over.
-func (a *asker) exchange(ctx context.Context, h *Host, i *Inquiry) {
+func (a *asker) exchange(ctx context.Context, h *Host, i *Inquiry, wait time.Duration) {
 	began := time.Now()
 	if i.Keep && len(i.Questions) > 0 {
 		a.regular = began
@@ -168,7 +172,7 @@ func (a *asker) exchange(ctx context.Context, h *Host, i *Inquiry) {
 			break
 		}
 		deadline := waiting.Add(a.patience)
-		if end := began.Add(i.Wait); i.Wait > 0 && end.Before(deadline) {
+		if end := began.Add(wait); wait > 0 && end.Before(deadline) {
 			if !now.Before(end) {
 				break
 			}

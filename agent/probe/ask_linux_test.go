@@ -215,6 +215,19 @@ func TestAShortWaitIsKept(t *testing.T) {
 	ask(h, "echo", "")
 }
 
+// TestAReadingThatNoOtherFollowsAwaitsTheVerdict has a probe ask what hangs, for a command.
+func TestAReadingThatNoOtherFollowsAwaitsTheVerdict(t *testing.T) {
+	h := helped(t, "works")
+	i := Inquiry{Questions: []Question{{"hang", ""}, {"echo", "a"}}, Wait: time.Millisecond, Keep: true}
+	RunOnce(t.Context(), h, metricProbe("asks", func(ctx context.Context, h *Host, _ *Report) error {
+		h.Ask(ctx, &i)
+		return nil
+	}))
+	if !errors.Is(i.Answers[0].Err, ErrNoAnswer) || string(i.Answers[1].Data) != "a" {
+		t.Errorf("answers: %+v", i.Answers)
+	}
+}
+
 func TestBadHelpersAreGivenUp(t *testing.T) {
 	for _, manner := range []string{"dies", "babbles", "floods", "deaf"} {
 		t.Run(manner, func(t *testing.T) {

@@ -50,6 +50,8 @@ type Host struct {
 	layers []string
 	// asker answers questions that may hang; nil: nobody does.
 	asker *asker
+	// once says that no later reading will see the answers that this one does not wait for.
+	once bool
 }
 
 // defaultMaxBytes bounds a file that a probe reads whole: dpkg status files of

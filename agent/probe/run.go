@@ -39,7 +39,9 @@ func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 	dict := metric.NewDictionary(maxSeries, nil)
 	p := &pass{dict: dict, prepare: lockThread}
 	for _, pr := range probes {
-		p.list = append(p.list, newRunner(pr, h))
+		r := newRunner(pr, h)
+		r.host.once = true
+		p.list = append(p.list, r)
 	}
 	res.Frame.At = h.Now().UnixMilli()
 	for _, o := range p.run(ctx) {

@@ -29,7 +29,7 @@ type filesystem struct {
 	view   string      // folder through which the mount points of that table are seen
 	buf    []byte
 	mounts []mount
-	asked  probe.Inquiry // about the mounts that may hang, in their order
+	asked  probe.Inquiry // of a helper, about the mounts that may hang, in their order
 }
 
 const (
@@ -38,8 +38,6 @@ const (
 	maxAge = 30 * time.Second
 	// wait is what a reading waits for answers. Those that take longer are a tick older.
 	wait = 20 * time.Millisecond
-	// firstWait lets a command that reads once see the answers; a helper starts in 20 ms.
-	firstWait = 100 * time.Millisecond
 )
 
 func (*filesystem) Info() probe.Info { return probe.Info{Name: "filesystem", Metrics: true} }
@@ -52,7 +50,7 @@ func (f *filesystem) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 	if err := f.refresh(); err != nil {
 		return err
 	}
-	f.ask(ctx, h)
+	h.Ask(ctx, &f.asked)
 	var failed error
 	for i, next := 0, 0; i < len(f.mounts); i++ {
 		if err := ctx.Err(); err != nil {
@@ -84,12 +82,6 @@ func (f *filesystem) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 	return failed
 }
 
-// ask has a helper ask the mounts that may hang.
-func (f *filesystem) ask(ctx context.Context, h *probe.Host) {
-	h.Ask(ctx, &f.asked)
-	f.asked.Wait = wait
-}
-
 func usageOf(a probe.Answer) (probe.Usage, error) {
 	if a.Err != nil {
 		return probe.Usage{}, a.Err
@@ -105,7 +97,7 @@ func (f *filesystem) open(h *probe.Host) {
 		f.file.Close() // read only: nothing can be lost
 	}
 	f.host, f.mounts = h, nil
-	f.asked = probe.Inquiry{MaxAge: maxAge, Wait: firstWait, Keep: true}
+	f.asked = probe.Inquiry{MaxAge: maxAge, Wait: wait, Keep: true}
 	f.file, f.view = h.File("/proc/self/mountinfo"), ""
 	if !h.Live() {
 		if _, err := h.Stat("/proc/1/mountinfo"); err == nil {
