@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -65,8 +66,12 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 		for id := range all {
 			running[id] += 0
 		}
-		if len(all) > 0 && errors.Is(problem, errors.ErrUnsupported) {
+		switch {
+		case !errors.Is(problem, errors.ErrUnsupported):
+		case all != nil:
 			problem = nil // the layers tell of all
+		default:
+			problem = fmt.Errorf("neither control groups nor layers of Docker, Podman or CRI-O: %w", errors.ErrUnsupported)
 		}
 		problem = errors.Join(problem, err)
 	}
@@ -136,7 +141,9 @@ func containerRoot(h *probe.Host, id string, pid int, all *map[string]stored) (*
 		}
 	}
 	if *all == nil {
-		*all, _ = storedContainers(h) // of a container that is not among them the error is told
+		if *all, _ = storedContainers(h); *all == nil { // of a container that is not among them the error is told
+			*all = make(map[string]stored)
+		}
 	}
 	if top := (*all)[id]; top.layer != "" {
 		return top.open(h)
@@ -239,6 +246,9 @@ func (g *groups) walk(ctx context.Context, dir string, depth int) error {
 		return fmt.Errorf("more than %d control groups or %d containers", maxGroups, maxContainers)
 	}
 	d, err := g.host.OpenDir(dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil // of version 1, whose files need no dot in their names: tasks
+	}
 	if err != nil {
 		return gone(err)
 	}

@@ -62,6 +62,19 @@ func TestPackagesOfContainers(t *testing.T) {
 	}
 }
 
+// TestGroupsOfVersionOneHaveFilesWithoutADot: they are no groups.
+func TestGroupsOfVersionOneHaveFilesWithoutADot(t *testing.T) {
+	const pids = "sys/fs/cgroup/pids/"
+	r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
+		pids + "tasks": "1\n", pids + "release_agent": "\n", pids + "notify_on_release": "0\n", pids + "cgroup.procs": "1\n",
+		pids + "docker/tasks": "", pids + "docker/" + containerNumber + "/tasks": "77\n", pids + "docker/" + containerNumber + "/cgroup.procs": "77\n",
+		"proc/77/root/lib/apk/db/installed": "P:musl\nV:1.2.5-r0\nA:x86_64\n\n",
+	})), NewContainers())["container_packages"]
+	if r.Status != facts.StatusOK || len(r.Rows) != 1 {
+		t.Errorf("%v with %d rows (%s)", r.Status, len(r.Rows), r.Reason)
+	}
+}
+
 func TestContainerNumbers(t *testing.T) {
 	id := strings.Repeat("0a", 32)
 	for name, want := range map[string]string{

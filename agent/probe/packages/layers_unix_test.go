@@ -32,22 +32,22 @@ func storedTree() map[string]string {
 	const base, own = "var/lib/docker/overlay2/base/diff/", "var/lib/docker/overlay2/own/diff/"
 	apk := func(name string) string { return "P:" + name + "\nV:1-r0\nA:x86_64\n\n" }
 	return map[string]string{
-		dockerMounts[1:] + "/" + docker + "/mount-id":         "own",
-		"var/lib/docker/overlay2/own/lower":                   "l/MID:l/BASE",
-		"var/lib/docker/overlay2/l/MID":                       "-> ../mid/diff",
-		"var/lib/docker/overlay2/l/BASE":                      "-> ../base/diff",
-		base + "usr/lib/os-release":                           "ID=alpine\nVERSION_ID=3.20\n",
-		base + "etc/os-release":                               "-> ../usr/lib/os-release",
-		base + "lib/apk/db/installed":                         apk("old"),
-		base + "app/node_modules/left-pad/package.json":       packageJSON,
-		base + "app/node_modules/gone/package.json":           strings.Replace(packageJSON, "left-pad", "gone", 1),
-		base + "srv/node_modules/below/package.json":          strings.Replace(packageJSON, "left-pad", "below", 1),
-		"var/lib/docker/overlay2/mid/diff/usr/lib/os-release": "ID=alpine\nVERSION_ID=3.21\n",
-		"var/lib/docker/overlay2/mid/diff/srv/.wh..wh..opq":   "",
-		own + "lib/apk/db/installed":                          apk("musl"),
-		own + "app/node_modules/.wh.gone":                     "",
-		podmanContainers[1:]:                                  `[{"id":"` + podman + `","layer":"ff","names":["db"]}]`,
-		podmanLayers[1:] + "/ff/diff/lib/apk/db/installed":    apk("busybox"),
+		dockerRoot[1:] + "/" + dockerMounts + "/" + docker + "/mount-id": "own",
+		"var/lib/docker/overlay2/own/lower":                              "l/MID:l/BASE",
+		"var/lib/docker/overlay2/l/MID":                                  "-> ../mid/diff",
+		"var/lib/docker/overlay2/l/BASE":                                 "-> ../base/diff",
+		base + "usr/lib/os-release":                                      "ID=alpine\nVERSION_ID=3.20\n",
+		base + "etc/os-release":                                          "-> ../usr/lib/os-release",
+		base + "lib/apk/db/installed":                                    apk("old"),
+		base + "app/node_modules/left-pad/package.json":                  packageJSON,
+		base + "app/node_modules/gone/package.json":                      strings.Replace(packageJSON, "left-pad", "gone", 1),
+		base + "srv/node_modules/below/package.json":                     strings.Replace(packageJSON, "left-pad", "below", 1),
+		"var/lib/docker/overlay2/mid/diff/usr/lib/os-release":            "ID=alpine\nVERSION_ID=3.21\n",
+		"var/lib/docker/overlay2/mid/diff/srv/.wh..wh..opq":              "",
+		own + "lib/apk/db/installed":                                     apk("musl"),
+		own + "app/node_modules/.wh.gone":                                "",
+		podmanRoot[1:] + "/overlay-containers/containers.json":           `[{"id":"` + podman + `","layer":"ff","names":["db"]}]`,
+		podmanRoot[1:] + "/overlay/ff/diff/lib/apk/db/installed":         apk("busybox"),
 		"etc/hostname": "a\n",
 	}
 }
@@ -87,12 +87,56 @@ func TestAContainerWithoutARootIsTold(t *testing.T) {
 	})
 	f(facts.StatusPartial, 1, "container dddddddddddd: a layer cannot be read", func(files map[string]string) { delete(files, "var/lib/docker/overlay2/l/MID") })
 	f(facts.StatusPartial, 3, "only its database tells", func(files map[string]string) { files[containerdLayers[1:]+"/1/fs/etc/hostname"] = "a\n" })
-	f(facts.StatusPartial, 2, "containers.json", func(files map[string]string) { files[podmanContainers[1:]] = "[{" })
+	f(facts.StatusPartial, 2, "containers.json", func(files map[string]string) { files[podmanRoot[1:]+"/overlay-containers/containers.json"] = "[{" })
 	f(facts.StatusPartial, 3, "container dddddddddddd: what was removed as a whole folder cannot be told: it takes CAP_SYS_ADMIN", func(files map[string]string) {
 		files["proc/self/status"] = "Name:\ta\nCapEff:\t0000000000080004\n" // as the installed service
 	})
 	f(facts.StatusOK, 3, "", func(files map[string]string) { files["proc/self/status"] = "Name:\ta\nCapEff:\t0000000000200000\n" })
-	f(facts.StatusUnsupported, 0, "no control groups", func(files map[string]string) { clear(files) })
+	f(facts.StatusUnsupported, 0, "neither control groups nor layers", func(files map[string]string) { clear(files) })
+	f(facts.StatusEmpty, 0, "", func(files map[string]string) {
+		clear(files)
+		files["var/lib/docker/containers/"] = ""
+	})
+	f(facts.StatusFailed, 0, "container dddddddddddd: no root of it is here", func(files map[string]string) {
+		clear(files)
+		files["var/lib/docker/containers/"+strings.Repeat("d", 64)+"/config.v2.json"] = "{}" // its layers are containerd's
+	})
+	f(facts.StatusFailed, 0, "container eeeeeeeeeeee: no root of it is here", func(files map[string]string) {
+		clear(files)
+		files[podmanRoot[1:]+"/vfs-containers/containers.json"] = `[{"id":"` + strings.Repeat("e", 64) + `","layer":"ff"}]`
+	})
+}
+
+// TestContainersAreFoundWhereTheirEngineIsTold: and where people run theirs.
+func TestContainersAreFoundWhereTheirEngineIsTold(t *testing.T) {
+	layer := map[string]string{ // in the place of the usual root
+		"var/lib/docker": "/overlay2/own/diff/lib/apk/db/installed", podmanRoot[1:]: "/overlay/ff/diff/lib/apk/db/installed",
+	}
+	f := func(from, to string, more map[string]string) {
+		t.Helper()
+		files := make(map[string]string)
+		for name, content := range storedTree() {
+			if rest, ok := strings.CutPrefix(name, from+"/"); ok {
+				files[to+"/"+rest] = content
+			}
+		}
+		if files[to+layer[from]] == "" {
+			t.Fatalf("no layer among %d files", len(files))
+		}
+		for name, content := range more {
+			files[name] = content
+		}
+		r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), NewContainers())["container_packages"]
+		if len(r.Rows) == 0 || r.Status != facts.StatusOK {
+			t.Errorf("%s: %v with %d rows (%s)", to, r.Status, len(r.Rows), r.Reason)
+		}
+	}
+	f("var/lib/docker", "srv/docker", map[string]string{"etc/docker/daemon.json": `{"data-root":"/srv/docker/"}`})
+	f("var/lib/docker", "srv/docker", map[string]string{"etc/docker/daemon.json": `{"graph":"/srv/docker"}`})
+	f("var/lib/docker", "home/ann/.local/share/docker", nil)
+	f(podmanRoot[1:], "home/ann/.local/share/containers/storage", nil)
+	f(podmanRoot[1:], "srv/c", map[string]string{"etc/containers/storage.conf": "[storage]\ndriver = \"overlay\"\n# graphroot = \"/no\"\ngraphroot = \"/srv/c\"\n"})
+	f(podmanRoot[1:], "srv/c", map[string]string{"usr/share/containers/storage.conf": "graphroot='/srv/c'\n"})
 }
 
 func TestALayerLeadsNowhereElse(t *testing.T) {
@@ -122,13 +166,13 @@ func TestRemovedFileListsAreNoPackages(t *testing.T) {
 		return "Package: " + name + "\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1-1\n\n"
 	}
 	files := map[string]string{
-		dockerMounts[1:] + "/" + docker + "/mount-id": "own",
-		"var/lib/docker/overlay2/own/lower":           "l/BASE",
-		"var/lib/docker/overlay2/l/BASE":              "-> ../base/diff",
-		base + dpkgStatus[1:]:                         stanza("bash") + stanza("gone"),
-		base + dpkgInfo[1:] + "/bash.list":            "/.\n",
-		base + dpkgInfo[1:] + "/gone.list":            "/.\n",
-		own + dpkgStatus[1:]:                          stanza("bash"),
+		dockerRoot[1:] + "/" + dockerMounts + "/" + docker + "/mount-id": "own",
+		"var/lib/docker/overlay2/own/lower":                              "l/BASE",
+		"var/lib/docker/overlay2/l/BASE":                                 "-> ../base/diff",
+		base + dpkgStatus[1:]:                                            stanza("bash") + stanza("gone"),
+		base + dpkgInfo[1:] + "/bash.list":                               "/.\n",
+		base + dpkgInfo[1:] + "/gone.list":                               "/.\n",
+		own + dpkgStatus[1:]:                                             stanza("bash"),
 	}
 	want := []string{"dddd dpkg bash 1-1 "}
 	f := func(status facts.Status, root string) {
