@@ -150,7 +150,7 @@ func nftables(h *probe.Host, r *probe.Report) error {
 	if !h.Live() || !hasNFTables(h) {
 		return nil
 	}
-	rs, err := readRuleset()
+	rs, err := readRuleset(h)
 	if err != nil {
 		if present(err) == nil {
 			return nil

@@ -2,8 +2,12 @@ package firewall
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,39 +29,64 @@ func attribute(kind uint16, value ...byte) []byte {
 	return append(b, make([]byte, (4-len(b)%4)%4)...)
 }
 
-func message(kind uint16, body ...byte) []byte {
-	b := binary.NativeEndian.AppendUint32(nil, uint32(nlHeaderLen+len(body)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	return append(append(b, make([]byte, 10)...), body...)
+// message is one of an answer.
+type message struct {
+	kind uint16
+	body []byte
 }
 
 // answer is a chain with a rule as the kernel tells them.
-func answer() []byte {
+func answer() []message {
 	head := []byte{1, 0, 0, 0} // inet
 	name := func(kind uint16, s string) []byte { return attribute(kind, append([]byte(s), 0)...) }
 	hook := attribute(0x8000|chainHook, attribute(hookNumber, 0, 0, 0, 1)...)
-	return slices.Concat(
-		message(subsystem|newTable, slices.Concat(head, name(tableName, "filter"))...),
-		message(subsystem|newChain, slices.Concat(head, name(chainTable, "filter"), name(chainName, "in"), hook, attribute(chainPolicy, 0, 0, 0, 0))...),
-		message(subsystem|newRule, slices.Concat(head, name(ruleTable, "filter"), name(ruleChain, "in"))...),
-		message(nlDone, 0, 0, 0, 0),
-	)
+	return []message{
+		{subsystem | newTable, slices.Concat(head, name(tableName, "filter"))},
+		{subsystem | newChain, slices.Concat(head, name(chainTable, "filter"), name(chainName, "in"), hook, attribute(chainPolicy, 0, 0, 0, 0))},
+		{subsystem | newRule, slices.Concat(head, name(ruleTable, "filter"), name(ruleChain, "in"))},
+		{newTable, []byte("of another subsystem")},
+	}
 }
 
 func TestAnswersOfTheKernel(t *testing.T) {
-	rs := &ruleset{rules: make(map[[3]string]int)}
-	done, err := rs.take(answer())
-	if !done || err != nil {
-		t.Errorf("done %v, error %v", done, err)
-	}
+	rs := new(ruleset)
 	active := true
 	want := &facts.FirewallRow{Name: "nftables", Active: &active, Tables: []string{"inet filter"}, Chains: 1, Rules: 1, Policies: []string{"inet filter in drop"}}
-	if d := cmp.Diff(want, rs.row()); d != "" {
-		t.Errorf("-want +got:\n%s", d)
+	for range 2 { // a list that changed is told again
+		for _, request := range []uint16{getTable, getChain, getRule} {
+			rs.forget(request)
+		}
+		for _, m := range answer() {
+			if err := rs.visit(m.kind, m.body); err != nil {
+				t.Errorf("message %x: %v", m.kind, err)
+			}
+		}
+		if d := cmp.Diff(want, rs.row()); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
 	}
-	for _, cut := range probetest.Cuts(answer()) {
-		(&ruleset{rules: make(map[[3]string]int)}).take(cut) //nolint:errcheck // it must not panic
+	for _, m := range answer()[:3] {
+		for _, cut := range probetest.Cuts(m.body) {
+			if err := rs.visit(m.kind, cut); err == nil && len(cut) < nfHeaderLen {
+				t.Errorf("message %x cut to %d bytes is no error", m.kind, len(cut))
+			}
+		}
 	}
+}
+
+func TestAKernelWithoutNFTablesIsToldFromOneThatRefuses(t *testing.T) {
+	f := func(err error, absent, denied bool) {
+		t.Helper()
+		if got := errorOf(err); (present(got) == nil) != absent || errors.Is(got, fs.ErrPermission) != denied {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	refused := func(errno syscall.Errno) error { return fmt.Errorf("%w: %w", probe.ErrNetlinkRefused, errno) }
+	f(refused(syscall.EINVAL), true, false)
+	f(refused(syscall.EAFNOSUPPORT), true, false)
+	f(refused(syscall.EPERM), false, true)
+	f(fmt.Errorf("read netlink: %w", syscall.EINVAL), false, false)
+	f(probe.ErrNetlinkChanged, false, false)
 }
 
 func TestSavedRules(t *testing.T) {
@@ -86,11 +115,14 @@ func TestHugeFileIsPartial(t *testing.T) {
 }
 
 func FuzzAnswers(f *testing.F) {
-	f.Add(answer())
-	f.Add([]byte("*filter\n:INPUT DROP [0:0]\n-A INPUT -j x\n:\n-A\n"))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		rs := &ruleset{rules: make(map[[3]string]int)}
-		rs.take(b) //nolint:errcheck // it must not panic
+	for _, m := range answer() {
+		f.Add(m.kind, m.body)
+	}
+	f.Add(uint16(0), []byte("*filter\n:INPUT DROP [0:0]\n-A INPUT -j x\n:\n-A\n"))
+	f.Fuzz(func(_ *testing.T, kind uint16, b []byte) {
+		rs := new(ruleset)
+		rs.forget(getRule)
+		rs.visit(kind, b) //nolint:errcheck // it must not panic
 		rs.row()
 		parseSaved(b)
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
@@ -57,7 +58,7 @@ func TestSameAsNFT(t *testing.T) {
 		Name: "nftables", Active: &active, Tables: []string{"inet filter", "ip nat"}, Chains: 4, Rules: 4,
 		Policies: []string{"inet filter forward accept", "inet filter input drop"}, Dynamic: []string{"crowdsec", "docker"},
 	}
-	rs, err := readRuleset() // on this thread
+	rs, err := readRuleset(probe.LiveHost()) // on this thread
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,16 +3,19 @@ package firewall
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
+
+	"atalaya/agent/probe"
 )
 
 // Messages and attributes of <linux/netfilter/nfnetlink.h> and nf_tables.h.
 const (
-	nlHeaderLen = 16
-	nlError     = 2
-	nlDone      = 3
-	nfHeaderLen = 4       // struct nfgenmsg: family, version, id
-	subsystem   = 10 << 8 // NFNL_SUBSYS_NFTABLES
+	netlinkNetfilter = 12      // NETLINK_NETFILTER
+	nfHeaderLen      = 4       // struct nfgenmsg: family, version, id
+	subsystem        = 10 << 8 // NFNL_SUBSYS_NFTABLES
 
 	newTable, getTable = 0, 1
 	newChain, getChain = 3, 4
@@ -30,16 +33,34 @@ const (
 	maxRules = 1_000_000
 )
 
-var errNetlink = errors.New("netlink answer is cut off or malformed")
+// readRuleset asks the kernel for tables, chains and rules.
+func readRuleset(h *probe.Host) (*ruleset, error) {
+	n, err := h.Netlink(netlinkNetfilter)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	rs := new(ruleset)
+	for _, kind := range []uint16{getTable, getChain, getRule} {
+		rs.forget(kind)
+		err := n.Ask(probe.NetlinkDump{
+			Request: probe.NetlinkRequest(subsystem|kind, nfHeaderLen), Begin: func() { rs.forget(kind) }, Visit: rs.visit,
+		})
+		if err != nil {
+			return nil, errorOf(err)
+		}
+	}
+	return rs, nil
+}
 
-// request asks for all objects of a kind.
-func request(kind uint16) []byte {
-	const request, dump = 0x1, 0x300 // NLM_F_REQUEST, NLM_F_DUMP
-	b := make([]byte, nlHeaderLen+nfHeaderLen)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	binary.NativeEndian.PutUint16(b[4:], subsystem|kind)
-	binary.NativeEndian.PutUint16(b[6:], request|dump)
-	return b
+// errorOf names the errors by which a kernel says that it has no nftables.
+func errorOf(err error) error {
+	for _, absent := range []syscall.Errno{syscall.EOPNOTSUPP, syscall.EINVAL, syscall.ENOENT, syscall.EAFNOSUPPORT} {
+		if errors.Is(err, probe.ErrNetlinkRefused) && errors.Is(err, absent) {
+			return fmt.Errorf("nftables: %w", fs.ErrNotExist)
+		}
+	}
+	return err
 }
 
 // families are the values of nfgen_family that nftables has.
@@ -48,36 +69,29 @@ var families = map[byte]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "br
 // hooks are the places of a family of IP; the others have other ones.
 var hooks = []string{"prerouting", "input", "forward", "output", "postrouting", "ingress"}
 
-// take reads one datagram of an answer; done when it was the last.
-func (rs *ruleset) take(b []byte) (done bool, err error) {
-	for len(b) >= nlHeaderLen {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < nlHeaderLen || size > len(b) {
-			return false, errNetlink
-		}
-		switch kind := binary.NativeEndian.Uint16(b[4:]); kind {
-		case nlDone:
-			return true, nil
-		case nlError:
-			return true, errorOf(b[nlHeaderLen:size])
-		default:
-			if kind&0xff00 == subsystem {
-				if err := rs.object(kind&0xff, b[nlHeaderLen:size]); err != nil {
-					return false, err
-				}
-			}
-		}
-		b = b[min((size+3)&^3, len(b)):]
+// forget drops what the answer to a request has given.
+func (rs *ruleset) forget(request uint16) {
+	switch request {
+	case getTable:
+		rs.tables = nil
+	case getChain:
+		rs.chains = nil
+	case getRule:
+		rs.rules = make(map[[3]string]int)
 	}
-	if len(b) > 0 {
-		return false, errNetlink
+}
+
+// visit takes a message of an answer.
+func (rs *ruleset) visit(kind uint16, body []byte) error {
+	if kind&0xff00 != subsystem {
+		return nil
 	}
-	return false, nil
+	return rs.object(kind&0xff, body)
 }
 
 func (rs *ruleset) object(kind uint16, b []byte) error {
 	if len(b) < nfHeaderLen {
-		return errNetlink
+		return probe.ErrNetlink
 	}
 	family := families[b[0]]
 	values := make(map[uint16][]byte, 8)
@@ -113,15 +127,7 @@ func (rs *ruleset) object(kind uint16, b []byte) error {
 
 // attributes notes the values of a message by their kind.
 func attributes(b []byte, values map[uint16][]byte) error {
-	for len(b) >= 4 {
-		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])&0x3fff // without NLA_F_NESTED
-		if size < 4 || size > len(b) {
-			return errNetlink
-		}
-		values[kind] = b[4:size]
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return nil
+	return probe.NetlinkAttributes(b, func(kind uint16, value []byte) { values[kind] = value })
 }
 
 func text(b []byte) string {

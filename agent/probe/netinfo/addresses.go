@@ -14,12 +14,9 @@ import (
 // collectAddresses adds a row for each address; names are the interfaces by index.
 func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) error {
 	if h.Live() {
-		b, err := dump(getAddresses)
-		if err != nil {
-			return err
-		}
-		rows, err := parseAddressDump(b, names)
-		for _, row := range rows {
+		l := addressList(names)
+		err := l.read(h)
+		for _, row := range l.rows {
 			r.Add(facts.Addresses, row)
 		}
 		return err
@@ -49,25 +46,17 @@ func collectAddresses(h *probe.Host, r *probe.Report, names map[int]string) erro
 	return problems
 }
 
-// parseAddressDump reads the answer to RTM_GETADDR. Rows before damage are returned
-// with the error.
-func parseAddressDump(b []byte, names map[int]string) ([]*facts.AddressRow, error) {
-	var rows []*facts.AddressRow
-	err := eachMessage(b, rtmNewAddr, func(body []byte) error {
-		row, err := parseAddressMessage(body, names)
-		if row != nil {
-			rows = append(rows, row)
-		}
-		return err
-	})
-	return rows, err
+func addressList(names map[int]string) list[*facts.AddressRow] {
+	return list[*facts.AddressRow]{kind: rtmNewAddr, parse: func(body []byte) ([]*facts.AddressRow, error) {
+		return parseAddressMessage(body, names)
+	}}
 }
 
-// parseAddressMessage reads struct ifaddrmsg and its attributes; nil for families
+// parseAddressMessage reads struct ifaddrmsg and its attributes; none for families
 // that are not IP.
-func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, error) {
+func parseAddressMessage(b []byte, names map[int]string) ([]*facts.AddressRow, error) {
 	if len(b) < ifaMessageLen {
-		return nil, errNetlink
+		return nil, probe.ErrNetlink
 	}
 	fam, prefix, flags, scope := b[0], int(b[1]), uint32(b[2]), b[3]
 	if fam != familyInet && fam != familyInet6 {
@@ -75,7 +64,7 @@ func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, err
 	}
 	row := &facts.AddressRow{Interface: nameOf(names, b[4:]), Prefix: prefix, Scope: scopeName(scope)}
 	var peer, local netip.Addr
-	err := eachAttribute(b[ifaMessageLen:], func(kind uint16, value []byte) {
+	err := probe.NetlinkAttributes(b[ifaMessageLen:], func(kind uint16, value []byte) {
 		ip, _ := netip.AddrFromSlice(value) // other attributes are no addresses
 		switch kind {
 		case ifaAddress:
@@ -97,13 +86,13 @@ func parseAddressMessage(b []byte, names map[int]string) (*facts.AddressRow, err
 		local = peer
 	}
 	if !local.IsValid() {
-		return nil, errNetlink
+		return nil, probe.ErrNetlink
 	}
 	if peer.IsValid() && peer != local {
 		row.Peer = peer.String()
 	}
 	row.Address, row.Family, row.Dynamic = local.String(), family(local), flags&ifaPermanent == 0
-	return row, nil
+	return []*facts.AddressRow{row}, nil
 }
 
 // scopeName names the values of enum rt_scope_t.

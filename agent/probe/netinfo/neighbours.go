@@ -2,6 +2,7 @@ package netinfo
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -62,40 +63,42 @@ func (p *netProbe) collectNeighbours(h *probe.Host, r *probe.Report, names map[i
 
 func readNeighbours(h *probe.Host, names map[int]string) ([]neighbour, error) {
 	if h.Live() {
-		if b, err := dump(getNeighbours); err == nil { // else a sandbox forbids it
-			return parseNeighbourDump(b, names)
+		l := neighbourList(names)
+		if err := l.read(h); !errors.Is(err, probe.ErrNetlinkRefused) { // else a sandbox forbids it
+			return l.rows, err
 		}
 	}
 	text, err := readTable(h, "/proc/net/arp", formARP)
 	return parseARP(text), absent(err, "no table of neighbours in /proc/net")
 }
 
-// parseNeighbourDump reads the answer to RTM_GETNEIGH: struct ndmsg (family, index,
-// state, flags, type) and its attributes. Entries without a hardware address are left
-// out, and so are those that the kernel makes for broadcast and its like.
-func parseNeighbourDump(b []byte, names map[int]string) ([]neighbour, error) {
-	var out []neighbour
-	err := eachMessage(b, rtmNewNeighbour, func(body []byte) error {
-		if len(body) < ndMessageLen {
-			return errNetlink
+func neighbourList(names map[int]string) list[neighbour] {
+	return list[neighbour]{kind: rtmNewNeighbour, parse: func(body []byte) ([]neighbour, error) {
+		return parseNeighbourMessage(body, names)
+	}}
+}
+
+// parseNeighbourMessage reads struct ndmsg (family, index, state, flags, type) and its
+// attributes. Entries without a hardware address are left out, and so are those that the
+// kernel makes for broadcast and its like.
+func parseNeighbourMessage(b []byte, names map[int]string) ([]neighbour, error) {
+	if len(b) < ndMessageLen {
+		return nil, probe.ErrNetlink
+	}
+	fam, state := b[0], binary.NativeEndian.Uint16(b[8:])
+	n := neighbour{gateway: gateway{device: nameOf(names, b[4:])}, permanent: state&nudPermanent != 0}
+	err := probe.NetlinkAttributes(b[ndMessageLen:], func(kind uint16, v []byte) {
+		switch kind {
+		case ndaDst:
+			n.address = address(v)
+		case ndaLLAddr:
+			n.mac = hardwareAddress(v)
 		}
-		state := binary.NativeEndian.Uint16(body[8:])
-		n := neighbour{gateway: gateway{device: nameOf(names, body[4:])}, permanent: state&nudPermanent != 0}
-		fam := body[0]
-		err := eachAttribute(body[ndMessageLen:], func(kind uint16, v []byte) {
-			switch kind {
-			case ndaDst:
-				n.address = address(v)
-			case ndaLLAddr:
-				n.mac = hardwareAddress(v)
-			}
-		})
-		if n.address != "" && n.mac != "" && state&nudNoARP == 0 && (fam == familyInet || fam == familyInet6) {
-			out = append(out, n)
-		}
-		return err
 	})
-	return out, err
+	if err != nil || n.address == "" || n.mac == "" || state&nudNoARP != 0 || fam != familyInet && fam != familyInet6 {
+		return nil, err
+	}
+	return []neighbour{n}, nil
 }
 
 // hardwareAddress is "" for none and for the addresses of tunnels.

@@ -34,7 +34,7 @@ func (*netProbe) Info() probe.Info {
 		Name:     "netinfo",
 		Sections: []facts.ID{facts.Interfaces, facts.Addresses, facts.Routes, facts.Neighbours},
 		Timeout:  5 * time.Second,
-		MaxItems: 20_000, // more than that are the routes of a backbone router
+		MaxItems: maxRows,
 		MaxBytes: 16 << 20,
 	}
 }

@@ -1,9 +1,6 @@
 package netinfo
 
 import (
-	"fmt"
-	"syscall"
-
 	"golang.org/x/sys/unix"
 
 	"atalaya/agent/probe"
@@ -11,22 +8,6 @@ import (
 
 // filesTell says whether the files that this package reads describe the host.
 func filesTell(*probe.Host) error { return nil }
-
-// Requests of rtnetlink(7).
-const (
-	getAddresses  = syscall.RTM_GETADDR
-	getRoutes     = syscall.RTM_GETROUTE
-	getNeighbours = syscall.RTM_GETNEIGH
-)
-
-// dump asks the kernel for everything of a kind and returns its messages.
-func dump(request int) ([]byte, error) {
-	b, err := syscall.NetlinkRIB(request, syscall.AF_UNSPEC)
-	if err != nil {
-		return nil, fmt.Errorf("ask netlink: %w", err)
-	}
-	return b, nil
-}
 
 // firmware asks the driver of an interface for the version of what runs on the card;
 // "" when it does not say.

@@ -17,9 +17,4 @@ func filesTell(h *probe.Host) error {
 	return nil
 }
 
-// Requests of rtnetlink(7), which only Linux has.
-const getAddresses, getRoutes, getNeighbours = 0, 0, 0
-
-func dump(int) ([]byte, error) { return nil, errors.ErrUnsupported }
-
 func firmware(string) string { return "" }

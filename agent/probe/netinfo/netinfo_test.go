@@ -3,6 +3,7 @@ package netinfo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"os/exec"
 	"runtime"
@@ -211,39 +212,45 @@ func TestInterfaceThatVanishesIsLeftOut(t *testing.T) {
 }
 
 func TestAddressMessages(t *testing.T) {
-	message := func(kind uint16, body ...byte) []byte {
-		n := 16 + len(body)
-		return append([]byte{byte(n), 0, 0, 0, byte(kind), 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, body...)
-	}
 	eth0 := []byte{2, 24, 0, 0, 7, 0, 0, 0, 8, 0, 1, 0, 192, 0, 2, 9, 8, 0, 2, 0, 192, 0, 2, 1}
 	for _, c := range []struct {
 		name string
+		kind uint16
 		in   []byte
 		rows int
 		fail bool
 	}{
-		{"empty", nil, 0, false},
-		{"one", message(20, eth0...), 1, false},
-		{"done", append(message(3), message(20, eth0...)...), 0, false},
-		{"other_message", message(16, eth0...), 0, false},
-		{"other_family", message(20, append([]byte{7}, eth0[1:]...)...), 0, false},
-		{"error", message(2), 0, true},
-		{"no_address", message(20, eth0[:8]...), 0, true},
-		{"flags_attribute", message(20, append(eth0, 8, 0, 8, 0, 0, 1, 0, 0)...), 1, false},
-		{"cut_header", message(20, eth0...)[:10], 0, true},
-		{"cut_body", message(20, eth0...)[:30], 0, true},
-		{"attribute_too_long", message(20, 2, 24, 0, 0, 7, 0, 0, 0, 99, 0, 1, 0), 0, true},
+		{"one", 20, eth0, 1, false},
+		{"other_message", 16, eth0, 0, false},
+		{"other_family", 20, append([]byte{7}, eth0[1:]...), 0, false},
+		{"nothing", 20, nil, 0, true},
+		{"no_address", 20, eth0[:8], 0, true},
+		{"flags_attribute", 20, append(eth0, 8, 0, 8, 0, 0, 1, 0, 0), 1, false},
+		{"attribute_too_long", 20, []byte{2, 24, 0, 0, 7, 0, 0, 0, 99, 0, 1, 0}, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rows, err := parseAddressDump(c.in, map[int]string{7: "eth0"})
-			if len(rows) != c.rows || (err != nil) != c.fail {
-				t.Fatalf("got %d rows, error %v, want %d, %v", len(rows), err, c.rows, c.fail)
+			l := addressList(map[int]string{7: "eth0"})
+			err := l.visit(c.kind, c.in)
+			if len(l.rows) != c.rows || (err != nil) != c.fail {
+				t.Fatalf("got %d rows, error %v, want %d, %v", len(l.rows), err, c.rows, c.fail)
 			}
 			want := &facts.AddressRow{Interface: "eth0", Address: "192.0.2.1", Prefix: 24, Family: "inet", Scope: "global", Dynamic: true, Peer: "192.0.2.9"}
-			if d := cmp.Diff(want, append(rows, want)[0]); d != "" {
+			if d := cmp.Diff(want, append(l.rows, want)[0]); d != "" {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestListsAreBounded has a router with more routes than are read.
+func TestListsAreBounded(t *testing.T) {
+	l := routeList(map[int]string{7: "eth0"})
+	var err error
+	for n := 0; err == nil && n <= maxRows; n++ {
+		err = l.visit(rtmNewRoute, []byte{2, 32, 0, 0, tableMain, 3, 0, 1, 0, 0, 0, 0, 8, 0, rtaDst, 0, 10, byte(n >> 16), byte(n >> 8), byte(n), 8, 0, rtaOif, 0, 7, 0, 0, 0})
+	}
+	if len(l.rows) != maxRows || err == nil || errors.Is(err, probe.ErrNetlinkRefused) {
+		t.Errorf("%d rows, %v", len(l.rows), err)
 	}
 }
 
@@ -283,11 +290,11 @@ func (portableProbe) Collect(_ context.Context, _ *probe.Host, r *probe.Report) 
 }
 
 func FuzzAddressDump(f *testing.F) {
-	f.Add([]byte{20, 0, 0, 0, 20, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 24, 0, 0})
+	f.Add([]byte{2, 24, 0, 0, 7, 0, 0, 0, 8, 0, 1, 0, 192, 0, 2, 9, 8, 0, 2, 0, 192, 0, 2, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		parseRouteDump(b, nil)     // damage ends it
-		parseNeighbourDump(b, nil) // likewise
-		rows, _ := parseAddressDump(b, nil)
+		parseRouteMessage(b, nil)     // damage ends it
+		parseNeighbourMessage(b, nil) // likewise
+		rows, _ := parseAddressMessage(b, nil)
 		for _, r := range rows {
 			if _, err := netip.ParseAddr(r.Address); err != nil {
 				t.Errorf("address %q: %v", r.Address, err)

@@ -2,16 +2,16 @@ package netinfo
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"strconv"
+
+	"atalaya/agent/probe"
 )
 
 // Messages and attributes of rtnetlink(7) that we read: <linux/rtnetlink.h>,
 // <linux/if_addr.h> and <linux/neighbour.h>.
 const (
-	nlHeaderLen   = 16
-	nlDone        = 3
-	nlError       = 2
+	netlinkRoute  = 0 // NETLINK_ROUTE
 	rtmNewAddr    = 20
 	ifaMessageLen = 8
 	ifaAddress    = 1
@@ -44,46 +44,41 @@ const (
 	nudNoARP        = 0x40
 )
 
-var errNetlink = errors.New("netlink answer is cut off or malformed")
-
-func align4(n int) int { return (n + 3) &^ 3 }
-
-// eachMessage visits the bodies of the messages of a kind in an answer.
-func eachMessage(b []byte, kind uint16, visit func(body []byte) error) error {
-	for len(b) >= nlHeaderLen {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < nlHeaderLen || size > len(b) {
-			return errNetlink
-		}
-		switch binary.NativeEndian.Uint16(b[4:]) {
-		case nlDone:
-			return nil
-		case nlError:
-			return errNetlink
-		case kind:
-			if err := visit(b[nlHeaderLen:size]); err != nil {
-				return err
-			}
-		}
-		b = b[min(align4(size), len(b)):]
-	}
-	if len(b) > 0 {
-		return errNetlink
-	}
-	return nil
+// list is what the messages of a kind tell.
+type list[T any] struct {
+	kind  uint16 // of the messages; the request for them has a number that is higher by two
+	parse func(body []byte) ([]T, error)
+	rows  []T
 }
 
-// eachAttribute visits the attributes of a message.
-func eachAttribute(b []byte, visit func(kind uint16, value []byte)) error {
-	for len(b) >= 4 {
-		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
-		if size < 4 || size > len(b) {
-			return errNetlink
-		}
-		visit(kind, b[4:size])
-		b = b[min(align4(size), len(b)):]
+// maxRows bounds what is taken of one list: the full table of a backbone router has a
+// million routes.
+const maxRows = 20_000
+
+// read asks the kernel (rtnetlink(7)). Rows before an error stand.
+func (l *list[T]) read(h *probe.Host) error {
+	n, err := h.Netlink(netlinkRoute)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer n.Close()
+	return n.Ask(probe.NetlinkDump{
+		Request: probe.NetlinkRequest(l.kind+2, 1), // struct rtgenmsg: any family
+		Begin:   func() { l.rows = nil },
+		Visit:   l.visit,
+	})
+}
+
+func (l *list[T]) visit(kind uint16, body []byte) error {
+	if kind != l.kind {
+		return nil
+	}
+	if len(l.rows) >= maxRows {
+		return fmt.Errorf("more than %d are not read", maxRows)
+	}
+	rows, err := l.parse(body)
+	l.rows = append(l.rows, rows...)
+	return err
 }
 
 // nameOf is the name of the interface whose index b begins with; the index itself for

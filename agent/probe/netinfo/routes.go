@@ -38,8 +38,9 @@ func collectRoutes(h *probe.Host, r *probe.Report, names map[int]string) ([]gate
 
 func readRoutes(h *probe.Host, names map[int]string) ([]*facts.RouteRow, error) {
 	if h.Live() {
-		if b, err := dump(getRoutes); err == nil { // else a sandbox forbids it
-			return parseRouteDump(b, names)
+		l := routeList(names)
+		if err := l.read(h); !errors.Is(err, probe.ErrNetlinkRefused) { // else a sandbox forbids it
+			return l.rows, err
 		}
 	}
 	var rows []*facts.RouteRow
@@ -73,23 +74,17 @@ var routeProtocols = map[byte]string{
 // no word, and those of the addresses of this host are left out.
 var routeTypes = map[byte]string{1: "", 6: "blackhole", 7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat"}
 
-// parseRouteDump reads the answer to RTM_GETROUTE. Rows before damage are returned with
-// the error.
-func parseRouteDump(b []byte, names map[int]string) ([]*facts.RouteRow, error) {
-	var rows []*facts.RouteRow
-	err := eachMessage(b, rtmNewRoute, func(body []byte) error {
-		got, err := parseRouteMessage(body, names)
-		rows = append(rows, got...)
-		return err
-	})
-	return rows, err
+func routeList(names map[int]string) list[*facts.RouteRow] {
+	return list[*facts.RouteRow]{kind: rtmNewRoute, parse: func(body []byte) ([]*facts.RouteRow, error) {
+		return parseRouteMessage(body, names)
+	}}
 }
 
 // parseRouteMessage reads struct rtmsg (family, lengths of destination and source, tos,
 // table, protocol, scope, type, flags) and its attributes: a row for each next hop.
 func parseRouteMessage(b []byte, names map[int]string) ([]*facts.RouteRow, error) {
 	if len(b) < rtMessageLen {
-		return nil, errNetlink
+		return nil, probe.ErrNetlink
 	}
 	kind, told := routeTypes[b[7]]
 	table := uint32(b[4])
@@ -102,7 +97,7 @@ func parseRouteMessage(b []byte, names map[int]string) ([]*facts.RouteRow, error
 	cached := binary.NativeEndian.Uint32(b[8:])&rtmCloned != 0
 	bits := int(b[1])
 	var hops []byte
-	problem := eachAttribute(b[rtMessageLen:], func(kind uint16, v []byte) {
+	problem := probe.NetlinkAttributes(b[rtMessageLen:], func(kind uint16, v []byte) {
 		switch kind {
 		case rtaDst:
 			if ip, ok := netip.AddrFromSlice(v); ok {
@@ -146,11 +141,11 @@ func nextHops(row facts.RouteRow, b []byte, names map[int]string) ([]*facts.Rout
 	for len(b) >= hopLen {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < hopLen || size > len(b) {
-			return rows, errNetlink
+			return rows, probe.ErrNetlink
 		}
 		hop := row
 		hop.Interface = nameOf(names, b[4:])
-		err := eachAttribute(b[hopLen:size], func(kind uint16, v []byte) {
+		err := probe.NetlinkAttributes(b[hopLen:size], func(kind uint16, v []byte) {
 			if kind == rtaGateway || kind == rtaVia {
 				hop.Gateway = gatewayOf(kind, v)
 			}
@@ -159,7 +154,7 @@ func nextHops(row facts.RouteRow, b []byte, names map[int]string) ([]*facts.Rout
 			return rows, err
 		}
 		rows = append(rows, &hop)
-		b = b[min(align4(size), len(b)):]
+		b = b[min((size+3)&^3, len(b)):]
 	}
 	return rows, nil
 }

@@ -2,8 +2,9 @@ package sockets
 
 import (
 	"encoding/binary"
-	"errors"
 	"net/netip"
+
+	"atalaya/agent/probe"
 )
 
 // The kernel's sock_diag interface lists sockets by state. It is used on the live
@@ -11,17 +12,13 @@ import (
 // the memory of the machine, line by line: 5 ms of CPU with 24 GB and no connection
 // at all, where sock_diag takes 0.3. sock_diag(7), <linux/inet_diag.h>.
 const (
-	nlHeaderLen      = 16
-	nlError          = 2
-	nlDone           = 3
+	netlinkSockDiag  = 4  // NETLINK_SOCK_DIAG
 	tcpDiagGetSock   = 18 // both families in one walk of the table
 	sockDiagByFamily = 20
 	diagMessageLen   = 72 // struct inet_diag_msg
 	familyInet       = 2
 	familyInet6      = 10
 )
-
-var errDiag = errors.New("sock_diag answer is cut off or malformed")
 
 // The sockets that are asked for: those that wait for peers or have one.
 const (
@@ -30,22 +27,22 @@ const (
 )
 
 // tcpRequest asks for the TCP sockets of both families that are in one of these states:
-// struct nlmsghdr and struct inet_diag_req, whose states follow 4 bytes and struct
-// inet_diag_sockid.
+// struct inet_diag_req, whose states follow 4 bytes and struct inet_diag_sockid.
 func tcpRequest(states uint32) []byte {
-	b := diagHeader(tcpDiagGetSock, nlHeaderLen+60)
-	b[nlHeaderLen] = familyInet // the kernel takes it for any
-	binary.NativeEndian.PutUint32(b[nlHeaderLen+52:], states)
+	b := probe.NetlinkRequest(tcpDiagGetSock, 60)
+	body := b[probe.NetlinkHeader:]
+	body[0] = familyInet // the kernel takes it for any
+	binary.NativeEndian.PutUint32(body[52:], states)
 	return b
 }
 
-// udpRequest asks for the UDP sockets of a family: struct nlmsghdr and struct
-// inet_diag_req_v2.
+// udpRequest asks for the UDP sockets of a family: struct inet_diag_req_v2.
 func udpRequest(family byte) []byte {
 	const udp = 17
-	b := diagHeader(sockDiagByFamily, nlHeaderLen+56)
-	b[nlHeaderLen], b[nlHeaderLen+1] = family, udp
-	binary.NativeEndian.PutUint32(b[nlHeaderLen+4:], udpStates)
+	b := probe.NetlinkRequest(sockDiagByFamily, 56)
+	body := b[probe.NetlinkHeader:]
+	body[0], body[1] = family, udp
+	binary.NativeEndian.PutUint32(body[4:], udpStates)
 	return b
 }
 
@@ -60,41 +57,36 @@ func peers() []inquiry {
 	return []inquiry{{"tcp", tcpRequest(tcpStates)}, {"udp", udpRequest(familyInet)}, {"udp", udpRequest(familyInet6)}}
 }
 
-func diagHeader(kind uint16, size uint32) []byte {
-	const request, dump = 0x1, 0x300 // NLM_F_REQUEST, NLM_F_DUMP
-	b := make([]byte, size)
-	binary.NativeEndian.PutUint32(b, size)
-	binary.NativeEndian.PutUint16(b[4:], kind)
-	binary.NativeEndian.PutUint16(b[6:], request|dump)
-	return b
+// diagnose visits the sockets of a network namespace, nil for that of the agent, that
+// answer to the inquiries. What was visited before an error is to be forgotten.
+func diagnose(h *probe.Host, space *namespace, inquiries []inquiry, visit func(*endpoint)) error {
+	n, err := openDiag(h, space)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	for _, q := range inquiries {
+		if err := n.Ask(probe.NetlinkDump{Request: q.request, Visit: diagVisitor(q.protocol, visit)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// parseDiag visits the sockets of one datagram of the answer, of protocol "tcp" or
-// "udp"; done when it was the last one. What is visited must not be kept.
-func parseDiag(protocol string, b []byte, visit func(*endpoint)) (done bool, err error) {
+// diagVisitor visits the sockets in messages, of protocol "tcp" or "udp". What is visited
+// must not be kept.
+func diagVisitor(protocol string, visit func(*endpoint)) func(kind uint16, body []byte) error {
 	var e endpoint
-	for len(b) >= nlHeaderLen {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < nlHeaderLen || size > len(b) {
-			return false, errDiag
+	return func(kind uint16, body []byte) error {
+		if kind != sockDiagByFamily && kind != tcpDiagGetSock {
+			return nil
 		}
-		switch binary.NativeEndian.Uint16(b[4:]) {
-		case nlDone:
-			return true, nil
-		case nlError:
-			return false, errDiag
-		case sockDiagByFamily, tcpDiagGetSock:
-			if !parseDiagMessage(b[nlHeaderLen:size], protocol, &e) {
-				return false, errDiag
-			}
-			visit(&e)
+		if !parseDiagMessage(body, protocol, &e) {
+			return probe.ErrNetlink
 		}
-		b = b[min((size+3)&^3, len(b)):]
+		visit(&e)
+		return nil
 	}
-	if len(b) > 0 {
-		return false, errDiag
-	}
-	return false, nil
 }
 
 // inet6Names are the protocols over IPv6, as /proc/net calls them.

@@ -47,7 +47,7 @@ func collectStates(g *probe.Gathering) error {
 		return err
 	}
 	var c stateCounts
-	if !g.Live() || diagnose(nil, []inquiry{{"tcp", tcpRequest(^uint32(0))}}, c.take) != nil {
+	if diagnose(g.Host, nil, []inquiry{{"tcp", tcpRequest(^uint32(0))}}, c.take) != nil {
 		c = stateCounts{}
 		files := 0
 		for _, protocol := range []string{"tcp", "tcp6"} {

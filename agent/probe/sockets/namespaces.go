@@ -113,10 +113,10 @@ func (w *world) read(ctx context.Context) error {
 // readSpace reads the namespace of the agent.
 func (w *world) readSpace(i int) error {
 	if w.host.Live() {
-		if err := diagnose(nil, peers(), func(e *endpoint) { w.take(i, e) }); err == nil {
+		if err := diagnose(w.host, nil, peers(), func(e *endpoint) { w.take(i, e) }); err == nil {
 			return nil
 		}
-		// The kernel has no sock_diag, or a sandbox forbids it.
+		// The kernel has no sock_diag, or a sandbox forbids it, or the list changed meanwhile.
 		w.listening, w.flows = w.listening[:0], w.flows[:0]
 	}
 	return w.readFiles(i, "/proc/net")
@@ -125,7 +125,7 @@ func (w *world) readSpace(i int) error {
 // enter reads a namespace by entering it. It leaves nothing behind when it fails.
 func (w *world) enter(i int) error {
 	listening, flows := len(w.listening), len(w.flows)
-	err := diagnose(&w.spaces[i], peers(), func(e *endpoint) { w.take(i, e) })
+	err := diagnose(w.host, &w.spaces[i], peers(), func(e *endpoint) { w.take(i, e) })
 	if err != nil {
 		w.listening, w.flows = w.listening[:listening], w.flows[:flows]
 	}

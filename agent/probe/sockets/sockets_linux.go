@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,84 +13,44 @@ import (
 // filesTell says whether the files that this package reads describe the host.
 func filesTell(*probe.Host) error { return nil }
 
-// diagnose visits the sockets of a network namespace, nil for that of the agent, that
-// answer to the inquiries.
-func diagnose(space *namespace, inquiries []inquiry, visit func(*endpoint)) error {
-	fd, err := openDiag(space)
-	if err != nil {
-		return fmt.Errorf("open sock_diag: %w", err)
-	}
-	defer unix.Close(fd) // read only: nothing can be lost
-	patience := unix.NsecToTimeval(int64(time.Second))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
-		return fmt.Errorf("open sock_diag: %w", err)
-	}
-	buf := make([]byte, 32<<10) // the kernel fills at most 32 KiB at a time
-	for _, q := range inquiries {
-		if err := ask(fd, q.protocol, q.request, buf, visit); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func ask(fd int, protocol string, request, buf []byte, visit func(*endpoint)) error {
-	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fmt.Errorf("ask sock_diag: %w", err)
-	}
-	for {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if err != nil {
-			return fmt.Errorf("read sock_diag: %w", err)
-		}
-		if done, err := parseDiag(protocol, buf[:n], visit); err != nil || done {
-			return err
-		}
-	}
-}
-
-func diagSocket() (int, error) {
-	return unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-}
-
 // openDiag opens a socket in a namespace. A socket stays in the namespace in which it
 // was opened, so that a thread has to enter it for that moment only. The thread is one
 // of its own, which ends when it cannot return: no other code may run in there.
-func openDiag(space *namespace) (fd int, err error) {
+func openDiag(h *probe.Host, space *namespace) (n *probe.Netlink, err error) {
 	if space == nil {
-		return diagSocket()
+		return h.Netlink(netlinkSockDiag)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		var back bool
-		if fd, back, err = openWithin(fmt.Sprintf("/proc/%d/ns/net", space.pid)); back {
+		if n, back, err = openWithin(h, fmt.Sprintf("/proc/%d/ns/net", space.pid)); back {
 			runtime.UnlockOSThread()
 		}
 	}()
 	<-done
-	return fd, err
+	return n, err
 }
 
 // openWithin opens a socket in the namespace of path; back says that the thread is
 // where it was.
-func openWithin(path string) (fd int, back bool, err error) {
+func openWithin(h *probe.Host, path string) (n *probe.Netlink, back bool, err error) {
 	here, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, true, err
+		return nil, true, err
 	}
 	defer unix.Close(here) // read only: nothing can be lost
 	there, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, true, err
+		return nil, true, err
 	}
 	defer unix.Close(there) // read only: nothing can be lost
 	if err := unix.Setns(there, unix.CLONE_NEWNET); err != nil {
-		return -1, true, err
+		return nil, true, err
 	}
-	fd, err = diagSocket()
-	return fd, unix.Setns(here, unix.CLONE_NEWNET) == nil, err
+	n, err = h.Netlink(netlinkSockDiag)
+	return n, unix.Setns(here, unix.CLONE_NEWNET) == nil, err
 }
 
 // fileInode is the number of a file, 0 when it cannot be told.
