@@ -29,6 +29,7 @@ import (
 const (
 	asHelper = "atalaya-test-helper"
 	asAgent  = "atalaya-test-agent"
+	asLooker = "atalaya-test-looker"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,8 @@ func TestMain(m *testing.M) {
 		err = probe.ServeHelper(os.Stdin, os.Stdout, agent.HelperTasks())
 	case len(os.Args) == 4 && os.Args[1] == asAgent:
 		err = readCycles(os.Args[2], os.Args[3])
+	case len(os.Args) == 3 && os.Args[1] == asLooker:
+		err = lookAtRemotes()
 	default:
 		os.Exit(m.Run())
 	}
@@ -88,9 +91,11 @@ func TestAHungFileSystemDelaysNothing(t *testing.T) {
 		dev, stop := probetest.Fuse(t, m)
 		files, stops = append(files, dev), append(stops, stop)
 	}
-	quiet := startAgent(t, "", nil)
-	hung := startAgent(t, "answers deaf mute", files)
-	a, b := quiet.report(t), hung.report(t)
+	quiet := startAgent(t, nil, asAgent, t.TempDir(), "")
+	hung := startAgent(t, files, asAgent, t.TempDir(), "answers deaf mute")
+	var a, b cycleReport
+	quiet.report(t, &a)
+	hung.report(t, &b)
 	for _, stop := range stops {
 		stop() // or the hanging helper would keep its namespace
 	}
@@ -132,9 +137,9 @@ type namespaced struct {
 	out *bufio.Reader
 }
 
-func startAgent(t *testing.T, names string, fuse []*os.File) namespaced {
+func startAgent(t *testing.T, fuse []*os.File, args ...string) namespaced {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", asAgent, t.TempDir(), names)
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET}
 	cmd.ExtraFiles, cmd.Stderr = fuse, os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -154,16 +159,15 @@ func startAgent(t *testing.T, names string, fuse []*os.File) namespaced {
 	return namespaced{cmd, bufio.NewReader(out)}
 }
 
-func (n namespaced) report(t *testing.T) (r cycleReport) {
+func (n namespaced) report(t *testing.T, into any) {
 	t.Helper()
 	line, err := n.out.ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &r)
+		err = json.Unmarshal(line, into)
 	}
 	if err != nil {
 		t.Fatalf("agent in its namespace: %v", err)
 	}
-	return r
 }
 
 // readCycles is the agent in its namespaces: it mounts the file systems that it was
@@ -196,12 +200,20 @@ func readCycles(dir, names string) error {
 	return json.NewEncoder(os.Stdout).Encode(c.report)
 }
 
-func mountAll(dir string, names []string) error {
+// ownMounts makes the mounts of this process its own.
+func ownMounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
+}
+
+func mountAll(dir string, names []string) error {
+	if err := ownMounts(); err != nil {
+		return err
 	}
 	for i, name := range names {
 		fd := 3 + i // exec.Cmd.ExtraFiles

@@ -84,6 +84,8 @@ func MetricProbes(c Config, version string) []probe.Probe {
 func HelperTasks() map[string]probe.Task {
 	return map[string]probe.Task{
 		probe.StatFSTask:       probe.StatFSAnswer,
+		probe.ListTask:         probe.ListAnswer,
+		probe.FileTask:         probe.FileAnswer,
 		storage.HealthTask:     storage.HealthAnswer,
 		storage.SuperblockTask: storage.SuperblockAnswer,
 	}

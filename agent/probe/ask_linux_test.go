@@ -58,6 +58,8 @@ func TestMain(m *testing.M) {
 	err := ServeHelper(os.Stdin, os.Stdout, map[string]Task{
 		"echo":    func(p string) ([]byte, error) { return []byte(p), nil },
 		"hang":    func(string) ([]byte, error) { time.Sleep(time.Hour); return nil, nil },
+		ListTask:  ListAnswer,
+		FileTask:  FileAnswer,
 		"panic":   func(string) ([]byte, error) { panic("no") },
 		"denied":  func(string) ([]byte, error) { return nil, fs.ErrPermission },
 		"large":   func(string) ([]byte, error) { return make([]byte, maxData+1), nil },

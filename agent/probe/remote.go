@@ -10,11 +10,14 @@ import (
 type Remotes struct {
 	host   *Host
 	mounts map[string]bool // mount points, remote ones true
+	any    bool            // one of them is remote
+	plain  map[string]bool // folders that are no links
 }
 
-// Remotes reads the table of mounts of this process. Below a root nothing is remote.
+// Remotes reads the table of mounts of this process, for one run of a probe. Below a root
+// nothing is remote.
 func (h *Host) Remotes() *Remotes {
-	r := &Remotes{host: h, mounts: make(map[string]bool)}
+	r := &Remotes{host: h, mounts: make(map[string]bool), plain: make(map[string]bool)}
 	if !h.Live() {
 		return r
 	}
@@ -26,13 +29,16 @@ func (h *Host) Remotes() *Remotes {
 }
 
 // parse reads proc_pid_mountinfo(5): the fifth field is the mount point, the type follows
-// the field "-".
+// the field "-". A root is not remote, wherever it lies: without it no program would run,
+// nor are folders in which the kernel waits for mounts of its own.
 func (r *Remotes) parse(table string) {
 	for line := range strings.Lines(table) {
 		head, tail, ok := strings.Cut(line, " - ")
 		f, t := strings.Fields(head), strings.Fields(tail)
 		if ok && len(f) >= 5 && len(t) > 0 {
-			r.mounts[unescape.Replace(f[4])] = remoteType(t[0])
+			point := unescape.Replace(f[4])
+			r.mounts[point] = point != "/" && !strings.HasPrefix(point, "/proc/") && (RemoteFS(t[0]) || t[0] == "autofs")
+			r.any = r.any || r.mounts[point]
 		}
 	}
 }
@@ -40,17 +46,15 @@ func (r *Remotes) parse(table string) {
 // unescape undoes how the kernel writes blanks and backslashes in paths.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-func remoteType(t string) bool {
-	switch t {
-	case "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "lustre", "gpfs", "gfs2", "ocfs2", "ncpfs", "coda", "virtiofs", "autofs", "davfs":
-		return true
-	}
-	return strings.HasPrefix(t, "fuse") && t != "fusectl"
-}
+// maxPlain bounds the folders that are remembered.
+const maxPlain = 10_000
 
 // Hold reports whether a path is or leads through a remote file system. No part of a
 // path is asked for before it is known to be local.
 func (r *Remotes) Hold(name string) bool {
+	if !r.any {
+		return false
+	}
 	done, rest := "/", name
 	for links := 0; ; {
 		if r.mounts[done] {
@@ -63,11 +67,13 @@ func (r *Remotes) Hold(name string) bool {
 		}
 		next := path.Join(done, part)
 		target := ""
-		if !r.mounts[next] && len(r.mounts) > 0 {
+		if !r.mounts[next] && !r.plain[next] {
 			target, _ = r.host.Readlink(next) // not a link, or not there
 		}
 		if target == "" {
-			done = next
+			if done = next; rest != "" && len(r.plain) < maxPlain {
+				r.plain[next] = true
+			}
 			continue
 		}
 		if links++; links > maxLinks {

@@ -44,6 +44,10 @@ type trusted struct {
 // same, so are the rows: a distribution makes it anew when its own files change.
 func (s *search) bundle() []*facts.CertificateRow {
 	for _, name := range bundles {
+		if s.remotes.Hold(name) {
+			s.away = true
+			continue
+		}
 		stamp := s.host.Stamp(name)
 		if stamp == (probe.Stamp{}) {
 			if _, err := s.host.Stat(name); !probe.Absent(err) {
@@ -133,8 +137,10 @@ func (s *search) accounted() map[string]bool {
 		if role != roleAnchor {
 			continue
 		}
-		for _, c := range s.probe.read(s.host, name).certs {
-			known[c.SHA256] = true
+		if f := s.file(name); f != nil {
+			for _, c := range f.certs {
+				known[c.SHA256] = true
+			}
 		}
 	}
 	return known

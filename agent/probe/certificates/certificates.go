@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"atalaya/agent/probe"
@@ -66,7 +67,7 @@ func (*certProbe) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
-	s := &search{ctx: ctx, host: h, probe: p, roles: make(map[string]string), users: make(map[string][]string)}
+	s := &search{ctx: ctx, host: h, probe: p, remotes: h.Remotes(), roles: make(map[string]string), users: make(map[string][]string)}
 	s.look()
 	if err := h.Holds("/etc"); err != nil {
 		return err
@@ -89,15 +90,34 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 	}
 	s.problem(ctx.Err())
 	r.Problem(facts.Certificates, s.problems)
-	if remark := s.missing(); remark != "" {
-		r.Remark(facts.Certificates, remark)
+	remarks := s.missing()
+	if s.away {
+		remarks = append(remarks, "those on remote file systems are not listed")
 	}
+	if len(remarks) > 0 {
+		r.Remark(facts.Certificates, strings.Join(remarks, "; "))
+	}
+	return nil
+}
+
+// file returns what a file holds; nil for one on a remote file system.
+func (s *search) file(path string) *file {
+	if !s.remotes.Hold(path) {
+		return s.probe.read(s.host, path)
+	}
+	if strings.HasPrefix(path, served+"/") {
+		return s.probe.files[path] // nil: the helper has not read it
+	}
+	s.away = true
 	return nil
 }
 
 // report adds the certificates of a file.
 func (s *search) report(r *probe.Report, path string) {
-	f := s.probe.read(s.host, path)
+	f := s.file(path)
+	if f == nil {
+		return
+	}
 	if f.failed != nil && !probe.Absent(f.failed) || f.broken != nil {
 		r.Hidden(facts.Certificates, errors.Join(f.failed, f.broken), func(row facts.Row) bool { return row.(*facts.CertificateRow).Path == path })
 	}
@@ -132,10 +152,12 @@ const maxOfFile = 20
 
 // read returns what a file holds, from memory when the file has not changed.
 func (p *certProbe) read(h *probe.Host, path string) *file {
-	return p.keep(h, path, func(f *file, b []byte) {
-		f.certs = Parse(b)
-		f.broken = errors.Join(broken(path, b, len(f.certs)), malformed(path, f.certs))
-	})
+	return p.keep(h, path, func(f *file, b []byte) { f.parse(path, b) })
+}
+
+func (f *file) parse(path string, b []byte) {
+	f.certs = Parse(b)
+	f.broken = errors.Join(broken(path, b, len(f.certs)), malformed(path, f.certs))
 }
 
 // keep reads a file through parse unless it is known.

@@ -55,8 +55,11 @@ type search struct {
 	ctx   context.Context
 	host  *probe.Host
 	probe *certProbe
-	roles map[string]string   // of files that may hold certificates
-	users map[string][]string // services by path
+	// remotes are not to be touched; away says that something lies there.
+	remotes *probe.Remotes
+	away    bool
+	roles   map[string]string   // of files that may hold certificates
+	users   map[string][]string // services by path
 	// configured are the files that configurations name.
 	configured []string
 	limited    bool // more are named than are looked at
@@ -74,6 +77,7 @@ func (s *search) look() {
 	for _, dir := range folders {
 		s.walk(dir, roleFound, maxDepth)
 	}
+	s.served()
 	s.configurations()
 	s.commandLines()
 	if s.limited {
@@ -89,6 +93,10 @@ func (s *search) look() {
 
 func (s *search) walk(dir, role string, depth int) {
 	if depth == 0 || s.ctx.Err() != nil || slices.Contains(skipped, dir) {
+		return
+	}
+	if s.remotes.Hold(dir) {
+		s.away = s.away || dir != served
 		return
 	}
 	entries, err := s.host.ReadDir(dir)
@@ -109,10 +117,27 @@ func (s *search) walk(dir, role string, depth int) {
 		if _, known := s.roles[name]; known || !mayHold(e.Name()) {
 			continue
 		}
-		if e.Type()&fs.ModeSymlink != 0 && s.elsewhere(dir, name) {
+		if e.Type()&fs.ModeSymlink != 0 && !s.remotes.Hold(name) && s.elsewhere(dir, name) {
 			continue
 		}
 		s.roles[name] = role
+	}
+}
+
+// served is the folder of Proxmox's certificates, in a file system of its own daemon.
+const served = "/etc/pve/local"
+
+// served has a helper read the certificates of Proxmox.
+func (s *search) served() {
+	if !s.remotes.Hold(served) || s.ctx.Err() != nil {
+		return
+	}
+	files, err := s.host.Aside(s.ctx, served+"/*.pem")
+	s.problem(err)
+	for name, b := range files {
+		f := &file{seen: true}
+		f.parse(name, b)
+		s.probe.files[name], s.roles[name] = f, roleFound
 	}
 }
 

@@ -44,6 +44,10 @@ const (
 func (s *search) configurations() {
 	n := 0
 	for _, c := range configurations {
+		if s.remotes.Hold(path.Dir(c.pattern[:strings.IndexAny(c.pattern+"*", "*")])) {
+			s.away = true
+			continue
+		}
 		files, err := s.host.Glob(c.pattern)
 		if err != nil || s.ctx.Err() != nil {
 			return
@@ -52,6 +56,10 @@ func (s *search) configurations() {
 			if n++; n > maxConfigs {
 				s.problem(fmt.Errorf("only the first %d configurations were looked at", maxConfigs))
 				return
+			}
+			if s.remotes.Hold(name) {
+				s.away = true
+				continue
 			}
 			f := s.probe.keep(s.host, name, func(f *file, b []byte) {
 				if f.names = named(path.Dir(name), b); len(f.names) > maxNamed {
@@ -77,8 +85,7 @@ func (s *search) use(cert, service string) {
 }
 
 // missing says which certificates configurations name that are not there, the first few.
-func (s *search) missing() string {
-	var out []string
+func (s *search) missing() (out []string) {
 	for _, name := range sortedUnique(s.configured) {
 		if f := s.probe.files[name]; f == nil || !probe.Absent(f.failed) || !mayHold(name) {
 			continue
@@ -89,7 +96,7 @@ func (s *search) missing() string {
 		}
 		out = append(out, fmt.Sprintf("%s names %s, which is not there", strings.Join(s.users[name], " and "), name))
 	}
-	return strings.Join(out, "; ")
+	return out
 }
 
 // named finds the certificates that a configuration names: the values of directives

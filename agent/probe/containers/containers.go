@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (p *guestProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 	if err := h.Holds("/etc"); err != nil {
 		return err
 	}
-	s := &search{ctx: ctx, host: h, probe: p, report: r}
+	s := &search{ctx: ctx, host: h, remotes: h.Remotes(), probe: p, report: r}
 	for _, look := range []func(){s.docker, s.storage, s.containerd, s.lxc, s.nspawn} {
 		if ctx.Err() == nil {
 			look()
@@ -79,10 +80,11 @@ func (p *guestProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 
 // search is one look at a host.
 type search struct {
-	ctx    context.Context
-	host   *probe.Host
-	probe  *guestProbe
-	report *probe.Report
+	ctx     context.Context
+	host    *probe.Host
+	remotes *probe.Remotes
+	probe   *guestProbe
+	report  *probe.Report
 }
 
 // problem notes that something could not be read. What is not there is no problem.
@@ -92,8 +94,20 @@ func (s *search) problem(section facts.ID, err error) {
 	}
 }
 
+// remote notes that a place lies where nobody may answer: looking there may hang.
+func (s *search) remote(section facts.ID, place string) bool {
+	held := s.remotes.Hold(place)
+	if held {
+		s.problem(section, fmt.Errorf("%s is on a remote file system: it is not looked at", place))
+	}
+	return held
+}
+
 // list returns the names in a folder.
 func (s *search) list(section facts.ID, folder string) []string {
+	if s.remote(section, folder) {
+		return nil
+	}
 	entries, err := s.host.ReadDir(folder)
 	s.problem(section, err)
 	entries = first(s, section, folder, entries)
@@ -106,6 +120,9 @@ func (s *search) list(section facts.ID, folder string) []string {
 
 // glob returns the paths that match a pattern, which is well formed.
 func (s *search) glob(section facts.ID, pattern string) []string {
+	if s.remote(section, path.Dir(pattern[:strings.IndexAny(pattern, "*")])) {
+		return nil
+	}
 	found, err := s.host.Match(pattern)
 	s.problem(section, err)
 	return first(s, section, pattern, found)
@@ -149,6 +166,31 @@ func parsed[T any](s *search, section facts.ID, path string, parse func([]byte) 
 	return value, true
 }
 
+// served returns what parse makes of the files that match a pattern, in folders that a program
+// may serve which does not answer. The caller must not change it.
+func served[T any](s *search, section facts.ID, pattern string, parse func([]byte) (T, error)) map[string]T {
+	values := make(map[string]T)
+	if !s.remotes.Hold(path.Dir(pattern)) {
+		for _, name := range s.glob(section, pattern) {
+			if v, ok := parsed(s, section, name, parse); ok {
+				values[name] = v
+			}
+		}
+		return values
+	}
+	files, err := s.host.Aside(s.ctx, pattern)
+	s.problem(section, err)
+	for name, b := range files {
+		v, err := parse(b)
+		if err != nil {
+			s.problem(section, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		values[name] = v
+	}
+	return values
+}
+
 // decode is json.Unmarshal into a new T.
 func decode[T any](b []byte) (*T, error) {
 	v := new(T)
@@ -162,12 +204,15 @@ func decode[T any](b []byte) (*T, error) {
 // root. Homes on the network or under an automounter are left alone: looking there may
 // hang, and would mount them all.
 func (s *search) homes(below string) []string {
-	mounts, err := s.host.ReadFile("/proc/self/mountinfo")
-	if err != nil && s.host.Live() || remoteHomes(string(mounts)) {
+	if s.remotes.Hold("/home") {
 		return nil
 	}
 	var found []string
-	for _, home := range s.glob(facts.Containers, "/home/*") {
+	for _, name := range s.list(facts.Containers, "/home") {
+		home := "/home/" + name
+		if s.remotes.Hold(path.Join(home, below)) {
+			continue
+		}
 		match, err := s.host.Match(home + "/" + below)
 		if err != nil {
 			user := owner(home)
@@ -176,27 +221,6 @@ func (s *search) homes(below string) []string {
 		found = append(found, first(s, facts.Containers, home, match)...)
 	}
 	return found
-}
-
-// remoteHomes looks for mounts at and below /home in proc_pid_mountinfo(5): the mount
-// point is the fifth field, the type the one after "-".
-func remoteHomes(mountinfo string) bool {
-	for line := range strings.Lines(mountinfo) {
-		f := strings.Fields(line)
-		if len(f) < 7 || f[4] != "/home" && !strings.HasPrefix(f[4], "/home/") {
-			continue
-		}
-		i := slices.Index(f, "-")
-		if i < 0 || i+1 >= len(f) {
-			continue
-		}
-		switch kind, _, _ := strings.Cut(f[i+1], "."); kind {
-		case "ext4", "ext3", "ext2", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay", "jfs", "reiserfs":
-		default:
-			return true
-		}
-	}
-	return false
 }
 
 // owner is the user whose home a path lies in.

@@ -150,22 +150,6 @@ func TestSizesAndCPUs(t *testing.T) {
 	cpus("3-1,x", 0)
 }
 
-func TestHomesOnTheNetworkAreLeftAlone(t *testing.T) {
-	f := func(line string, want bool) {
-		t.Helper()
-		if got := remoteHomes(line); got != want {
-			t.Errorf("%q: got %v, want %v", line, got, want)
-		}
-	}
-	f("36 35 98:0 / /home rw,noatime shared:1 - nfs4 srv:/home rw\n", true)
-	f("36 35 98:0 / /home rw,noatime - autofs /etc/auto.home rw\n", true)
-	f("36 35 98:0 / /home/ann/remote rw - fuse.sshfs x rw\n", true)
-	f("36 35 98:0 / /home rw,noatime - ext4 /dev/sda2 rw\n", false)
-	f("36 35 98:0 / /srv rw,noatime - nfs4 srv:/x rw\n", false)
-	f("36 35 98:0 / /home rw", false)
-	f("", false)
-}
-
 func TestXML(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()

@@ -2,7 +2,6 @@ package containers
 
 import (
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,18 +11,16 @@ import (
 
 // lxc reads the containers of LXC (lxc.container.conf(5)), of Proxmox, Incus and LXD.
 func (s *search) lxc() {
-	proxmox := s.glob(facts.Containers, "/etc/pve/lxc/*.conf")
-	for _, file := range proxmox {
-		if row, ok := parsed(s, facts.Containers, file, parseProxmoxLXC); ok {
-			full := *row
-			full.ID = strings.TrimSuffix(path.Base(file), ".conf")
-			full.State = s.groupState(full.ID)
-			s.report.Add(facts.Containers, &full)
-		}
+	proxmox := served(s, facts.Containers, "/etc/pve/lxc/*.conf", parseProxmoxLXC)
+	for file, row := range proxmox {
+		full := *row
+		full.ID = strings.TrimSuffix(path.Base(file), ".conf")
+		full.State = s.groupState(full.ID)
+		s.report.Add(facts.Containers, &full)
 	}
 	for _, file := range s.glob(facts.Containers, "/var/lib/lxc/*/config") {
 		id := path.Base(path.Dir(file))
-		if slices.Contains(proxmox, "/etc/pve/lxc/"+id+".conf") {
+		if proxmox["/etc/pve/lxc/"+id+".conf"] != nil {
 			continue
 		}
 		if row, ok := parsed(s, facts.Containers, file, parseLXC); ok {

@@ -146,11 +146,7 @@ func memory(text, unit string) int64 {
 
 // proxmox reads qm.conf(5). The files lie in a file system of Proxmox's own daemon.
 func (s *search) proxmox(known map[string]bool) {
-	for _, file := range s.glob(facts.VirtualMachines, "/etc/pve/qemu-server/*.conf") {
-		row, ok := parsed(s, facts.VirtualMachines, file, parseProxmox)
-		if !ok {
-			continue
-		}
+	for file, row := range served(s, facts.VirtualMachines, "/etc/pve/qemu-server/*.conf", parseProxmox) {
 		full := *row
 		full.ID = strings.TrimSuffix(path.Base(file), ".conf")
 		if full.Name == "" {

@@ -38,6 +38,9 @@ type image struct {
 // images (containers-storage.conf(5)).
 func (s *search) storage() {
 	for _, root := range append(s.homes(".local/share/containers/storage"), "/var/lib/containers/storage") {
+		if s.remote(facts.Containers, root) {
+			continue
+		}
 		list, ok := parsed(s, facts.Containers, path.Join(root, "overlay-containers/containers.json"), decode[[]stored])
 		if !ok {
 			continue

@@ -208,6 +208,9 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	r.Hidden(facts.Packages, p.languages.lack.err(), p.languages.lack.hides)
 	r.Hidden(facts.Packages, p.programs.problem, runs)
 	r.Hidden(facts.Packages, p.programs.denied, runs)
+	if p.programs.away {
+		r.Remark(facts.Packages, "modules and archives in programs on remote file systems are not listed")
+	}
 	return nil
 }
 

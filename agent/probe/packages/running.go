@@ -23,6 +23,8 @@ import (
 type programs struct {
 	files   map[string]program // by path
 	before  map[string]reader  // files that were reported before the agent was restarted
+	remotes *probe.Remotes     // of the last search: not to be touched
+	away    bool               // of the last search: something lies there
 	problem error              // of the last search
 	denied  error              // of the last search: it may not look at programs of others
 }
@@ -68,8 +70,9 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 	if p.files == nil {
 		p.files = make(map[string]program)
 	}
+	p.remotes, p.away = h.Remotes(), false
 	for _, name := range sortedKeys(p.files) {
-		if was := p.files[name]; h.Stamp(name) != was.stamp {
+		if was := p.files[name]; !p.remote(name) && h.Stamp(name) != was.stamp {
 			delete(p.files, name)
 			_, err := p.take(h, name, was.read) // its new version, whether it runs now or not
 			changed, p.problem = true, errors.Join(p.problem, err)
@@ -122,6 +125,13 @@ func (p *programs) remember(rows []facts.Row) {
 	}
 }
 
+// remote reports whether a file lies where nobody may answer, not even for its stamp.
+func (p *programs) remote(name string) bool {
+	held := p.remotes.Hold(name)
+	p.away = p.away || held
+	return held
+}
+
 // look reads the program of a process unless it is among those that were seen.
 func (p *programs) look(ctx context.Context, h *probe.Host, process, exe string, seen map[string]bool) (changed bool, problem error) {
 	if path.Base(exe) == "java" {
@@ -132,7 +142,7 @@ func (p *programs) look(ctx context.Context, h *probe.Host, process, exe string,
 		return changed, problem
 	}
 	seen[exe] = true
-	if h.Live() && h.Stamp(link) != h.Stamp(exe) {
+	if p.remote(exe) || h.Live() && h.Stamp(link) != h.Stamp(exe) {
 		return changed, problem // in a container, or replaced since it was started
 	}
 	read, err := p.take(h, exe, readGo)
@@ -156,7 +166,7 @@ func (p *programs) archives(ctx context.Context, h *probe.Host, fds string) (cha
 		if err != nil || !strings.HasSuffix(file, ".jar") && !strings.HasSuffix(file, ".war") {
 			continue
 		}
-		if h.Live() && h.Stamp(link) != h.Stamp(file) {
+		if p.remote(file) || h.Live() && h.Stamp(link) != h.Stamp(file) {
 			continue
 		}
 		read, err := p.take(h, file, readJar)
@@ -191,6 +201,9 @@ func (p *programs) take(h *probe.Host, name string, read reader) (changed bool, 
 	}
 	if len(p.files) >= maxPrograms {
 		return false, fmt.Errorf("more than %d programs and archives", maxPrograms)
+	}
+	if p.remote(name) {
+		return false, nil
 	}
 	stamp := h.Stamp(name)
 	f, err := h.OpenAt(name)
