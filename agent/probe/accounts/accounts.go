@@ -51,14 +51,15 @@ func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 		return errors.ErrUnsupported
 	}
 	l := readLimits(h)
-	var users []facts.Row
+	var users, groups []facts.Row
 	unread := errors.New("not read")
+	unreadGroups := unread
 	r.Guard(facts.Users, func() error {
 		users, unread = read(h, r, facts.Users, passwdFile, l.parsePasswd)
 		return collectShadow(h, r, users)
 	})
 	r.Guard(facts.Groups, func() error {
-		_, _ = read(h, r, facts.Groups, groupFile, l.parseGroup) // what was unread it has told
+		groups, unreadGroups = read(h, r, facts.Groups, groupFile, l.parseGroup)
 		if remark := elsewhere(h, "group", "groups"); remark != "" {
 			r.Remark(facts.Groups, remark)
 		}
@@ -75,7 +76,7 @@ func (a *accounts) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if unread != nil {
 		r.Problem(facts.AuthorizedKeys, fmt.Errorf("accounts: %w", unread)) // whose homes to look at
 	}
-	r.Guard(facts.AuthorizedKeys, func() error { return collectKeys(ctx, h, r, users) })
+	r.Guard(facts.AuthorizedKeys, func() error { return collectKeys(ctx, h, r, users, groupsByUser(groups, unreadGroups)) })
 	return nil
 }
 
@@ -107,6 +108,10 @@ func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse f
 	var rows []facts.Row
 	if err == nil {
 		rows, err = parse(data)
+		var hidden []string
+		if rows, hidden = firstOfEach(rows); len(hidden) > 0 {
+			r.Remark(section, fmt.Sprintf("%d lines of %s repeat a name, as that of %s: the first of each counts", len(hidden), file, hidden[0]))
+		}
 		r.Add(section, rows...)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", file, err)
@@ -122,7 +127,11 @@ func read(h *probe.Host, r *probe.Report, section facts.ID, file string, parse f
 // the first bad ones. Lines that begin with '+' or '-' import accounts from NIS
 // (nsswitch.conf(5), compat) and are not local. Accounts of people are those that
 // shadow-utils takes for such without a configuration.
-func ParsePasswd(data []byte) ([]facts.Row, error) { return defaultLimits.parsePasswd(data) }
+func ParsePasswd(data []byte) ([]facts.Row, error) {
+	rows, err := defaultLimits.parsePasswd(data)
+	rows, _ = firstOfEach(rows)
+	return rows, err
+}
 
 func (l limits) parsePasswd(data []byte) ([]facts.Row, error) {
 	var rows []facts.Row
@@ -143,11 +152,15 @@ func (l limits) parsePasswd(data []byte) ([]facts.Row, error) {
 		rows = append(rows, row)
 		return nil
 	})
-	return firstOfEach(rows), err
+	return rows, err
 }
 
 // ParseGroup reads group(5), like ParsePasswd.
-func ParseGroup(data []byte) ([]facts.Row, error) { return defaultLimits.parseGroup(data) }
+func ParseGroup(data []byte) ([]facts.Row, error) {
+	rows, err := defaultLimits.parseGroup(data)
+	rows, _ = firstOfEach(rows)
+	return rows, err
+}
 
 func (l limits) parseGroup(data []byte) ([]facts.Row, error) {
 	var rows []facts.Row
@@ -159,7 +172,7 @@ func (l limits) parseGroup(data []byte) ([]facts.Row, error) {
 		rows = append(rows, &facts.GroupRow{Name: f[0], GID: gid, Members: names(f[3]), System: gid < l.gidMin || gid > l.gidMax})
 		return nil
 	})
-	return firstOfEach(rows), err
+	return rows, err
 }
 
 // names is a list with commas, sorted, each name once.
@@ -169,14 +182,18 @@ func names(list string) []string {
 	return slices.Compact(out)
 }
 
-// firstOfEach drops later rows of the same name: getpwnam(3) finds the first.
-func firstOfEach(rows []facts.Row) []facts.Row {
+// firstOfEach drops later rows of the same name, and gives their names: getpwnam(3) finds the first.
+func firstOfEach(rows []facts.Row) (first []facts.Row, hidden []string) {
 	seen := make(map[string]bool, len(rows))
-	return slices.DeleteFunc(rows, func(r facts.Row) bool {
-		double := seen[r.Key()]
-		seen[r.Key()] = true
+	first = slices.DeleteFunc(rows, func(r facts.Row) bool {
+		name := r.Key()
+		double := seen[name]
+		if seen[name] = true; double {
+			hidden = append(hidden, name)
+		}
 		return double
 	})
+	return first, hidden
 }
 
 // maxBadLines bounds how many bad lines an error names.

@@ -73,6 +73,22 @@ func TestParsePasswd(t *testing.T) {
 	}
 }
 
+// TestRepeatedNamesAreTold: a second line of root with the number 0 is worth a look.
+func TestRepeatedNamesAreTold(t *testing.T) {
+	sections := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
+		"etc/passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1:1::/:/bin/sh\nalice:x:0:0::/:/bin/sh\nroot:x:0:0::/:/bin/sh\n",
+		"etc/group":  "a:x:1:\nb:x:2:\na:x:3:\n",
+	})), New())
+	for section, want := range map[string]string{
+		"users":  "2 lines of /etc/passwd repeat a name, as that of alice: the first of each counts",
+		"groups": "1 lines of /etc/group repeat a name, as that of a: the first of each counts",
+	} {
+		if s := sections[section]; !strings.Contains(s.Reason, want) || s.Status > facts.StatusPartial || len(s.Rows) != 2 {
+			t.Errorf("%s: %s %q with %d rows", section, s.Status, s.Reason, len(s.Rows))
+		}
+	}
+}
+
 func TestParseGroup(t *testing.T) {
 	rows, err := ParseGroup([]byte("adm:x:4:syslog,admin,admin\nempty:x:5:\n"))
 	if err != nil {

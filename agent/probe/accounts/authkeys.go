@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"math/bits"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,101 +21,11 @@ import (
 // maxKeysFile bounds a file of authorised keys; a key has less than 1 kB.
 const maxKeysFile = 4 << 20
 
-// maxSSHDDepth is how deep sshd follows Include; it refuses to start with more. No machine
-// has near maxSSHDFiles: they bound files that include many others, which include many.
-const (
-	maxSSHDDepth = 16
-	maxSSHDFiles = 1_000
-)
-
-// sshd is what sshd_config(5) says about keys.
-type sshd struct {
-	files   []string // AuthorizedKeysFile, tokens in
-	command bool     // AuthorizedKeysCommand: there are keys in no file
-	set     bool     // outside of Match blocks
-	problem error
-	read    int  // files
-	ended   bool // at a limit: no more is read
-}
-
-// file takes the settings of a file and what it includes. Those of Match blocks hold for
-// some users: their files are looked at as well.
-func (s *sshd) file(h *probe.Host, name string, matched bool, depth int) {
-	if s.read++; depth > maxSSHDDepth || s.read > maxSSHDFiles {
-		s.ended = true
-		s.problem = errors.Join(s.problem, fmt.Errorf("%s: more files are included than are read", name))
-		return
-	}
-	data, err := h.ReadFile(name)
-	if err != nil && !probe.Absent(err) {
-		s.problem = errors.Join(s.problem, err)
-	}
-	for line := range strings.Lines(string(data)) {
-		key, values := sshdLine(line)
-		switch key {
-		case "match":
-			matched = true
-		case "include":
-			s.include(h, values, matched, depth)
-		case "authorizedkeyscommand":
-			s.command = s.command || len(values) > 0 && values[0] != "none"
-		case "authorizedkeysfile":
-			if matched || !s.set { // the first setting counts
-				s.files = append(s.files, values...)
-			}
-			s.set = s.set || !matched
-		}
-	}
-}
-
-func (s *sshd) include(h *probe.Host, patterns []string, matched bool, depth int) {
-	for _, v := range patterns {
-		if !path.IsAbs(v) {
-			v = path.Join("/etc/ssh", v)
-		}
-		files, _ := h.Glob(v) // a bad pattern includes nothing
-		for _, f := range files {
-			if !s.ended {
-				s.file(h, f, matched, depth+1)
-			}
-		}
-	}
-}
-
-// sshdLine cuts a line of sshd_config(5): "Key value", "Key=value", arguments in quotes.
-func sshdLine(line string) (key string, values []string) {
-	line = strings.TrimSpace(line)
-	if line == "" || line[0] == '#' {
-		return "", nil
-	}
-	end := strings.IndexAny(line, " \t=")
-	if end < 0 {
-		return strings.ToLower(line), nil
-	}
-	key, rest := strings.ToLower(line[:end]), strings.TrimLeft(line[end:], " \t=")
-	for rest != "" && rest[0] != '#' {
-		var v string
-		if rest[0] == '"' {
-			v, rest, _ = strings.Cut(rest[1:], `"`)
-		} else if i := strings.IndexAny(rest, " \t"); i >= 0 {
-			v, rest = rest[:i], rest[i:]
-		} else {
-			v, rest = rest, ""
-		}
-		values = append(values, v)
-		rest = strings.TrimLeft(rest, " \t")
-	}
-	return key, values
-}
-
 // collectKeys reads the authorised keys of every account. Homes on file systems that may
 // not answer are left alone.
-func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []facts.Row) error {
+func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []facts.Row, groups groupsOf) error {
 	var s sshd
-	s.file(h, "/etc/ssh/sshd_config", false, 0)
-	if !s.set {
-		s.files = append(s.files, ".ssh/authorized_keys", ".ssh/authorized_keys2") // sshd's default
-	}
+	s.file(h, "/etc/ssh/sshd_config", nil, 0)
 	remotes := h.Remotes()
 	skipped := false
 	for _, row := range users {
@@ -124,7 +33,7 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 			return err
 		}
 		u := row.(*facts.UserRow)
-		for _, name := range s.filesOf(u) {
+		for _, name := range s.filesOf(u, groups) {
 			if remotes.Hold(name) {
 				skipped = true
 				continue
@@ -139,6 +48,12 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 	if s.command {
 		remarks = append(remarks, "keys that AuthorizedKeysCommand gives are not listed")
 	}
+	if groups.unread != nil && s.asksGroups() {
+		r.Problem(facts.AuthorizedKeys, fmt.Errorf("groups that sshd_config asks for: %w", groups.unread))
+	}
+	if len(s.depends) > 0 {
+		remarks = append(remarks, "keys of some connections alone are among them: "+strings.Join(s.depends, ", "))
+	}
 	if skipped {
 		remarks = append(remarks, "keys in homes on remote file systems are not listed")
 	}
@@ -149,24 +64,6 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 		r.Remark(facts.AuthorizedKeys, strings.Join(remarks, "; "))
 	}
 	return nil
-}
-
-// filesOf expands the tokens of AuthorizedKeysFile for one user.
-func (s *sshd) filesOf(u *facts.UserRow) []string {
-	var out []string
-	for _, f := range s.files {
-		if strings.EqualFold(f, "none") {
-			continue
-		}
-		name := strings.NewReplacer("%%", "%", "%h", u.Home, "%u", u.Name, "%U", strconv.FormatInt(u.UID, 10)).Replace(f)
-		if !path.IsAbs(name) {
-			name = path.Join(u.Home, name)
-		}
-		if name = path.Clean(name); path.IsAbs(name) && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // readKeys adds the keys of one file. A folder that the service's unit hides from the

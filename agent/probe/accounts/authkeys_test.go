@@ -90,10 +90,53 @@ func TestKeysAreWhereSSHDLooks(t *testing.T) {
 	}
 	files["etc/ssh/sshd_config"] = "Include sshd_config.d/*.conf\nAuthorizedKeysFile none\nMatch User alice\n  AuthorizedKeysFile /etc/ssh/more/%U\n"
 	files["etc/ssh/sshd_config.d/a.conf"] = "authorizedkeysfile=\"/etc/ssh/keys/%u\" %h/.ssh/authorized_keys\nAuthorizedKeysCommand /usr/bin/keys %u\n"
-	want := "ok keys that AuthorizedKeysCommand gives are not listed; alice /etc/ssh/keys/alice central; " +
-		"alice /etc/ssh/more/1000 matched; root /root/.ssh/authorized_keys root"
+	want := "ok keys that AuthorizedKeysCommand gives are not listed; alice /etc/ssh/more/1000 matched; root /root/.ssh/authorized_keys root"
 	if got := read(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestMatchBlocksHoldForTheirUsers: sshd takes the files of the first block that holds for a
+// user instead of all others.
+func TestMatchBlocksHoldForTheirUsers(t *testing.T) {
+	files := map[string]string{
+		"etc/passwd":       "root:x:0:0::/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\njosé:x:1001:100::/home/josé:/bin/sh\n",
+		"etc/group":        "root:x:0:\nusers:x:100:\nwheel:x:10:alice,root\n",
+		"etc/ssh/f/nested": "Match Group users\nAuthorizedKeysFile /k/nested\n",
+		"etc/ssh/f/plain":  "AuthorizedKeysFile /k/plain\n",
+	}
+	for _, name := range []string{"root/.ssh/authorized_keys", "home/alice/.ssh/authorized_keys", "home/josé/.ssh/authorized_keys", "k/a", "k/b", "k/nested", "k/plain"} {
+		files[name] = testKey + "\n"
+	}
+	const rootOwn, aliceOwn, joséOwn = " root:/root/.ssh/authorized_keys", " alice:/home/alice/.ssh/authorized_keys", " josé:/home/josé/.ssh/authorized_keys"
+	for config, want := range map[string]string{
+		"Match User josé\nAuthorizedKeysFile /k/a":                                        "ok:" + aliceOwn + " josé:/k/a" + rootOwn,
+		"Match User=josé\nAuthorizedKeysFile /k/a":                                        "ok:" + aliceOwn + " josé:/k/a" + rootOwn,
+		"Match User jos*,!root Group users\nAuthorizedKeysFile /k/a":                      "ok:" + aliceOwn + " josé:/k/a" + rootOwn,
+		"Match Group wheel\nAuthorizedKeysFile /k/a":                                      "ok: alice:/k/a" + joséOwn + " root:/k/a",
+		"Match Group users,!wheel\nAuthorizedKeysFile /k/a":                               "ok:" + aliceOwn + " josé:/k/a" + rootOwn,
+		"Match User ali?e\nAuthorizedKeysFile /k/a\nMatch All\nAuthorizedKeysFile /k/b":   "ok: alice:/k/a josé:/k/b root:/k/b",
+		"Match Invalid-User\nAuthorizedKeysFile /k/a":                                     "ok:" + aliceOwn + joséOwn + rootOwn,
+		"Match User alice\nInclude f/nested\nMatch User root\nInclude f/plain":            "ok: alice:/k/nested" + joséOwn + " root:/k/plain",
+		"Include f/nested\nAuthorizedKeysFile /k/b\n":                                     "ok: alice:/k/nested josé:/k/nested root:/k/b",
+		"Match User root\nAuthorizedKeysFile none":                                        "ok:" + aliceOwn + joséOwn,
+		"Match User josé Address 10.0.0.0/8\nAuthorizedKeysFile /k/a":                     "ok keys of some connections alone are among them: Match address 10.0.0.0/8:" + aliceOwn + joséOwn + " josé:/k/a" + rootOwn,
+		"Match User nobody LocalPort 22\nAuthorizedKeysFile /k/a\nMatch User root Host x": "ok:" + aliceOwn + joséOwn + rootOwn,
+	} {
+		files["etc/ssh/sshd_config"] = config
+		s := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["authorized_keys"]
+		got := strings.TrimSpace(s.Status.String()+" "+s.Reason) + ":"
+		for _, row := range s.Rows {
+			k := row.(*facts.AuthorizedKeyRow)
+			got += " " + k.User + ":" + k.File
+		}
+		if got != want {
+			t.Errorf("%q\n got  %s\n want %s", config, got, want)
+		}
+	}
+	files["etc/group"], files["etc/ssh/sshd_config"] = "users:x:100:", "Match Group x\nAuthorizedKeysFile /k/a"
+	if s := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["authorized_keys"]; s.Status != facts.StatusPartial || !strings.Contains(s.Reason, "groups") {
+		t.Errorf("with a damaged file of groups: %s %q", s.Status, s.Reason)
 	}
 }
 
@@ -138,6 +181,7 @@ func FuzzAuthorizedKeys(f *testing.F) {
 				t.Errorf("%+v", k)
 			}
 		}
-		sshdLine(s)
+		_, values := sshdLine(s)
+		matches(values, new(facts.UserRow), groupsOf{})
 	})
 }

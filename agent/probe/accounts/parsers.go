@@ -37,7 +37,9 @@ func parsePasswdFields(data []byte) ([]any, error) {
 	fields := make(map[string]string)
 	for line := range strings.Lines(string(data)) {
 		if f := strings.SplitN(line, ":", 3); len(f) == 3 {
-			fields[f[0]] = passwordField(f[1])
+			if _, ok := fields[f[0]]; !ok {
+				fields[f[0]] = passwordField(f[1])
+			}
 		}
 	}
 	out := make([]any, 0, len(rows))
