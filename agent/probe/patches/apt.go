@@ -89,10 +89,13 @@ func (out *aptReading) prepare(ctx context.Context) (*solver, error) {
 	if out.conf, err = readAptConf(h, out.in); err != nil {
 		return nil, err
 	}
+	if err := out.conf.moved(); err != nil {
+		out.problems = append(out.problems, err)
+	}
 	if archs := out.conf["apt::architectures"]; len(archs) > 0 {
 		sys.archs = archs
 	}
-	policy, err := readPolicy(h, out.in, out.conf)
+	policy, err := readPolicy(h, out.in, out.conf, sys.native)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +213,7 @@ func (out *aptReading) openIndex(ctx context.Context, repo *repository, componen
 		return false, err
 	}
 	out.used[file] = x
-	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, size: size})
+	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, machine: word(!src.flat(), arch), size: size})
 	return true, nil
 }
 

@@ -2,7 +2,9 @@ package patches
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -44,6 +46,23 @@ func readAptConf(h *probe.Host, in *inputs) (aptConf, error) {
 		}
 	}
 	return conf, nil
+}
+
+// aptPlaces is where apt keeps what is read here.
+var aptPlaces = map[string]string{
+	"dir": "", "rootdir": "", "dir::state": "var/lib/apt", "dir::state::lists": "var/lib/apt/lists", "dir::state::status": "var/lib/dpkg/status",
+	"dir::etc": "etc/apt", "dir::etc::sourcelist": "etc/apt/sources.list", "dir::etc::sourceparts": "etc/apt/sources.list.d",
+	"dir::etc::preferences": "etc/apt/preferences", "dir::etc::preferencesparts": "etc/apt/preferences.d",
+}
+
+// moved is what the configuration moves to places that are not read.
+func (c aptConf) moved() error {
+	for _, name := range slices.Sorted(maps.Keys(aptPlaces)) {
+		if value := c.value(name); !strings.HasSuffix("/"+aptPlaces[name], "/"+strings.Trim(value, "/")) && value != "" {
+			return fmt.Errorf("apt's configuration sets %s to %q, which is not read", name, value)
+		}
+	}
+	return nil
 }
 
 // parseAptConf adds one file: `A::B "value";`, `A { B "value"; };`, lists

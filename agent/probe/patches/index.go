@@ -25,7 +25,7 @@ type offer struct {
 	phased                bool
 	percent               int // of machines that may have it now, where phased
 	release               *release
-	component             string
+	component, machine    string // of its index
 }
 
 func (o *offer) field(name, value []byte) {

@@ -19,9 +19,8 @@ import (
 )
 
 const (
-	pacmanConf  = "/etc/pacman.conf"
-	pacmanLocal = "/var/lib/pacman/local"
-	pacmanSync  = "/var/lib/pacman/sync"
+	pacmanConf = "/etc/pacman.conf"
+	pacmanDB   = "/var/lib/pacman" // unless DBPath says otherwise
 )
 
 // pacmanManager judges Arch Linux and its relatives by pacman's databases
@@ -31,19 +30,34 @@ type pacmanManager struct {
 	indexes map[string]*smallIndex // by file
 }
 
-func (*pacmanManager) found(h *probe.Host) bool { return anyThere(h, []string{pacmanLocal}) }
+// found looks where the configuration says: some systems keep the database in /usr.
+func (*pacmanManager) found(h *probe.Host) bool {
+	names := []string{pacmanDB + "/local"}
+	data, _ := h.ReadFile(pacmanConf) // read and judged anew, if it is pacman
+	sections, _ := parseINI(string(data))
+	for _, s := range sections {
+		names = append(names, databases(s)+"/local")
+	}
+	return anyThere(h, names)
+}
+
+// databases is the folder of pacman's databases, given its options.
+func databases(options *section) string {
+	return path.Clean("/" + first(options.value("dbpath"), pacmanDB))
+}
 
 func (m *pacmanManager) read(ctx context.Context, h *probe.Host) *finding {
 	f := newFinding()
 	f.remark = "which updates are for security is not told by pacman's databases"
-	installed := pacmanInstalled(h, f)
 	options, repos := readPacmanConf(h, f)
+	db := databases(options)
+	installed := pacmanInstalled(h, f, db+"/local")
 	in := &smallReader{finding: f, h: h, manager: "pacman", refresh: "pacman -Sy", parse: readPacmanDB,
 		names: installed, kept: m.indexes, used: make(map[string]*smallIndex)}
 	up := pacmanUpgrade{installed: installed, options: options, decided: make(map[string]bool),
 		chosen: make(map[string]bool), rows: make(map[string]*facts.PatchRow)}
 	for _, r := range repos {
-		if x := in.index(ctx, r.name, path.Join(pacmanSync, r.name+".db")); x != nil && upgrades(r) {
+		if x := in.index(ctx, r.name, db+"/sync/"+r.name+".db"); x != nil && upgrades(r) {
 			up.take(x.offers, r.name)
 		}
 	}
@@ -118,13 +132,13 @@ func pacmanRow(o smallOffer, installed, repo string, options *section) *facts.Pa
 	row := &facts.PatchRow{Name: o.name, Arch: o.arch, Installed: installed, Candidate: o.version,
 		Origin: repo, State: statePending, Source: "pacman"}
 	for _, pattern := range options.words("ignorepkg") {
-		if ok, err := path.Match(pattern, o.name); err == nil && ok {
+		if fnmatch(pattern, o.name) {
 			row.State, row.Reason = stateHeld, "IgnorePkg in "+pacmanConf
 		}
 	}
 	for _, pattern := range options.words("ignoregroup") {
 		for _, group := range o.groups {
-			if ok, err := path.Match(pattern, group); err == nil && ok {
+			if fnmatch(pattern, group) {
 				row.State, row.Reason = stateHeld, "IgnoreGroup in "+pacmanConf
 			}
 		}
@@ -141,10 +155,10 @@ func upgrades(r *section) bool {
 
 // pacmanInstalled reads names and versions from the names of the local database's
 // folders: NAME-VERSION-RELEASE.
-func pacmanInstalled(h *probe.Host, f *finding) map[string]string {
-	f.in.note(h, pacmanLocal)
+func pacmanInstalled(h *probe.Host, f *finding, local string) map[string]string {
+	f.in.note(h, local)
 	installed := make(map[string]string)
-	entries, err := h.ReadDir(pacmanLocal)
+	entries, err := h.ReadDir(local)
 	for _, e := range entries {
 		if name, version := splitPacman(e.Name()); version != "" && e.IsDir() {
 			installed[name] = version
@@ -154,7 +168,7 @@ func pacmanInstalled(h *probe.Host, f *finding) map[string]string {
 		err = errors.New("has no package")
 	}
 	if err != nil {
-		f.problem("%s: %w", pacmanLocal, err)
+		f.problem("%s: %w", local, err)
 	}
 	return installed
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probe/patches/rpmmd"
@@ -48,7 +49,7 @@ func Parsers() []probe.Parser {
 		{Kind: "pacman-db", MaxBytes: 64 << 20, Help: "/var/lib/pacman/sync/*.db: packages of a pacman repository", Parse: parsePacmanFile, Form: probe.Form{
 			Want: "NAME/desc files in a tar, maybe compressed", Binary: true}},
 		{Kind: "snapd-state", MaxBytes: 64 << 20, Help: "/var/lib/snapd/state.json: refreshes that wait", Parse: probe.OfBytes(func(b []byte) ([]facts.Row, error) {
-			rows, _, err := parseSnapState(b)
+			rows, _, _, err := parseSnapState(b, time.Time{})
 			return rows, err
 		}), Form: probe.Form{Want: `JSON with "data"`, Some: `"data"\s*:`}},
 	}

@@ -96,7 +96,7 @@ func (p *patches) Collect(ctx context.Context, h *probe.Host, r *probe.Report) e
 			k.last = nil
 			continue
 		}
-		if k.last == nil || !k.whole || !k.last.in.unchanged(h) {
+		if k.last == nil || !k.whole || !k.last.in.unchanged(h) || !k.last.until.IsZero() && !h.Now().Before(k.last.until) {
 			refused := h.Refusals()
 			k.last = k.read(ctx, h)
 			k.last.problems = append(k.last.problems, k.last.in.problems...)

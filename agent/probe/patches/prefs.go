@@ -34,13 +34,14 @@ type pin struct {
 // policy decides the priority of each version. The first record that matches wins; a
 // record with names wins over the general ones.
 type policy struct {
+	native            string // architecture
 	specific, general []pin
 }
 
 // readPolicy reads the preferences; the main file comes first, and the target release
 // before the general records (pkgPolicy::pkgPolicy and InitDefaults in policy.cc).
-func readPolicy(h *probe.Host, in *inputs, conf aptConf) (*policy, error) {
-	p := &policy{}
+func readPolicy(h *probe.Host, in *inputs, conf aptConf, native string) (*policy, error) {
+	p := &policy{native: native}
 	if target := conf.value("APT::Default-Release"); target != "" {
 		p.general = append(p.general, pin{kind: "release", data: target, priority: priorityTarget})
 	}
@@ -93,7 +94,10 @@ func (p *policy) parse(data []byte) error {
 
 func (p *policy) add(names []string, rule, priority string) error {
 	kind, data, _ := strings.Cut(rule, " ")
-	r := pin{names: names, kind: strings.ToLower(kind), data: strings.Trim(strings.TrimSpace(data), `"`)}
+	r := pin{names: names, kind: strings.ToLower(kind), data: strings.TrimSpace(data)}
+	if r.kind == "origin" {
+		r.data = strings.Trim(r.data, `"`)
+	}
 	switch {
 	case len(names) == 0:
 		return errors.New("record without Package")
@@ -122,7 +126,7 @@ func (p *policy) add(names []string, rule, priority string) error {
 // repositories that offer it and, for the installed version, the status file.
 func (p *policy) priority(name string, v *version) int {
 	for _, r := range p.specific {
-		if r.covers(name, v) && r.matchesVersion(v) {
+		if p.covers(r, name, v) && r.matchesVersion(v) {
 			return r.priority
 		}
 	}
@@ -131,7 +135,7 @@ func (p *policy) priority(name string, v *version) int {
 		best = priorityInstalled
 	}
 	for _, o := range v.offers {
-		best = max(best, p.releasePriority(o.release, o.component))
+		best = max(best, p.releasePriority(o))
 	}
 	return best
 }
@@ -140,7 +144,7 @@ func (p *policy) priority(name string, v *version) int {
 // to show it.
 func (p *policy) pinned(name string, v *version) (string, bool) {
 	for _, r := range p.specific {
-		if r.covers(name, v) && r.matchesVersion(v) {
+		if p.covers(r, name, v) && r.matchesVersion(v) {
 			return fmt.Sprintf("pin %s %s, priority %d", r.kind, r.data, r.priority), true
 		}
 	}
@@ -152,13 +156,13 @@ func (p *policy) pinned(name string, v *version) (string, bool) {
 	return "", false
 }
 
-func (p *policy) releasePriority(r *release, component string) int {
+func (p *policy) releasePriority(o *offer) int {
 	for _, g := range p.general {
-		if g.matchesRelease(r, component) {
+		if g.matchesOffer(o) {
 			return g.priority
 		}
 	}
-	return defaultPriority(r)
+	return defaultPriority(o.release)
 }
 
 func defaultPriority(r *release) int {
@@ -172,20 +176,24 @@ func defaultPriority(r *release) int {
 }
 
 // covers matches the Package field: names, globs, /expressions/, "src:" for source
-// packages and ":arch" at the end.
-func (r pin) covers(name string, v *version) bool {
+// packages and ":arch" at the end. Without that only packages of the machine's own
+// architecture are meant (pkgPolicy::CreatePin in policy.cc).
+func (p *policy) covers(r pin, name string, v *version) bool {
+	arch := v.arch
+	if arch == "all" {
+		arch = p.native
+	}
 	for _, want := range r.names {
-		subject := name
+		subject, wanted := name, p.native
 		if source, ok := strings.CutPrefix(want, "src:"); ok {
 			want, subject = source, v.source()
 		}
-		if i := strings.LastIndexByte(want, ':'); i > 0 && want[0] != '/' {
-			if arch := want[i+1:]; arch != "any" && arch != v.arch {
-				continue
+		if i := strings.LastIndexByte(want, ':'); i > 0 && i > strings.LastIndexByte(want, '/') {
+			if want, wanted = want[:i], want[i+1:]; wanted == "native" {
+				wanted = p.native
 			}
-			want = want[:i]
 		}
-		if matches(want, subject) {
+		if (wanted == "any" || wanted == arch) && matches(want, subject) {
 			return true
 		}
 	}
@@ -193,19 +201,18 @@ func (r pin) covers(name string, v *version) bool {
 }
 
 func (r pin) matchesVersion(v *version) bool {
-	if r.kind == "version" {
-		return matches(r.data, v.text)
+	switch {
+	case r.kind == "version":
+		return matchesNumber(r.data, v.text)
+	case r.kind == "release" && r.data == "*":
+		return true // of what is only installed too
 	}
-	for _, o := range v.offers {
-		if r.matchesRelease(o.release, o.component) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.offers, r.matchesOffer)
 }
 
-// matchesRelease follows pkgVersionMatch::FileMatch in versionmatch.cc.
-func (r pin) matchesRelease(rel *release, component string) bool {
+// matchesOffer follows pkgVersionMatch::FileMatch in versionmatch.cc.
+func (r pin) matchesOffer(o *offer) bool {
+	rel := o.release
 	switch r.kind {
 	case "origin":
 		return matches(r.data, rel.source.site())
@@ -214,34 +221,37 @@ func (r pin) matchesRelease(rel *release, component string) bool {
 	}
 	if !strings.Contains(r.data, "=") {
 		if r.data != "" && r.data[0] >= '0' && r.data[0] <= '9' {
-			return matches(r.data, rel.version)
+			return matchesNumber(r.data, rel.version)
 		}
-		return matches(r.data, rel.suite) || matches(r.data, rel.codename)
+		return r.data == "*" || matches(r.data, rel.suite) || matches(r.data, rel.codename)
 	}
+	fields := map[string]string{"a": rel.suite, "n": rel.codename, "o": rel.origin, "l": rel.label, "v": rel.version,
+		"c": o.component, "b": o.machine}
+	known := false // of other words alone apt makes nothing
 	for part := range strings.SplitSeq(r.data, ",") {
 		key, want, _ := strings.Cut(strings.TrimSpace(part), "=")
-		var got string
-		switch key {
-		case "a":
-			got = rel.suite
-		case "n":
-			got = rel.codename
-		case "o":
-			got = rel.origin
-		case "l":
-			got = rel.label
-		case "v":
-			got = rel.version
-		case "c":
-			got = component
-		default: // b= (architecture) cannot tell repositories apart here
+		key = strings.ToLower(key)
+		got, ok := fields[key]
+		if !ok || want == "" {
 			continue
 		}
-		if !matches(strings.Trim(want, `"`), got) {
+		known = true
+		fits := matches
+		if key == "v" {
+			fits = matchesNumber
+		}
+		if got == "" || !fits(want, got) {
 			return false
 		}
 	}
-	return true
+	return known
+}
+
+// matchesNumber compares versions: a star at the end takes any rest of what stands before
+// it word for word.
+func matchesNumber(pattern, version string) bool {
+	word, prefix := strings.CutSuffix(pattern, "*")
+	return prefix && strings.HasPrefix(version, word) || matches(word, version)
 }
 
 // matches is ExpressionMatches in versionmatch.cc: /extended expression/ or a glob.
@@ -253,7 +263,13 @@ func matches(pattern, s string) bool {
 	if !strings.ContainsAny(pattern, `*?[\`) {
 		return pattern == s
 	}
-	// fnmatch without FNM_PATHNAME lets * match slashes, path.Match does not.
-	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x01"), strings.ReplaceAll(s, "/", "\x01"))
+	return fnmatch(pattern, s)
+}
+
+// fnmatch matches as fnmatch(3) does without flags: a star takes slashes too, and
+// brackets that begin with an exclamation mark what is not in them. path.Match does neither.
+func fnmatch(pattern, s string) bool {
+	pattern = strings.ReplaceAll(strings.ReplaceAll(pattern, "/", "\x01"), "[!", "[^")
+	ok, err := path.Match(pattern, strings.ReplaceAll(s, "/", "\x01"))
 	return err == nil && ok
 }

@@ -84,8 +84,8 @@ func kernelReleases(h *probe.Host) []string {
 }
 
 // kernelBehind compares the running release with the newest installed one of its
-// flavour (the last word: amd64, generic), in rpm's order, which takes any string. ok is false where nothing of that flavour
-// is installed.
+// flavour, in rpm's order, which takes any string. ok is false where nothing of that
+// flavour is installed.
 func kernelBehind(running string, installed []string) (reason string, ok bool) {
 	if running == "" {
 		return "", false
@@ -105,12 +105,28 @@ func kernelBehind(running string, installed []string) (reason string, ok bool) {
 	return "", true
 }
 
+// flavour is what tells apart kernels that are installed beside each other: amd64,
+// cloud-amd64 and rt-amd64 of Debian, debug of x86_64+debug and uek of Red Hat and Oracle,
+// lts of Arch. Words before the first that begins with a letter are of the version, and so
+// are numbers: 6.9.1-arch1-1.
 func flavour(release string) string {
-	word := release[strings.LastIndexByte(release, '-')+1:]
-	if word == "" || word[0] >= '0' && word[0] <= '9' {
-		return ""
+	words := strings.Split(release, "-")
+	var out []string
+	for i, word := range words {
+		number := strings.TrimRight(word, "0123456789")
+		switch {
+		case i == 0 || number == "":
+		case len(out) == 0 && word[0] >= '0' && word[0] <= '9':
+			if _, kind, ok := strings.Cut(word, "+"); ok && i == len(words)-1 {
+				out = append(out, kind)
+			} else if strings.Contains(word, "uek") {
+				out = append(out, "uek")
+			}
+		default:
+			out = append(out, number)
+		}
 	}
-	return word
+	return strings.Join(out, "-")
 }
 
 // kernelRebuilt finds a newer build under the same release: Debian names the version of

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/agent/probetest"
@@ -33,6 +34,35 @@ func TestMicrocode(t *testing.T) {
 			"sys/devices/system/cpu/cpu0/microcode/version": c.running + "\n", "sys/devices/system/cpu/cpu0/microcode/processor_flags": "0x80\n"})
 		if got := microcodeBehind(probe.RootHost(root)); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestKernelsOfOneFlavour compares what runs with what is installed beside it.
+func TestKernelsOfOneFlavour(t *testing.T) {
+	for _, c := range []struct{ running, installed, want string }{
+		{"6.1.0-12-amd64", "6.1.0-12-amd64 6.1.0-12-rt-amd64", ""},
+		{"6.1.0-10-cloud-amd64", "6.1.0-10-cloud-amd64 6.1.0-12-amd64", ""},
+		{"6.1.0-10-cloud-amd64", "6.1.0-12-cloud-amd64", "6.1.0-12-cloud-amd64"},
+		{"6.1.0-28-amd64", "6.1.0-28-amd64 6.12.9+bpo-amd64", "6.12.9+bpo-amd64"},
+		{"6.12.9+deb13-arm64", "6.12.10+deb13-arm64-16k 6.12.9+deb13-arm64", ""},
+		{"5.14.0-503.el9.x86_64", "5.14.0-503.el9.x86_64 5.14.0-503.el9.x86_64+debug", ""},
+		{"5.14.0-503.el9.x86_64+rt", "5.14.0-504.el9.x86_64+rt", "5.14.0-504.el9.x86_64+rt"},
+		{"5.14.0-503.el9.x86_64", "5.14.0-503.el9.x86_64 5.15.0-200.131.27.el9uek.x86_64", ""},
+		{"6.9.5-200.fc40.x86_64", "6.9.6-200.fc40.x86_64", "6.9.6-200.fc40.x86_64"},
+		{"6.8.0-45-generic", "6.8.0-47-generic 6.8.0-50-lowlatency 6.8.0-51-generic-64k", "6.8.0-47-generic"},
+		{"6.6.31+rpt-rpi-v8", "6.6.31+rpt-rpi-v8 6.6.32+rpt-rpi-2712", ""},
+		{"6.9.1-arch1-1", "6.9.1-arch1-2 6.9.2-zen1-1-zen 6.9.3-1-lts", "6.9.1-arch1-2"},
+		{"6.4.0-150600.23.7-default", "6.4.0-150600.23.9-default", "6.4.0-150600.23.9-default"},
+		{"6.6.30-0-lts", "6.6.31-0-virt", "none of it"},
+	} {
+		reason, ok := kernelBehind(c.running, strings.Fields(c.installed))
+		got, _, _ := strings.Cut(strings.TrimPrefix(reason, "kernel "), " is installed")
+		if !ok {
+			got = "none of it"
+		}
+		if got != c.want {
+			t.Errorf("%s beside %s: %q, want %q", c.running, c.installed, got, c.want)
 		}
 	}
 }
@@ -68,7 +98,7 @@ func FuzzIndexes(f *testing.F) {
 			newRPMRepo(s, "/x", strings.NewReplacer()).row("dnf", s)
 			pacmanSigning(s.words("siglevel"))
 		}
-		_, _, _ = parseSnapState(data)
+		_, _, _, _ = parseSnapState(data, time.Now())
 		_, _ = parsePacmanDB(goOn, strings.NewReader(string(data)), nil)
 		_, _, _ = parseAPKIndex(goOn, strings.NewReader(string(data)), nil)
 		_, _ = parseAPKStanzas(strings.NewReader(string(data)), nil)

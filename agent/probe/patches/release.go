@@ -79,7 +79,7 @@ func readRelease(h *probe.Host, in *inputs, s source) (*release, error) {
 			return r, err
 		}
 		r.file = name
-		r.signed = word == "InRelease" || in.exists(h, name+".gpg")
+		r.signed = bytes.HasPrefix(data, []byte(pgpSigned)) || word == "Release" && in.exists(h, name+".gpg")
 		if err := r.parse(data); err != nil {
 			return r, fmt.Errorf("%s: %w", name, err)
 		}
@@ -88,13 +88,15 @@ func readRelease(h *probe.Host, in *inputs, s source) (*release, error) {
 	return r, nil
 }
 
+const pgpSigned = "-----BEGIN PGP SIGNED MESSAGE-----"
+
 // parse takes the fields; the signature around an InRelease file is skipped. Only the
 // sizes of package indexes are kept of the lists of hashes.
 func (r *release) parse(data []byte) error {
 	if bytes.IndexByte(data, 0) >= 0 {
 		return fmt.Errorf("damaged: it has NUL bytes")
 	}
-	if signed, ok := bytes.CutPrefix(data, []byte("-----BEGIN PGP SIGNED MESSAGE-----\n")); ok {
+	if signed, ok := bytes.CutPrefix(data, []byte(pgpSigned+"\n")); ok {
 		_, data, _ = bytes.Cut(signed, []byte("\n\n"))
 		if !bytes.HasSuffix(bytes.TrimSpace(signed), []byte("-----END PGP SIGNATURE-----")) {
 			return fmt.Errorf("cut off: its signature does not end")

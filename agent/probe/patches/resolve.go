@@ -73,6 +73,9 @@ func (r *resolution) run() {
 // must be asked first.
 func (r *resolution) meet(id packageID, v *version) (more []packageID, missing string) {
 	o := v.best()
+	if other := r.unlike(id, v); other != "" {
+		return nil, other
+	}
 	for _, group := range append(parseRelations(o.preDepends), parseRelations(o.depends)...) {
 		if r.met(group, id.arch) {
 			continue
@@ -97,6 +100,22 @@ func (r *resolution) meet(id packageID, v *version) (more []packageID, missing s
 		}
 	}
 	return more, ""
+}
+
+// unlike names the package of another architecture that must have the same version and
+// will not: both are marked Multi-Arch: same.
+func (r *resolution) unlike(id packageID, v *version) string {
+	for _, arch := range r.sys.archs {
+		other := packageID{id.name, arch}
+		p := r.sys.packages[other]
+		if other == id || p == nil || p.multiArch != "same" || v.best().multiArch != "same" {
+			continue
+		}
+		if version, _ := r.planned(other); version != v.text {
+			return other.name + ":" + arch + " (= " + v.text + ")"
+		}
+	}
+	return ""
 }
 
 func (r *resolution) add(more []packageID, v *version) []packageID {

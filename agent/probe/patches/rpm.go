@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -360,7 +359,7 @@ func matchesNEVRA(pattern string, p *rpmOffer) bool {
 		p.Name + "-" + epoch + ":" + evr, p.Name + "-" + epoch + ":" + evr + "." + p.Arch,
 		epoch + ":" + p.Name + "-" + evr, epoch + ":" + p.Name + "-" + evr + "." + p.Arch,
 	} {
-		if ok, err := path.Match(pattern, form); err == nil && ok {
+		if fnmatch(pattern, form) {
 			return true
 		}
 	}

@@ -119,7 +119,7 @@ func (f rpmFlavour) configuration(h *probe.Host, in *inputs) *rpmConfig {
 	for _, name := range in.dropIns(h, ".repo", f.changes...) {
 		for _, s := range c.sections(h, in, name) {
 			for _, r := range c.repos {
-				if ok, err := path.Match(vars.Replace(s.name), r.id); err == nil && ok {
+				if fnmatch(vars.Replace(s.name), r.id) {
 					maps.Copy(r.values, s.values)
 					r.settle()
 				}

@@ -33,6 +33,10 @@ type snapData struct {
 				SideInfo snapSide `json:"side-info"`
 			} `json:"snap-setup"`
 		} `json:"refresh-candidates"`
+		// Holds has for each snap who holds it: system, or another snap.
+		Holds map[string]map[string]struct {
+			Until string `json:"hold-until"`
+		} `json:"snaps-hold"`
 		LastRefresh time.Time `json:"last-refresh"`
 		LastHints   time.Time `json:"last-refresh-hints"`
 		Config      struct {
@@ -55,7 +59,7 @@ func (snapManager) read(_ context.Context, h *probe.Host) *finding {
 	var rows []facts.Row
 	var at time.Time
 	if err == nil {
-		rows, at, err = parseSnapState(data)
+		rows, at, f.until, err = parseSnapState(data, h.Now())
 	}
 	if err != nil {
 		f.problem("%s: %w", snapState, err)
@@ -66,10 +70,12 @@ func (snapManager) read(_ context.Context, h *probe.Host) *finding {
 	return f
 }
 
-func parseSnapState(data []byte) (rows []facts.Row, asked time.Time, err error) {
+// parseSnapState returns the updates, when snapd asked for them, and when the first hold
+// ends.
+func parseSnapState(data []byte, now time.Time) (rows []facts.Row, asked, until time.Time, err error) {
 	var s snapData
 	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, time.Time{}, err
+		return nil, asked, until, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Data.Candidates)) {
 		c, installed := s.Data.Candidates[name], s.Data.Snaps[name]
@@ -79,8 +85,15 @@ func parseSnapState(data []byte) (rows []facts.Row, asked time.Time, err error) 
 			continue // refreshed or removed since
 		}
 		row := &facts.PatchRow{Name: name, Installed: from, Candidate: to, Origin: installed.Channel, State: statePending, Source: "snap"}
-		if hold := s.Data.Config.Core.Refresh.Hold; hold != "" {
+		for _, hold := range s.holds(name) {
+			end, err := time.Parse(time.RFC3339, hold)
+			if hold == "" || err == nil && !end.After(now) {
+				continue // ended: it holds nothing
+			}
 			row.State, row.Reason = stateHeld, "refreshes are on hold until "+hold
+			if err == nil && (until.IsZero() || end.Before(until)) {
+				until = end
+			}
 		}
 		rows = append(rows, row)
 	}
@@ -88,7 +101,16 @@ func parseSnapState(data []byte) (rows []facts.Row, asked time.Time, err error) 
 	if asked.IsZero() {
 		err = fmt.Errorf("snapd has not asked the store yet")
 	}
-	return rows, asked, err
+	return rows, asked, until, err
+}
+
+// holds are the ends of what holds a snap: a moment, or "forever".
+func (s *snapData) holds(name string) []string {
+	ends := []string{s.Data.Config.Core.Refresh.Hold}
+	for _, holder := range slices.Sorted(maps.Keys(s.Data.Holds[name])) {
+		ends = append(ends, s.Data.Holds[name][holder].Until)
+	}
+	return ends
 }
 
 // revision reads a revision, which may be a number or text.

@@ -60,6 +60,7 @@ type repository struct {
 type repositoryIndex struct {
 	*index
 	component string
+	machine   string // architecture that it is for, "" in flat repositories
 	size      int64
 }
 
@@ -133,7 +134,7 @@ func (s *solver) versions(id packageID) []*version {
 			offers := x.offers[id.name]
 			for i := range offers {
 				if o := &offers[i]; s.sys.id(id.name, o.arch) == id {
-					o.release, o.component = repo.release, x.component
+					o.release, o.component, o.machine = repo.release, x.component, x.machine
 					v := add(o.version, o.arch)
 					v.offers = append(v.offers, o)
 				}

@@ -10,19 +10,20 @@ import (
 	"atalaya/shared/facts"
 )
 
-// finding is what the files of one package manager say. Time alone does not change it.
+// finding is what the files of one package manager say. Time alone does not change it before until.
 type finding struct {
 	in             *inputs
 	rows           []facts.Row // updates
 	repositories   []facts.Row
 	indexes        []*indexState
-	problems       []error  // what is missing for a verdict
-	gaps           []string // why nothing pending would not prove that all is current
-	unchecked      []string // sources whose signature nothing asks for
-	unjudged       string   // what the verdict does not cover, "" in most
-	remark         string   // what is not known of complete rows
-	indexesProblem error    // why the indexes were not looked at
-	sourcesProblem error    // what is missing among the configured sources
+	problems       []error   // what is missing for a verdict
+	gaps           []string  // why nothing pending would not prove that all is current
+	unchecked      []string  // sources whose signature nothing asks for
+	unjudged       string    // what the verdict does not cover, "" in most
+	remark         string    // what is not known of complete rows
+	indexesProblem error     // why the indexes were not looked at
+	sourcesProblem error     // what is missing among the configured sources
+	until          time.Time // when it must be read again though no file changed; zero: never
 	// rebootReasons tells what the manager knows beyond the kernel and the programs
 	// that run; nil: nothing.
 	rebootReasons func(h *probe.Host) []string
