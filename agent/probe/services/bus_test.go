@@ -128,8 +128,8 @@ func TestStatesOfSystemd(t *testing.T) {
 	if on := s.active("web.service"); on == nil || !*on {
 		t.Error("a running unit is not active")
 	}
-	if s = (states{refused: errors.Join(errRefused)}); s.active("x") != nil || !strings.Contains(s.remark(), "stopped: the message bus refuses") {
-		t.Errorf("not known, %q", s.remark())
+	if s = (states{refused: errors.Join(errRefused)}); s.active("x") != nil || !strings.Contains(s.lack().Error(), "stopped: the message bus refuses") {
+		t.Errorf("not known, %q", s.lack())
 	}
 }
 

@@ -3,6 +3,7 @@ package services
 import (
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"path"
 	"strconv"
 
@@ -55,14 +56,16 @@ func runitServices(h *probe.Host) ([]facts.Row, error) {
 // be there, too.
 func runitState(h *probe.Host, dir string) string {
 	b, err := h.ReadFile(dir + "/supervise/status")
-	if err != nil || len(b) != 20 {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // not supervised since the machine was started
+	case err != nil || len(b) != 20:
 		return ""
-	}
-	if b[19] != 1 {
+	case b[19] != 1:
 		return "stopped"
-	}
-	if _, err := h.Stat("/proc/" + strconv.Itoa(int(binary.LittleEndian.Uint32(b[12:])))); err == nil {
-		return "running"
+	default:
+		if _, err := h.Stat("/proc/" + strconv.Itoa(int(binary.LittleEndian.Uint32(b[12:])))); err == nil {
+			return "running"
+		}
 	}
 	if _, err := h.Stat("/proc/1"); err == nil {
 		return "stopped"

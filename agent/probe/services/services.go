@@ -6,7 +6,9 @@
 // says over the message bus (ADR 17): running, exited (it did its work and counts as
 // active), starting, failed or stopped. Where systemd does not answer, and below a root, it
 // comes from the control groups: running is a service with processes, stopped one without;
-// it is then absent for services that do their work and end (Type=oneshot).
+// it is then absent for services that do their work and end (Type=oneshot). Where states are not
+// known, or failed is not told from stopped, the section is partial; what has a file of its own
+// and is missing is gone all the same.
 //
 // Formats: systemd.unit(5), systemd.service(5), systemd.timer(5), systemd.socket(5),
 // systemd.preset(5), insserv(8) links, openrc runlevels, runsv(8).
@@ -80,31 +82,33 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	if len(rows) == 0 && len(scripts) == 0 && problems[service] == nil {
 		problems[service] = fmt.Errorf("neither systemd units nor init scripts nor services of runit: %w", errors.ErrUnsupported)
 	}
-	remark := now.remark()
-	if len(rows) == 0 {
-		remark = "" // init scripts do not tell who runs, anywhere
+	r.Problem(facts.Services, problems[service])
+	if len(rows) > 0 && now.loaded == nil {
+		r.Glimpsed(facts.Services, now.lack(), passing)
 	}
-	report(r, facts.Services, problems[service], remark)
+	if now.loaded == nil && slices.ContainsFunc(scripts, stateless) {
+		r.Veiled(facts.Services, errors.New("not all init scripts and supervised services note whether they run"))
+	}
 	if len(units.files) == 0 && units.problem == nil {
 		none := fmt.Errorf("no systemd units: %w", errors.ErrUnsupported)
 		problems[timer], problems[socket] = none, none
 	}
 	for kind, section := range map[string]facts.ID{timer: facts.Timers, socket: facts.UnitSockets} {
-		remark := ""
-		if now.unasked != "" && have[kind] {
-			remark = "which are active is not known: " + now.unasked
+		r.Problem(section, problems[kind])
+		if now.loaded == nil && have[kind] {
+			r.Veiled(section, fmt.Errorf("which are active is not known: %s", now.silence()))
 		}
-		report(r, section, problems[kind], remark)
 	}
 	return nil
 }
 
-func report(r *probe.Report, section facts.ID, problem error, remark string) {
-	if problem != nil {
-		r.Problem(section, problem)
-	} else if remark != "" {
-		r.Remark(section, remark)
-	}
+func stateless(row facts.Row) bool { return row.(*facts.ServiceRow).State == "" }
+
+// passing reports whether a row may be of what only systemd, or its control group, tells: an
+// instance of a template, or a transient unit.
+func passing(row facts.Row) bool {
+	s := row.(*facts.ServiceRow)
+	return s.Manager == "systemd" && (s.Path == "" || strings.Contains(s.Name, "@"))
 }
 
 // addTimer adds a timer, unless its name is masked or another one's.

@@ -98,7 +98,7 @@ func TestEnabledStates(t *testing.T) {
 					t.Errorf("enabled %q, want %q", s.Enabled, c.want)
 				}
 			}
-			if r.Status != facts.StatusOK {
+			if r.Status != facts.StatusPartial || r.Reason != "what runs is not known: nothing says whether systemd runs" {
 				t.Errorf("status %s, %s", r.Status, r.Reason)
 			}
 		})
@@ -133,8 +133,8 @@ func TestStateComesFromControlGroups(t *testing.T) {
 		t.Errorf("without systemd: %s", got)
 	}
 	r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["services"]
-	if want := `what runs is not known: the first process is "init", not systemd`; r.Status != facts.StatusOK || r.Reason != want {
-		t.Errorf("without systemd: %v %q, want ok %q", r.Status, r.Reason, want)
+	if want := `what runs is not known: the first process is "init", not systemd`; r.Status != facts.StatusPartial || r.Reason != want {
+		t.Errorf("without systemd: %v %q, want partial %q", r.Status, r.Reason, want)
 	}
 }
 
@@ -186,9 +186,56 @@ func TestOpenRC(t *testing.T) {
 		s := row.(*facts.ServiceRow)
 		got = append(got, strings.Join([]string{s.Manager, s.Name, s.Enabled, s.State}, " "))
 	}
-	if s := strings.Join(got, ", "); s != "openrc crond disabled stopped, openrc sshd enabled running" {
-		t.Error(s)
+	if s := strings.Join(got, ", "); s != "openrc crond disabled stopped, openrc sshd enabled running" || r.Status != facts.StatusOK {
+		t.Error(s, r.Status, r.Reason)
 	}
+}
+
+// TestWhatRunsIsUnknownInFull: a query for failed services must not look answered, and yet
+// what was removed leaves.
+func TestWhatRunsIsUnknownInFull(t *testing.T) {
+	const dir = "usr/lib/systemd/system/"
+	f := func(reason string, files map[string]string) {
+		t.Helper()
+		files[dir+"a.service"] = "[Service]\nExecStart=/bin/a\n"
+		files[dir+"a.timer"], files[dir+"a.socket"] = "[Timer]\nOnCalendar=daily\n", "[Socket]\nListenStream=1\n"
+		for _, got := range probe.RunOnce(t.Context(), probe.RootHost(probetest.Tree(t, files)), New()).Readings {
+			want := reason
+			if got.Section != facts.Services {
+				_, why, _ := strings.Cut(strings.Split(reason, ";")[0], ": ")
+				want = "which are active is not known: " + why
+			}
+			if got.Status != facts.StatusPartial || got.Reason != want {
+				t.Errorf("%s: %v %q, want partial %q", got.Section, got.Status, got.Reason, want)
+				continue
+			}
+			if got.Section != facts.Services {
+				if !got.Gone(got.Rows[0]) {
+					t.Errorf("%s: a row without its file stays", got.Section)
+				}
+				continue
+			}
+			for row, want := range map[*facts.ServiceRow]bool{
+				{Name: "removed", Manager: "systemd", Path: "/" + dir + "removed.service"}:   true,
+				{Name: "old", Manager: "sysvinit", Path: "/etc/init.d/old"}:                  true,
+				{Name: "getty@tty1", Manager: "systemd", Path: "/" + dir + "getty@.service"}: false,
+				{Name: "run-r1", Manager: "systemd"}:                                         false,
+			} {
+				if is := got.Gone(row); is != want {
+					t.Errorf("%s is gone: %v, want %v", row.Name, is, want)
+				}
+			}
+		}
+	}
+	f("what runs is not known: nothing says whether systemd runs", map[string]string{})
+	f(`what runs is not known: the first process is "init", not systemd`, map[string]string{"proc/1/comm": "init\n"})
+	f("what runs is not known: there are no control groups", map[string]string{"proc/1/comm": "systemd\n"})
+	f("failed services are shown as stopped: only systemd itself tells, where it runs", map[string]string{
+		"proc/1/comm": "systemd\n", "sys/fs/cgroup/system.slice/a.service/cgroup.procs": "7\n",
+	})
+	f("what runs is not known: nothing says whether systemd runs; not all init scripts and supervised services note whether they run", map[string]string{
+		"etc/init.d/b": "#!/bin/sh\n",
+	})
 }
 
 // TestRunit: services are folders, links enable them, and what runsv noted tells the state
@@ -211,10 +258,10 @@ func TestRunit(t *testing.T) {
 		got = append(got, strings.Join([]string{r.Manager, r.Name, r.Enabled, r.State, r.Path}, " "))
 	}
 	want := []string{
-		"runit cut disabled  /etc/sv/cut/run", "runit gone disabled stopped /etc/sv/gone/run", "runit held disabled  /etc/sv/held/run",
-		"runit ntpd disabled stopped /etc/sv/ntpd/run", "runit own enabled  /etc/service/own/run", "runit sshd enabled running /etc/sv/sshd/run",
+		"runit cut disabled  /etc/sv/cut/run", "runit gone disabled stopped /etc/sv/gone/run", "runit held disabled stopped /etc/sv/held/run",
+		"runit ntpd disabled stopped /etc/sv/ntpd/run", "runit own enabled stopped /etc/service/own/run", "runit sshd enabled running /etc/sv/sshd/run",
 	}
-	if diff := cmp.Diff(want, got); diff != "" || s.Status != facts.StatusOK {
+	if diff := cmp.Diff(want, got); diff != "" || s.Status != facts.StatusPartial || !strings.Contains(s.Reason, "not all init scripts") {
 		t.Errorf("%s %s -want +got:\n%s", s.Status, s.Reason, diff)
 	}
 }

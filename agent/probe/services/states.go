@@ -51,21 +51,31 @@ func readStates(ctx context.Context, h *probe.Host) states {
 	return s
 }
 
-// remark says what is missing where systemd did not answer.
-func (s *states) remark() string {
+// lack says what is not known of services where systemd did not answer.
+func (s *states) lack() error {
+	what := "failed services are shown as stopped: "
 	switch {
 	case s.unasked != "":
-		return "what runs is not known: " + s.unasked
+		what = "what runs is not known: "
 	case s.blind != nil:
-		return "which services have stopped is not known: " + s.blind.Error()
+		what = "which services have stopped is not known: "
+	}
+	return errors.New(what + s.silence())
+}
+
+// silence says why systemd did not answer.
+func (s *states) silence() string {
+	switch {
+	case s.unasked != "":
+		return s.unasked
+	case s.blind != nil:
+		return s.blind.Error()
 	case s.refused == nil:
-		return ""
+		return "only systemd itself tells, where it runs"
+	case errors.Is(s.refused, errRefused):
+		return errRefused.Error() + " (run `useradd --system --user-group atalaya-agent` and restart it)"
 	}
-	why := "systemd does not answer"
-	if errors.Is(s.refused, errRefused) {
-		why = errRefused.Error() + " (run `useradd --system --user-group atalaya-agent` and restart it)"
-	}
-	return "failed services are shown as stopped: " + why
+	return "systemd does not answer"
 }
 
 // addTo tells the states of services, and adds those that run and have no file of their
