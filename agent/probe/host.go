@@ -78,6 +78,10 @@ func RootHost(dir string) *Host {
 	return h
 }
 
+// maxWithin bounds a file that is read whole inside of a container. The list of files of
+// texlive-fonts-extra has 5 MB, those of kernels 2 MB.
+const maxWithin = 8 << 20
+
 // Within is the machine whose files lie below a folder of this one: a container's root.
 // Its files are hostile: what is opened there is found by the kernel inside the folder,
 // whatever changes meanwhile.
@@ -88,6 +92,7 @@ func (h *Host) Within(dir string) (*Host, error) {
 	}
 	own := *h
 	own.root, own.beneath, own.within = p, true, path.Join(h.within, dir)
+	own.maxBytes = min(own.maxBytes, maxWithin)
 	return &own, nil
 }
 

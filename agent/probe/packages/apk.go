@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -19,64 +18,66 @@ const apkWorld = "/etc/apk/world"
 
 func apkFound(h *probe.Host) bool { return exists(h, apkInstalled) }
 
-func readAPK(_ context.Context, h *probe.Host) (found, error) {
+func readAPK(ctx context.Context, h *probe.Host) (found, error) {
 	seen := look(h, apkInstalled, apkWorld)
 	f, err := h.Open(apkInstalled)
 	if err != nil {
 		return found{}, err
 	}
 	defer f.Close()
-	got, problem := parseAPK(f)
+	got, problem := parseAPK(ctx, f)
 	got.seen = seen
 	if problem == nil && len(got.rows) == 0 {
 		problem = fmt.Errorf("%s is empty", apkInstalled)
 	}
 	world, err := h.ReadFile(apkWorld)
-	switch {
-	case err == nil:
+	if err == nil {
 		markAPKAuto(got.rows, string(world))
-	case !errors.Is(err, fs.ErrNotExist):
-		problem = errors.Join(problem, err)
 	}
-	return got, problem
+	return got, errors.Join(problem, gone(err))
 }
 
 // ParseAPK reads apk's installed database: stanzas of "X:value" lines, each ended by
 // an empty line. A file that does not end with one is cut, and its last stanza is left
 // out. Cuts between two stanzas cannot be seen: apk replaces the file by rename.
 func ParseAPK(data []byte) ([]facts.Row, error) {
-	got, err := parseAPK(bytes.NewReader(data))
+	got, err := parseAPK(context.Background(), bytes.NewReader(data))
 	return got.rows, err
 }
 
-func parseAPK(in io.Reader) (got found, problem error) {
+func parseAPK(ctx context.Context, in io.Reader) (got found, problem error) {
 	w := probe.NewWindow(in, windowBytes, maxStanza)
 	p := apkParser{got: &got}
 	p.begin()
 	for {
 		if end := bytes.IndexByte(w.Held(), '\n'); end >= 0 {
-			problem = errors.Join(problem, p.line(w.Held()[:end]))
+			p.line(w.Held()[:end])
 			w.Take(end + 1)
+			if err := p.limits.reached(ctx, &got, &p.texts); err != nil {
+				p.problems.Add(err)
+				return got, p.problems.Err()
+			}
 		} else if !w.More() {
 			break
 		}
 	}
-	problem = errors.Join(problem, w.Err())
+	p.problems.Add(w.Err())
 	if len(w.Held()) > 0 || !p.blank {
-		problem = errors.Join(problem, errors.New("cut off in the last package"))
+		p.problems.Add(errors.New("cut off in the last package"))
 	}
-	return got, problem
+	return got, p.problems.Err()
 }
 
 // apkParser takes the installed database line by line.
 type apkParser struct {
-	texts  texts
-	got    *found
-	row    *facts.PackageRow
-	blank  bool   // no line of this package was seen
-	path   []byte // F: the folder of the files that follow, then one of them
-	dir    int    // length of the folder in path
-	number int    // of the line
+	texts    texts
+	limits   limits // its records are lines
+	problems probe.Problems
+	got      *found
+	row      *facts.PackageRow
+	blank    bool   // no line of this package was seen
+	path     []byte // F: the folder of the files that follow, then one of them
+	dir      int    // length of the folder in path
 }
 
 func (p *apkParser) begin() {
@@ -84,23 +85,22 @@ func (p *apkParser) begin() {
 	p.row.Source = "apk"
 }
 
-func (p *apkParser) line(line []byte) (problem error) {
-	p.number++
+func (p *apkParser) line(line []byte) {
 	if len(line) > 0 {
 		p.blank = false
 		p.field(line)
-		return nil
+		return
 	}
 	switch {
 	case p.blank:
-		return nil
+		return
 	case p.row.Name == "" || p.row.Version == "":
-		problem = fmt.Errorf("line %d: package without name or version", p.number)
+		p.limits.bad++
+		p.problems.Add(fmt.Errorf("line %d: package without name or version", p.limits.records+1))
 	default:
 		p.got.rows = append(p.got.rows, p.row)
 	}
 	p.begin()
-	return problem
 }
 
 func (p *apkParser) field(line []byte) {

@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"atalaya/agent/probe"
 	"atalaya/shared/facts"
@@ -38,10 +40,16 @@ type containers struct {
 type contained struct {
 	systems  []*system
 	rows     []facts.Row
+	bytes    int // of the texts in rows
 	complete bool
 }
 
 const (
+	// maxContained bounds the packages of one container. A large image has 4,000.
+	maxContained = 20_000
+	// containerTime bounds the reading of one, so that none takes the time of all: a large
+	// image takes 0.1 s.
+	containerTime = 3 * time.Second
 	// maxContainers bounds one host. A full Kubernetes node has 250 pods.
 	maxContainers = 1000
 	// maxGroups bounds the walk of control groups.
@@ -58,6 +66,7 @@ func (*containers) Info() probe.Info {
 
 // Collect implements probe.Probe.
 func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
+	var problems probe.Problems
 	running, problem := runningContainers(ctx, h)
 	var all map[string]stored // asked for at most once
 	if !h.Live() {
@@ -73,30 +82,24 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 		default:
 			problem = fmt.Errorf("neither control groups nor layers of Docker, Podman or CRI-O: %w", errors.ErrUnsupported)
 		}
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 	}
+	problems.Add(problem)
 	changed := len(running) != len(c.known)
 	now := make(map[string]*contained, len(running))
+	rows, size := 0, 0
 	for _, id := range sortedKeys(running) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		one := c.known[id]
 		if one == nil {
 			one = new(contained)
 			changed = true
 		}
-		now[id] = one
-		inside, err := containerRoot(h, id, running[id], &all)
-		read := false
-		if inside != nil {
-			var lacks error
-			read, lacks = one.look(ctx, inside, id)
-			err = errors.Join(err, lacks)
-		}
+		now[id] = one // what is known of it stays if the time is over
+		read, err := one.visit(ctx, h, id, running[id], &all, rows >= maxRows || size >= maxTexts)
 		changed = changed || read
+		rows, size = rows+len(one.rows), size+one.bytes
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("container %.12s: %w", id, err))
+			problems.Add(fmt.Errorf("container %.12s: %w", id, err))
 		}
 	}
 	c.known = now
@@ -109,7 +112,28 @@ func (c *containers) Collect(ctx context.Context, h *probe.Host, r *probe.Report
 		c.revision++
 	}
 	r.Whole(facts.ContainerPackages, c.revision, c.rows)
-	return problem
+	return problems.Err()
+}
+
+// visit looks at a container within its share of the time, or not at all where those before
+// it have as many packages as are reported.
+func (c *contained) visit(ctx context.Context, h *probe.Host, id string, pid int, all *map[string]stored, full bool) (changed bool, err error) {
+	if full {
+		changed = len(c.rows) > 0
+		*c = contained{}
+		return changed, fmt.Errorf("left out: limit is %d packages or %d bytes of names of all", maxRows, maxTexts)
+	}
+	ctx, cancel := context.WithTimeout(ctx, containerTime)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	inside, err := containerRoot(h, id, pid, all)
+	if inside == nil {
+		return false, err
+	}
+	changed, lacks := c.look(ctx, inside, id)
+	return changed, errors.Join(err, lacks)
 }
 
 func containerSystems() []*system {
@@ -166,9 +190,8 @@ func (c *contained) look(ctx context.Context, inside *probe.Host, id string) (ch
 	}
 	l := languages{walked: []string{"/opt", "/srv", "/app", "/usr/src"}}
 	l.search(ctx, inside, c.systems, true)
-	problem = errors.Join(problem, l.lack.err())
+	problem = errors.Join(problem, l.lack.err(), c.take(id, release(inside), l.rows))
 	c.complete = problem == nil
-	c.take(id, release(inside), l.rows)
 	return true, problem
 }
 
@@ -177,40 +200,46 @@ func (c *contained) unchanged(inside *probe.Host) bool {
 }
 
 // take turns the rows of the systems and of the languages into those of the container.
-func (c *contained) take(id, os string, languages []facts.Row) {
+func (c *contained) take(id, os string, languages []facts.Row) (problem error) {
 	all := languages
 	for _, s := range c.systems {
 		all = append(all, s.found.rows...)
 		s.found.rows, s.found.marks = nil, nil // told now
 	}
-	c.rows = make([]facts.Row, 0, len(all))
+	if len(all) > maxContained {
+		problem = fmt.Errorf("%d packages left out: limit is %d", len(all)-maxContained, maxContained)
+		all = all[:maxContained]
+	}
+	c.rows, c.bytes = make([]facts.Row, 0, len(all)), 0
 	for _, r := range all {
 		p := r.(*facts.PackageRow)
+		c.bytes += len(p.Name) + len(p.Version) + len(p.Arch) + len(p.SourcePackage) + len(p.SourceVersion) + len(os)
 		c.rows = append(c.rows, &facts.ContainerPackageRow{
 			Container: id, Name: p.Name, Version: p.Version, Arch: p.Arch, Source: p.Source,
 			SourcePackage: p.SourcePackage, SourceVersion: p.SourceVersion, OS: os, Locations: p.Locations,
 		})
 	}
+	return problem
 }
 
 // release names the distribution of an image: "debian 12".
 func release(h *probe.Host) string {
-	data, err := h.ReadFile("/etc/os-release")
+	data, err := readHead(h, "/etc/os-release")
 	if err != nil {
-		data, err = h.ReadFile("/usr/lib/os-release")
+		data, err = readHead(h, "/usr/lib/os-release")
 	}
 	if err != nil {
 		return ""
 	}
 	var id, version string
 	t := new(texts)
-	for line := range strings.Lines(string(data)) {
-		name, value, _ := strings.Cut(line, "=")
-		switch name {
+	for line := range bytes.Lines(data) {
+		name, value, _ := bytes.Cut(line, []byte{'='})
+		switch string(name) {
 		case "ID":
-			id = text(t, unquote([]byte(value)))
+			id = text(t, unquote(value))
 		case "VERSION_ID":
-			version = text(t, unquote([]byte(value)))
+			version = text(t, unquote(value))
 		}
 	}
 	return strings.TrimSpace(id + " " + version)
@@ -225,35 +254,38 @@ func runningContainers(ctx context.Context, h *probe.Host) (map[string]int, erro
 	g := groups{host: h, found: make(map[string]int)}
 	for _, root := range groupRoots {
 		if exists(h, root) {
-			err := g.walk(ctx, root, 0)
-			return g.found, err
+			g.walk(ctx, root, 0)
+			return g.found, g.problems.Err()
 		}
 	}
 	return g.found, fmt.Errorf("no control groups: %w", errors.ErrUnsupported)
 }
 
 type groups struct {
-	host  *probe.Host
-	found map[string]int
-	seen  int
+	host     *probe.Host
+	found    map[string]int
+	seen     int
+	problems probe.Problems
 }
 
-func (g *groups) walk(ctx context.Context, dir string, depth int) error {
+func (g *groups) walk(ctx context.Context, dir string, depth int) {
 	if err := ctx.Err(); err != nil || depth > maxGroupDepth {
-		return err
+		g.problems.Add(err)
+		return
 	}
 	if g.seen++; g.seen > maxGroups || len(g.found) >= maxContainers {
-		return fmt.Errorf("more than %d control groups or %d containers", maxGroups, maxContainers)
+		g.problems.Add(fmt.Errorf("more than %d control groups or %d containers", maxGroups, maxContainers))
+		return
 	}
 	d, err := g.host.OpenDir(dir)
 	if errors.Is(err, syscall.ENOTDIR) {
-		return nil // of version 1, whose files need no dot in their names: tasks
+		return // of version 1, whose files need no dot in their names: tasks
 	}
 	if err != nil {
-		return gone(err)
+		g.problems.Add(gone(err))
+		return
 	}
 	defer d.Close()
-	var problem error
 	for name := range d.Names() {
 		if strings.Contains(name, ".") && !strings.HasSuffix(name, ".slice") && !strings.HasSuffix(name, ".scope") && !strings.HasSuffix(name, ".service") {
 			continue // one of the group's own files
@@ -264,16 +296,16 @@ func (g *groups) walk(ctx context.Context, dir string, depth int) error {
 		below := path.Join(dir, name)
 		id := containerID(name)
 		if id == "" {
-			problem = errors.Join(problem, g.walk(ctx, below, depth+1))
+			g.walk(ctx, below, depth+1)
 			continue
 		}
 		pid, err := g.process(below, 0)
-		problem = errors.Join(problem, err)
+		g.problems.Add(err)
 		if pid > 0 {
 			g.found[id] = pid
 		}
 	}
-	return problem
+	g.problems.Add(gone(d.Err()))
 }
 
 // process returns a process of a group or of those in it, 0 if there is none.

@@ -44,7 +44,7 @@ func dpkgFound(h *probe.Host) bool {
 
 func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
 	seen := look(h, dpkgFiles...)
-	rows, problem := readStatusDir(h)
+	rows, problem := readStatusDir(ctx, h)
 	f, err := h.Open(dpkgStatus)
 	if errors.Is(err, fs.ErrNotExist) && len(rows) > 0 {
 		return found{rows: rows, seen: look(h, dpkgStatus, dpkgStatusDir)}, problem // distroless
@@ -53,7 +53,7 @@ func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
 		return found{rows: rows}, errors.Join(problem, err)
 	}
 	defer f.Close()
-	status, removed, err := parseDpkg(f)
+	status, removed, err := parseDpkg(ctx, f)
 	if err == nil && len(status)+len(removed)+len(rows) == 0 {
 		err = fmt.Errorf("%s is empty", dpkgStatus)
 	}
@@ -68,36 +68,46 @@ func readDpkg(ctx context.Context, h *probe.Host) (found, error) {
 // dpkg ends every stanza with an empty line. A file that does not end with one is cut,
 // and its last stanza is left out. Nothing behind a NUL byte is read: it shows damage.
 func ParseDpkg(data []byte) ([]facts.Row, error) {
-	rows, _, err := parseDpkg(bytes.NewReader(data))
+	rows, _, err := parseDpkg(context.Background(), bytes.NewReader(data))
 	return rows, err
 }
 
 // parseDpkg returns beside the rows the names of the packages that are not on the
 // disk but have left configuration there.
-func parseDpkg(in io.Reader) (rows []facts.Row, removed []string, problem error) {
+func parseDpkg(ctx context.Context, in io.Reader) (rows []facts.Row, removed []string, problem error) {
 	w, t := probe.NewWindow(in, windowBytes, maxStanza), new(texts)
+	var got found
+	var limits limits
+	var problems probe.Problems
 	for {
+		if err := limits.reached(ctx, &got, t); err != nil {
+			problems.Add(err)
+			return got.rows, removed, problems.Err()
+		}
 		var s dpkgStanza
 		n, ended := s.parse(w.Held())
 		if !ended {
 			if w.More() {
 				continue // from the start of this stanza
 			}
-			problem = errors.Join(problem, w.Err())
+			problems.Add(w.Err())
 			if len(w.Held()) > 0 {
-				problem = errors.Join(problem, fmt.Errorf("cut off in the stanza at offset %d", w.Offset()))
+				problems.Add(fmt.Errorf("cut off in the stanza at offset %d", w.Offset()))
 			}
-			return rows, removed, problem
+			return got.rows, removed, problems.Err()
 		}
 		row, err := s.row(t)
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("stanza at offset %d: %w", w.Offset(), err))
+			limits.bad++
+			problems.Add(fmt.Errorf("stanza at offset %d: %w", w.Offset(), err))
 		}
 		switch {
 		case row != nil:
-			rows = append(rows, row)
+			got.rows = append(got.rows, row)
 		case s.any && err == nil:
-			removed = append(removed, string(s.at(s.name)), string(s.at(s.name))+":"+string(s.at(s.arch)))
+			name := string(s.at(s.name))
+			removed = append(removed, name, name+":"+string(s.at(s.arch)))
+			got.bytes += 2 * (len(name) + markBytes)
 		}
 		w.Take(n)
 	}
@@ -212,7 +222,7 @@ func (s *dpkgStanza) row(t *texts) (*facts.PackageRow, error) {
 		want, rest, _ := bytes.Cut(status, []byte{' '})
 		flag, word, ok := bytes.Cut(rest, []byte{' '})
 		if !ok {
-			return nil, fmt.Errorf("package %s: status %q is not three words", name, status)
+			return nil, fmt.Errorf("package %.100s: status %.100q is not three words", name, status)
 		}
 		switch string(word) {
 		case "not-installed", "config-files":
@@ -227,7 +237,7 @@ func (s *dpkgStanza) row(t *texts) (*facts.PackageRow, error) {
 		hold = string(want) == "hold"
 	}
 	if len(version) == 0 {
-		return nil, fmt.Errorf("package %s: no Version field", name)
+		return nil, fmt.Errorf("package %.100s: no Version field", name)
 	}
 	row := t.row()
 	row.Name, row.Version, row.Arch, row.Source = t.string(name), t.string(version), t.same(s.at(s.arch)), "dpkg"
@@ -299,6 +309,9 @@ func addInstallTimes(ctx context.Context, h *probe.Host, rows []facts.Row, remov
 		}
 		// Whole seconds: the rest tells nobody anything and costs the collector a byte a package.
 		row.InstalledAt = facts.TimeOf(dir.Modified(entry).Truncate(time.Second))
+	}
+	if err := dir.Err(); err != nil {
+		return err
 	}
 	if missing > 0 {
 		return fmt.Errorf("%s lacks %d packages that have a file list in %s", dpkgStatus, missing, dpkgInfo)
@@ -372,28 +385,32 @@ func nativeArch(rows []facts.Row) string {
 
 // readStatusDir reads the stanzas of status.d, which have no Status field: what is
 // listed is installed. The .md5sums files beside them are not stanzas.
-func readStatusDir(h *probe.Host) ([]facts.Row, error) {
+func readStatusDir(ctx context.Context, h *probe.Host) ([]facts.Row, error) {
 	dir, err := h.ReadDir(dpkgStatusDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	problem := err
+	var problems probe.Problems
+	problems.Add(err)
 	var rows []facts.Row
 	t := new(texts)
 	for _, e := range dir {
+		if err := ctx.Err(); err != nil {
+			return rows, err
+		}
 		if e.IsDir() || strings.HasSuffix(e.Name(), ".md5sums") {
 			continue
 		}
 		name := path.Join(dpkgStatusDir, e.Name())
-		data, err := h.ReadFile(name)
+		data, err := readHead(h, name)
 		if err == nil {
 			rows, err = appendStatusFile(rows, data, t)
 		}
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
+			problems.Add(fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	return rows, problem
+	return rows, problems.Err()
 }
 
 func appendStatusFile(rows []facts.Row, data []byte, t *texts) ([]facts.Row, error) {

@@ -17,21 +17,27 @@ const flatpakDir = "/var/lib/flatpak"
 func flatpakFound(h *probe.Host) bool { return exists(h, flatpakDir) }
 
 // readFlatpak reads what is installed for all: app|runtime/ID/ARCH/BRANCH/active.
-func readFlatpak(_ context.Context, h *probe.Host) (got found, problem error) {
+func readFlatpak(ctx context.Context, h *probe.Host) (got found, problem error) {
 	// flatpak touches .changed after each change.
 	got.seen = look(h, path.Join(flatpakDir, ".changed"), path.Join(flatpakDir, "app"), path.Join(flatpakDir, "runtime"))
 	t := new(texts)
+	var limits limits
+	var problems probe.Problems
 	for _, kind := range []string{"app", "runtime"} {
 		deploys, err := h.Glob(path.Join(flatpakDir, kind, "*/*/*/active/deploy"))
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		for _, file := range deploys {
+			if err := limits.reached(ctx, &got, t); err != nil {
+				problems.Add(err)
+				return got, problems.Err()
+			}
 			parts := strings.Split(strings.TrimPrefix(file, path.Join(flatpakDir, kind)+"/"), "/")
 			data, err := readHead(h, file)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {
-				problem = errors.Join(problem, fmt.Errorf("flatpak %s: %w", parts[0], err))
+				problems.Add(fmt.Errorf("flatpak %s: %w", parts[0], err))
 				continue
 			}
 			row := t.row()
@@ -44,7 +50,7 @@ func readFlatpak(_ context.Context, h *probe.Host) (got found, problem error) {
 			got.rows = append(got.rows, row)
 		}
 	}
-	return got, problem
+	return got, problems.Err()
 }
 
 // parseDeploy takes the origin and the version of the application from a serialized

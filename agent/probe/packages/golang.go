@@ -2,6 +2,7 @@ package packages
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -23,7 +24,7 @@ const (
 	maxGoInfo   = 1 << 20
 )
 
-func readGo(f *probe.Random) ([]*facts.PackageRow, error) {
+func readGo(_ context.Context, f *probe.Random) ([]*facts.PackageRow, error) {
 	info, err := goInfo(f)
 	if err != nil || info == nil {
 		return nil, nil // not a program of Go, or an ELF file that only its loader understands

@@ -3,6 +3,7 @@ package packages
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,34 +22,60 @@ const (
 	maxProperties = 64 << 10
 	// maxDescribed bounds the libraries in one archive.
 	maxDescribed = 2000
+	// maxDirectory bounds the list of the files of one archive, in bytes, and maxDirectories
+	// those of an archive and all in it. A file may list more than its end says.
+	maxDirectory   = 4 << 20
+	maxDirectories = 64 << 20
 )
 
-func readJar(f *probe.Random) ([]*facts.PackageRow, error) {
+func readJar(ctx context.Context, f *probe.Random) ([]*facts.PackageRow, error) {
 	j := jar{texts: new(texts)}
-	err := j.read(f, f.Size(), f.Name(), 0)
+	err := j.read(ctx, f, f.Size(), f.Name(), 0)
 	return j.rows, err
 }
 
 // jar gathers what an archive is made of, with the archives in it (Spring Boot, war).
 type jar struct {
-	texts *texts
-	rows  []*facts.PackageRow
+	texts  *texts
+	rows   []*facts.PackageRow
+	listed int64 // bytes of the lists of files that were read
 }
 
-func (j *jar) read(r io.ReaderAt, size int64, name string, depth int) error {
+// listing reads the list of the files in an archive, and then anything.
+type listing struct {
+	io.ReaderAt
+	read, limit int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (l *listing) ReadAt(p []byte, at int64) (int, error) {
+	if l.read += int64(len(p)); l.limit > 0 && l.read > l.limit {
+		return 0, errLong
+	}
+	return l.ReaderAt.ReadAt(p, at)
+}
+
+var errLong = errors.New("its list of files is too long")
+
+func (j *jar) read(ctx context.Context, r io.ReaderAt, size int64, name string, depth int) error {
 	if err := checkZip(r, size); err != nil {
 		j.byName(name)
 		return err
 	}
-	z, err := zip.NewReader(r, size)
+	list := &listing{ReaderAt: r, limit: max(min(maxDirectory, maxDirectories-j.listed), 1)}
+	z, err := zip.NewReader(list, size)
+	j.listed, list.limit = j.listed+list.read, 0
 	if err != nil {
 		j.byName(name)
 		return fmt.Errorf("archive: %w", err)
 	}
 	before := len(j.rows)
 	var manifest *zip.File
-	var problem error
+	var problems probe.Problems
 	for _, f := range z.File {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if len(j.rows) >= maxDescribed {
 			return fmt.Errorf("more than %d libraries", maxDescribed)
 		}
@@ -60,24 +87,24 @@ func (j *jar) read(r io.ReaderAt, size int64, name string, depth int) error {
 		case f.Name == "META-INF/MANIFEST.MF":
 			manifest = f
 		case strings.HasSuffix(f.Name, ".jar") && depth == 0:
-			problem = errors.Join(problem, j.inner(r, f))
+			problems.Add(j.inner(ctx, r, f))
 		}
 	}
 	if len(j.rows) == before || depth == 0 && !j.has(name) {
 		j.own(manifest, name)
 	}
-	return problem
+	return problems.Err()
 }
 
 // inner reads an archive inside of another, where it lies uncompressed; of a compressed
 // one its name tells.
-func (j *jar) inner(r io.ReaderAt, f *zip.File) error {
+func (j *jar) inner(ctx context.Context, r io.ReaderAt, f *zip.File) error {
 	at, err := f.DataOffset()
 	if err != nil || f.Method != zip.Store {
 		j.byName(f.Name)
 		return nil
 	}
-	if err := j.read(io.NewSectionReader(r, at, int64(f.CompressedSize64)), int64(f.CompressedSize64), f.Name, 1); err != nil {
+	if err := j.read(ctx, io.NewSectionReader(r, at, int64(f.CompressedSize64)), int64(f.CompressedSize64), f.Name, 1); err != nil {
 		return fmt.Errorf("%.100q: %w", f.Name, err)
 	}
 	return nil

@@ -8,15 +8,17 @@ import (
 	"slices"
 	"strings"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/facts"
 )
 
 // lack is what a search could not read: folders, or all of it.
 type lack struct {
-	problem error // other than want of rights: another search may do better
-	all     bool  // any package may be missing
-	damaged []string
-	denied  []string // folders that may not be read
+	problems probe.Problems // other than want of rights: another search may do better
+	all      bool           // any package may be missing
+	damaged  []string
+	denied   []string // folders that may not be read
+	many     bool     // there are more than these
 }
 
 // add notes a problem with what lies in a folder, "" for anywhere.
@@ -26,24 +28,41 @@ func (l *lack) add(dir string, err error) {
 	case errors.Is(err, fs.ErrPermission) && dir != "":
 		l.deny(dir)
 	default:
-		l.problem = errors.Join(l.problem, err)
+		l.problems.Add(err)
 		l.all = l.all || dir == ""
-		l.damaged = append(l.damaged, dir)
+		l.damaged = l.note(l.damaged, dir)
 	}
 }
 
 // deny notes a folder that may not be read.
 func (l *lack) deny(dir string) {
-	if !slices.Contains(l.denied, dir) && !slices.ContainsFunc(l.denied, func(d string) bool { return below(dir, d) }) {
-		l.denied = append(l.denied, dir)
+	if !slices.ContainsFunc(l.denied, func(d string) bool { return below(dir, d) }) {
+		l.denied = l.note(l.denied, dir)
 	}
+}
+
+// maxLacking bounds the folders that are remembered, each of which is asked of each row.
+const maxLacking = 1000
+
+func (l *lack) note(list []string, dirs ...string) []string {
+	for _, dir := range dirs {
+		switch {
+		case slices.Contains(list, dir):
+		case len(list) < maxLacking:
+			list = append(list, dir)
+		default:
+			l.many = true
+		}
+	}
+	return list
 }
 
 // join adds what another lacks.
 func (l *lack) join(other *lack) {
-	l.problem = errors.Join(l.problem, other.problem)
+	l.problems.Add(other.problems.Err())
 	l.all = l.all || other.all
-	l.damaged = append(l.damaged, other.damaged...)
+	l.many = l.many || other.many
+	l.damaged = l.note(l.damaged, other.damaged...)
 	for _, dir := range other.denied {
 		l.deny(dir)
 	}
@@ -56,13 +75,13 @@ const maxNamed = 3
 // err says what is lacking, nil if nothing is.
 func (l *lack) err() error {
 	if len(l.denied) == 0 {
-		return l.problem
+		return l.problems.Err()
 	}
 	names := strings.Join(l.denied[:min(len(l.denied), maxNamed)], ", ")
 	if more := len(l.denied) - maxNamed; more > 0 {
 		names += fmt.Sprintf(" and %d more", more)
 	}
-	return errors.Join(l.problem, fmt.Errorf("packages of languages in %s: %w", names, fs.ErrPermission))
+	return errors.Join(l.problems.Err(), fmt.Errorf("packages of languages in %s: %w", names, fs.ErrPermission))
 }
 
 // hides reports whether a package of a language may lie where nothing could be read.
@@ -71,7 +90,7 @@ func (l *lack) hides(row facts.Row) bool {
 	if !ok || !slices.ContainsFunc(languageList(), func(one language) bool { return one.source == p.Source }) {
 		return false
 	}
-	return l.all || slices.ContainsFunc(p.Locations, func(location string) bool {
+	return l.all || l.many || slices.ContainsFunc(p.Locations, func(location string) bool {
 		in := func(dir string) bool { return below(location, dir) }
 		return slices.ContainsFunc(l.damaged, in) || slices.ContainsFunc(l.denied, in)
 	})

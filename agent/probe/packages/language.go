@@ -105,7 +105,7 @@ func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system
 	}
 	s.lack.join(&l.unread)
 	changed = changed || !slices.Equal(l.lack.denied, s.lack.denied)
-	l.lack, l.complete = s.lack, s.lack.problem == nil && h.Refusals() == refused
+	l.lack, l.complete = s.lack, s.lack.problems.Err() == nil && h.Refusals() == refused
 	return changed
 }
 

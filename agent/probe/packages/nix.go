@@ -21,17 +21,23 @@ var nixProfiles = []string{"/nix/var/nix/profiles/default", "/nix/var/nix/profil
 
 func nixFound(h *probe.Host) bool { return exists(h, "/nix/var/nix/profiles") }
 
-func readNix(_ context.Context, h *probe.Host) (got found, problem error) {
+func readNix(ctx context.Context, h *probe.Host) (got found, problem error) {
 	t := new(texts)
+	var limits limits
+	var problems probe.Problems
 	byKey := make(map[string]*facts.PackageRow)
 	for _, pattern := range nixProfiles {
 		profiles, err := h.Glob(pattern)
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		for _, p := range profiles {
+			if err := limits.reached(ctx, &got, t); err != nil {
+				problems.Add(err)
+				return got, problems.Err()
+			}
 			got.seen = append(got.seen, look(h, p)...)
 			stores, err := nixManifest(h, p)
 			if err != nil {
-				problem = errors.Join(problem, fmt.Errorf("profile %s: %w", p, err))
+				problems.Add(fmt.Errorf("profile %s: %w", p, err))
 			}
 			got.rows = addStores(got.rows, byKey, stores, p, t)
 		}
@@ -39,10 +45,10 @@ func readNix(_ context.Context, h *probe.Host) (got found, problem error) {
 	if exists(h, nixSystem) {
 		got.seen = append(got.seen, look(h, nixSystem)...)
 		stores, err := nixPrograms(h, path.Join(nixSystem, "sw/bin"))
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		got.rows = addStores(got.rows, byKey, stores, nixSystem, t)
 	}
-	return got, problem
+	return got, problems.Err()
 }
 
 func addStores(rows []facts.Row, byKey map[string]*facts.PackageRow, stores []string, profile string, t *texts) []facts.Row {

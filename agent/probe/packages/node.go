@@ -3,7 +3,6 @@ package packages
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -47,19 +46,19 @@ func listNode(h *probe.Host, place string) ([]string, error) {
 		n.add(place, 0)
 	}
 	if n.over {
-		n.problem = errors.Join(n.problem, fmt.Errorf("%s: more than %d packages", place, maxNodePlace))
+		n.problems.Add(fmt.Errorf("%s: more than %d packages", place, maxNodePlace))
 	}
-	return n.marks, n.problem
+	return n.marks, n.problems.Err()
 }
 
 // nodeList gathers the packages of one place.
 type nodeList struct {
-	host    *probe.Host
-	top     string
-	remote  *probe.Remotes // nil until there is a link
-	marks   []string
-	over    bool // there are more
-	problem error
+	host     *probe.Host
+	top      string
+	remote   *probe.Remotes // nil until there is a link
+	marks    []string
+	over     bool // there are more
+	problems probe.Problems
 }
 
 func (n *nodeList) mark(dir string) {
@@ -73,9 +72,7 @@ func (n *nodeList) list(dir string, depth int) []fs.DirEntry {
 		return nil
 	}
 	entries, err := n.host.ReadDir(dir)
-	if err = gone(err); err != nil {
-		n.problem = errors.Join(n.problem, err)
-	}
+	n.problems.Add(gone(err))
 	return entries
 }
 

@@ -76,14 +76,14 @@ func portageFiles(contents []byte) []byte {
 // owner yet, then all others: each only if something is left. read returns the files of
 // a package, one a line.
 func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.PackageRow) ([]byte, error)) error {
-	var problem error
+	var problems probe.Problems
 	done := make(map[*facts.PackageRow]bool)
 	for round := range 3 {
 		left := o.left()
 		bases := baseNames(left)
 		for _, r := range rows {
 			if len(left) == 0 {
-				return problem
+				return problems.Err()
 			}
 			row := r.(*facts.PackageRow)
 			if done[row] || round == 0 && !likely(row.Name) || round == 1 && !calledLike(row.Name, bases) {
@@ -94,15 +94,13 @@ func inRounds(ctx context.Context, rows []facts.Row, o owners, read func(*facts.
 			}
 			done[row] = true
 			files, err := read(row)
-			if err != nil {
-				problem = errors.Join(problem, err)
-			}
+			problems.Add(err)
 			if o.own(files) {
 				left = slices.DeleteFunc(left, func(m string) bool { return o[m] })
 			}
 		}
 	}
-	return problem
+	return problems.Err()
 }
 
 // calledLike reports whether the name of a package, or a word of it, begins with one of

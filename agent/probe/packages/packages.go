@@ -93,6 +93,7 @@ type found struct {
 	// marks are the paths of installed files and folders that stand for a package of a
 	// programming language: see isMark.
 	marks []string
+	bytes int    // of marks
 	seen  []seen // what was read, as it was before
 }
 
@@ -122,8 +123,12 @@ func unchanged(h *probe.Host, list []seen) bool {
 func (f *found) mark(path []byte) {
 	if m := markOf(path); m != nil && (len(f.marks) == 0 || f.marks[len(f.marks)-1] != string(m)) { // not the folder again
 		f.marks = append(f.marks, string(m))
+		f.bytes += len(m) + markBytes
 	}
 }
+
+// markBytes is what a mark takes beside its text: the string, twice while the list grows.
+const markBytes = 48
 
 // markOf is what a path tells of a package of a programming language, nil if nothing: itself,
 // or the folder of Python's metadata whose main file it is, as not every list names the folder.
@@ -207,6 +212,7 @@ func (p *packages) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	r.Whole(facts.Packages, p.revision, p.rows)
 	r.Hidden(facts.Packages, p.languages.lack.err(), p.languages.lack.hides)
 	r.Hidden(facts.Packages, p.programs.problem, runs)
+	r.Hidden(facts.Packages, p.programs.damage, runs)
 	r.Hidden(facts.Packages, p.programs.denied, runs)
 	if p.programs.away {
 		r.Remark(facts.Packages, "modules and archives in programs on remote file systems are not listed")

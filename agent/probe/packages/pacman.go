@@ -24,14 +24,17 @@ func readPacman(ctx context.Context, h *probe.Host) (got found, problem error) {
 		return got, err
 	}
 	t := new(texts)
+	var limits limits
+	var problems probe.Problems
 	for _, e := range dir {
-		if err := ctx.Err(); err != nil {
-			return got, errors.Join(problem, err)
+		if err := limits.reached(ctx, &got, t); err != nil {
+			problems.Add(err)
+			break
 		}
 		if !e.IsDir() { // ALPM_DB_VERSION
 			continue
 		}
-		data, err := h.ReadFile(path.Join(pacmanLocal, e.Name(), "desc"))
+		data, err := readHead(h, path.Join(pacmanLocal, e.Name(), "desc"))
 		if err == nil {
 			var row *facts.PackageRow
 			if row, err = parsePacman(string(data), t); err == nil {
@@ -39,10 +42,11 @@ func readPacman(ctx context.Context, h *probe.Host) (got found, problem error) {
 			}
 		}
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("package %s: %w", e.Name(), err))
+			limits.bad++
+			problems.Add(fmt.Errorf("package %s: %w", e.Name(), err))
 		}
 	}
-	return got, problem
+	return got, problems.Err()
 }
 
 // ParsePacman reads the desc file of one package.
@@ -80,11 +84,11 @@ func parsePacman(data string, t *texts) (*facts.PackageRow, error) {
 func pacmanField(row *facts.PackageRow, key, value string, t *texts) {
 	switch key {
 	case "%NAME%":
-		row.Name = value
+		row.Name = t.string([]byte(value)) // no part of data, which is far longer
 	case "%VERSION%":
-		row.Version = value
+		row.Version = t.string([]byte(value))
 	case "%BASE%":
-		row.SourcePackage = value
+		row.SourcePackage = t.same([]byte(value))
 	case "%ARCH%":
 		row.Arch = t.same([]byte(value))
 	case "%PACKAGER%":

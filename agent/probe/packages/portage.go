@@ -2,7 +2,6 @@ package packages
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -24,6 +23,8 @@ func readPortage(ctx context.Context, h *probe.Host) (got found, problem error) 
 		return got, err
 	}
 	t := new(texts)
+	var limits limits
+	var problems probe.Problems
 	for _, c := range categories {
 		if !c.IsDir() {
 			continue
@@ -31,23 +32,25 @@ func readPortage(ctx context.Context, h *probe.Host) (got found, problem error) 
 		dir := path.Join(portageDB, c.Name())
 		got.seen = append(got.seen, look(h, dir)...)
 		packages, err := h.ReadDir(dir)
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		for _, p := range packages {
-			if err := ctx.Err(); err != nil {
-				return got, errors.Join(problem, err)
+			if err := limits.reached(ctx, &got, t); err != nil {
+				problems.Add(err)
+				return got, problems.Err()
 			}
 			if !p.IsDir() || strings.HasPrefix(p.Name(), "-MERGING-") {
 				continue
 			}
 			row, err := portageRow(h, c.Name(), path.Join(dir, p.Name()), t)
 			if err != nil {
-				problem = errors.Join(problem, err)
+				limits.bad++
+				problems.Add(err)
 				continue
 			}
 			got.rows = append(got.rows, row)
 		}
 	}
-	return got, problem
+	return got, problems.Err()
 }
 
 func portageRow(h *probe.Host, category, dir string, t *texts) (*facts.PackageRow, error) {
@@ -56,7 +59,7 @@ func portageRow(h *probe.Host, category, dir string, t *texts) (*facts.PackageRo
 		return nil, fmt.Errorf("%s: no version in its name", dir)
 	}
 	row := t.row()
-	row.Name, row.Version, row.Source = category+"/"+name, version, "portage"
+	row.Name, row.Version, row.Source = t.string([]byte(category+"/"+name)), t.string([]byte(version)), "portage"
 	row.Category, row.Vendor = t.same([]byte(category)), t.same([]byte(h.ReadString(path.Join(dir, "repository"))))
 	row.SizeBytes = parseSize(h.ReadString(path.Join(dir, "SIZE")))
 	row.InstalledAt = facts.Time(parseSize(h.ReadString(path.Join(dir, "BUILD_TIME"))) * 1000)

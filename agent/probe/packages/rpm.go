@@ -92,21 +92,24 @@ func ParseRPM(data []byte) ([]facts.Row, error) {
 
 func readRPMBlobs(ctx context.Context, db, wal rpmdb.File) (got found, problem error) {
 	t := new(texts)
-	bad := 0
-	err := rpmdb.Blobs(db, wal, func(blob []byte) error {
+	var limits limits
+	err := rpmdb.Blobs(ctx, db, wal, func(blob []byte) error {
+		if err := limits.reached(ctx, &got, t); err != nil {
+			return err
+		}
 		header, err := rpmdb.ParseHeader(blob)
 		if err == nil {
 			err = rpmRow(&got, header, t)
 		}
 		if err != nil {
-			if bad++; bad == 1 {
+			if limits.bad++; limits.bad == 1 {
 				problem = err
 			}
 		}
-		return ctx.Err()
+		return nil
 	})
-	if bad > 1 {
-		problem = fmt.Errorf("%d packages cannot be read, the first: %w", bad, problem)
+	if limits.bad > 1 {
+		problem = fmt.Errorf("%d packages cannot be read, the first: %w", limits.bad, problem)
 	}
 	return got, errors.Join(problem, err)
 }
@@ -114,7 +117,7 @@ func readRPMBlobs(ctx context.Context, db, wal rpmdb.File) (got found, problem e
 func rpmRow(got *found, h rpmdb.Header, t *texts) error {
 	name, version, release := h.String(rpmdb.Name), h.String(rpmdb.Version), h.String(rpmdb.Release)
 	if len(name) == 0 || len(version) == 0 || len(release) == 0 {
-		return fmt.Errorf("package %q without name, version or release", name)
+		return fmt.Errorf("package %.100q without name, version or release", name)
 	}
 	full := make([]byte, 0, 64)
 	if epoch, ok := h.Int(rpmdb.Epoch); ok {
@@ -147,6 +150,9 @@ func rpmRow(got *found, h rpmdb.Header, t *texts) error {
 			file = append(append(file[:0], dir...), base...)
 			got.mark(file)
 		}
+	}
+	if n := h.Count(rpmdb.DirNames); n > rpmdb.MaxFolders {
+		return fmt.Errorf("package %.100q has files in %d folders: limit is %d", name, n, rpmdb.MaxFolders)
 	}
 	return nil
 }

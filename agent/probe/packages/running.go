@@ -25,7 +25,8 @@ type programs struct {
 	before  map[string]reader  // files that were reported before the agent was restarted
 	remotes *probe.Remotes     // of the last search: not to be touched
 	away    bool               // of the last search: something lies there
-	problem error              // of the last search
+	problem error              // of the last search, which another may do without
+	damage  error              // of files
 	denied  error              // of the last search: it may not look at programs of others
 }
 
@@ -44,10 +45,11 @@ type program struct {
 	stamp probe.Stamp
 	rows  []*facts.PackageRow
 	read  reader
+	err   error // why rows are not all
 }
 
 // reader reads what a program or archive is built of.
-type reader func(*probe.Random) ([]*facts.PackageRow, error)
+type reader func(context.Context, *probe.Random) ([]*facts.PackageRow, error)
 
 const (
 	// maxPrograms bounds the files that are kept.
@@ -60,36 +62,61 @@ const (
 
 // search reads the files of programs that are new or changed.
 func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
-	p.problem = nil
-	dir, err := h.OpenDir("/proc")
-	if err != nil {
-		p.problem = gone(err)
-		return false
-	}
-	defer dir.Close()
+	var problems probe.Problems
 	if p.files == nil {
 		p.files = make(map[string]program)
 	}
 	p.remotes, p.away = h.Remotes(), false
+	dir, err := h.OpenDir("/proc")
+	if err == nil {
+		defer dir.Close()
+		changed = p.again(ctx, h, &problems)
+		found := p.walk(ctx, h, dir, &problems)
+		changed = changed || found
+	}
+	problems.Add(gone(err))
+	p.problem = problems.Err()
+	var damage probe.Problems
+	for _, name := range sortedKeys(p.files) {
+		damage.Add(p.files[name].err)
+	}
+	p.damage = damage.Err()
+	return changed
+}
+
+// again reads the files that are known, if they have changed, and those that were.
+func (p *programs) again(ctx context.Context, h *probe.Host, problems *probe.Problems) (changed bool) {
 	for _, name := range sortedKeys(p.files) {
 		if was := p.files[name]; !p.remote(name) && h.Stamp(name) != was.stamp {
 			delete(p.files, name)
-			_, err := p.take(h, name, was.read) // its new version, whether it runs now or not
-			changed, p.problem = true, errors.Join(p.problem, err)
+			_, err := p.take(ctx, h, name, was.read) // its new version, whether it runs now or not
+			problems.Add(err)
+			changed = true
 		}
 	}
 	for _, name := range sortedKeys(p.before) {
-		_, err := p.take(h, name, p.before[name])
-		p.problem = errors.Join(p.problem, err)
+		_, err := p.take(ctx, h, name, p.before[name])
+		problems.Add(err)
 	}
-	p.before = nil
+	if ctx.Err() == nil {
+		p.before = nil
+	}
+	return changed
+}
+
+// walk reads the files of all processes.
+func (p *programs) walk(ctx context.Context, h *probe.Host, dir *probe.Dir, problems *probe.Problems) (changed bool) {
 	seen, processes, denied := make(map[string]bool), 0, 0
 	for name := range dir.Names() {
 		if name[0] < '1' || name[0] > '9' {
 			continue
 		}
-		if processes++; processes > maxProcesses || ctx.Err() != nil {
-			p.problem = errors.Join(p.problem, ctx.Err(), fmt.Errorf("more than %d processes", maxProcesses))
+		if err := ctx.Err(); err != nil {
+			problems.Add(err)
+			return changed
+		}
+		if processes++; processes > maxProcesses {
+			problems.Add(fmt.Errorf("more than %d processes", maxProcesses))
 			return changed
 		}
 		exe, err := h.Readlink(path.Join("/proc", name, "exe"))
@@ -100,8 +127,10 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 			continue // of the kernel, ended, or somebody else's that the agent may not look at
 		}
 		read, err := p.look(ctx, h, path.Join("/proc", name), exe, seen)
-		changed, p.problem = changed || read, errors.Join(p.problem, err)
+		problems.Add(err)
+		changed = changed || read
 	}
+	problems.Add(dir.Err())
 	p.denied = nil
 	if denied*fewDenied > processes {
 		p.denied = fmt.Errorf("modules and archives in programs of other users: %w", fs.ErrPermission)
@@ -135,7 +164,7 @@ func (p *programs) remote(name string) bool {
 // look reads the program of a process unless it is among those that were seen.
 func (p *programs) look(ctx context.Context, h *probe.Host, process, exe string, seen map[string]bool) (changed bool, problem error) {
 	if path.Base(exe) == "java" {
-		changed, problem = p.archives(ctx, h, path.Join(process, "fd"))
+		changed, problem = p.archives(ctx, h, exe, path.Join(process, "fd"))
 	}
 	link := path.Join(process, "exe")
 	if seen[exe] {
@@ -145,20 +174,26 @@ func (p *programs) look(ctx context.Context, h *probe.Host, process, exe string,
 	if p.remote(exe) || h.Live() && h.Stamp(link) != h.Stamp(exe) {
 		return changed, problem // in a container, or replaced since it was started
 	}
-	read, err := p.take(h, exe, readGo)
+	read, err := p.take(ctx, h, exe, readGo)
 	return changed || read, errors.Join(problem, err)
 }
 
 // archives reads the jars that a process has open.
-func (p *programs) archives(ctx context.Context, h *probe.Host, fds string) (changed bool, problem error) {
+func (p *programs) archives(ctx context.Context, h *probe.Host, exe, fds string) (changed bool, problem error) {
 	dir, err := h.OpenDir(fds)
 	if err != nil {
 		return false, nil // ended, or not ours to look at
 	}
 	defer dir.Close()
+	var problems probe.Problems
 	n := 0
 	for fd := range dir.Names() {
-		if n++; n > maxOpen || ctx.Err() != nil {
+		if err := ctx.Err(); err != nil {
+			problems.Add(err)
+			break
+		}
+		if n++; n > maxOpen {
+			problems.Add(fmt.Errorf("%s: only the first %d files that it has open were looked at", exe, maxOpen))
 			break
 		}
 		link := path.Join(fds, fd)
@@ -169,10 +204,12 @@ func (p *programs) archives(ctx context.Context, h *probe.Host, fds string) (cha
 		if p.remote(file) || h.Live() && h.Stamp(link) != h.Stamp(file) {
 			continue
 		}
-		read, err := p.take(h, file, readJar)
-		changed, problem = changed || read, errors.Join(problem, err)
+		read, err := p.take(ctx, h, file, readJar)
+		problems.Add(err)
+		changed = changed || read
 	}
-	return changed, problem
+	problems.Add(gone(dir.Err()))
+	return changed, problems.Err()
 }
 
 // systemFolders hold files that packages of the operating system bring.
@@ -190,7 +227,7 @@ func passing(name string) bool {
 }
 
 // take reads a file that is not known yet.
-func (p *programs) take(h *probe.Host, name string, read reader) (changed bool, err error) {
+func (p *programs) take(ctx context.Context, h *probe.Host, name string, read reader) (changed bool, err error) {
 	for _, dir := range systemFolders {
 		if strings.HasPrefix(name, dir) {
 			return false, nil
@@ -214,12 +251,15 @@ func (p *programs) take(h *probe.Host, name string, read reader) (changed bool, 
 		return false, nil // gone, or no file
 	}
 	defer f.Close()
-	rows, err := read(f)
+	rows, err := read(ctx, f)
+	if ctx.Err() != nil {
+		return false, fmt.Errorf("%s: %w", name, ctx.Err()) // and is read by another search
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
 	}
-	p.files[name] = program{stamp, rows, read}
-	return len(rows) > 0, err
+	p.files[name] = program{stamp, rows, read, err}
+	return len(rows) > 0, nil
 }
 
 // list returns what all files are built of, one row for each version.

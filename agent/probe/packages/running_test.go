@@ -160,7 +160,7 @@ func TestModulesOfAGoProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("programs are ELF files on Linux only")
 	}
-	rows, err := readGo(f)
+	rows, err := readGo(t.Context(), f)
 	seen := make(map[string]string)
 	for _, r := range rows {
 		seen[r.Name] = r.Version
@@ -181,7 +181,7 @@ func TestABombIsNotUnpacked(t *testing.T) {
 		j := jar{texts: new(texts)}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := j.read(strings.NewReader(data), int64(len(data)), "/x/bomb-1.jar", 0)
+		err := j.read(t.Context(), strings.NewReader(data), int64(len(data)), "/x/bomb-1.jar", 0)
 		runtime.ReadMemStats(&after)
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 || len(j.rows) == 0 || (name == "many") != (err != nil) {
 			t.Errorf("%s: %d bytes, %d rows, %v", name, grown, len(j.rows), err)
@@ -191,9 +191,9 @@ func TestABombIsNotUnpacked(t *testing.T) {
 
 func FuzzArchive(f *testing.F) {
 	f.Add([]byte(fatJar(f)))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte) {
 		j := jar{texts: new(texts)}
-		_ = j.read(bytes.NewReader(data), int64(len(data)), "/x/y-1.jar", 0)
+		_ = j.read(t.Context(), bytes.NewReader(data), int64(len(data)), "/x/y-1.jar", 0)
 	})
 }
 
@@ -207,7 +207,7 @@ func FuzzGoInfo(f *testing.F) {
 	copy(elf[0x240:], goMagic+"\x08\x02")
 	copy(elf[0x260:], "\x08go1.26.0\x00")
 	f.Add(elf)
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte) {
 		info, err := goInfo(bytes.NewReader(data))
 		if err == nil {
 			parseGo(info)

@@ -27,8 +27,10 @@ func snapFound(h *probe.Host) bool {
 	})
 }
 
-func readSnap(_ context.Context, h *probe.Host) (got found, problem error) {
+func readSnap(ctx context.Context, h *probe.Host) (got found, problem error) {
 	t := new(texts)
+	var limits limits
+	var problems probe.Problems
 	read := make(map[probe.Stamp]bool)
 	for _, dir := range snapDirs {
 		here := look(h, dir)
@@ -39,9 +41,13 @@ func readSnap(_ context.Context, h *probe.Host) (got found, problem error) {
 		read[here[0].stamp] = true
 		entries, err := h.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem = errors.Join(problem, err)
+			problems.Add(err)
 		}
 		for _, e := range entries {
+			if err := limits.reached(ctx, &got, t); err != nil {
+				problems.Add(err)
+				return got, problems.Err()
+			}
 			if !e.IsDir() || e.Name() == "bin" {
 				continue
 			}
@@ -55,11 +61,11 @@ func readSnap(_ context.Context, h *probe.Host) (got found, problem error) {
 				}
 			}
 			if err = gone(err); err != nil { // disabled snaps have no current revision
-				problem = errors.Join(problem, fmt.Errorf("snap %s: %w", e.Name(), err))
+				problems.Add(fmt.Errorf("snap %s: %w", e.Name(), err))
 			}
 		}
 	}
-	return got, problem
+	return got, problems.Err()
 }
 
 // ParseSnap reads meta/snap.yaml.

@@ -15,6 +15,7 @@ type texts struct {
 	// with that hash takes the place.
 	known [512]string
 	rows  []facts.PackageRow // made, not given out yet
+	bytes int                // of all strings made
 }
 
 const (
@@ -24,6 +25,7 @@ const (
 
 // string returns b as a string.
 func (t *texts) string(b []byte) string {
+	t.bytes += len(b)
 	if len(b) > pieceBytes/4 {
 		return string(b)
 	}

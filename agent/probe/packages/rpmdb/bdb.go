@@ -1,6 +1,7 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ const (
 )
 
 type bdb struct {
+	damage
 	file  File
 	order binary.ByteOrder
 	size  int // of a page
@@ -30,12 +32,12 @@ type bdb struct {
 
 // readBDB reads the buckets in the order of the file: every value lies in one of them,
 // and where a key belongs does not matter here.
-func readBDB(db File, order binary.ByteOrder, each func([]byte) error) error {
+func readBDB(ctx context.Context, db File, order binary.ByteOrder, each func([]byte) error) error {
 	var meta [72]byte
 	if err := readFull(db, meta[:], 0); err != nil {
 		return err
 	}
-	b := bdb{file: db, order: order, size: int(order.Uint32(meta[20:])), pages: order.Uint32(meta[32:])}
+	b := bdb{damage: damage{ctx: ctx}, file: db, order: order, size: int(order.Uint32(meta[20:])), pages: order.Uint32(meta[32:])}
 	if b.size < 512 || b.size > 64<<10 || b.size&(b.size-1) != 0 {
 		return fmt.Errorf("pages of %d bytes", b.size)
 	}
@@ -43,37 +45,34 @@ func readBDB(db File, order binary.ByteOrder, each func([]byte) error) error {
 		return errors.New("the database is encrypted")
 	}
 	have := db.Size() / int64(b.size)
-	var problem error
 	if int64(b.pages) >= have {
-		problem = fmt.Errorf("cut off: %d pages of %d", have, b.pages+1)
+		b.problems.Add(fmt.Errorf("cut off: %d pages of %d", have, b.pages+1))
 		b.pages = uint32(max(have, 1) - 1)
 	}
 	page := make([]byte, b.size)
 	b.page = make([]byte, b.size)
 	for n := uint32(1); n <= b.pages && n != 0; n++ {
 		if err := readFull(db, page, int64(n)*int64(b.size)); err != nil {
-			return errors.Join(problem, err)
+			return b.end(err)
 		}
 		if kind := page[25]; kind != bdbTypeHash && kind != bdbTypeUnsorted {
+			if err := ctx.Err(); err != nil {
+				return b.end(err)
+			}
 			continue
 		}
-		bad, err := b.bucket(page, each)
-		if err != nil {
-			return errors.Join(problem, err)
-		}
-		if bad != nil && problem == nil {
-			problem = fmt.Errorf("page %d: %w", n, bad)
+		if err := b.bucket(n, page, each); err != nil {
+			return b.end(err)
 		}
 	}
-	return problem
+	return b.end(nil)
 }
 
-// bucket gives the values of a page to each, whose error it returns as err. bad says
-// what could not be read.
-func (b *bdb) bucket(page []byte, each func([]byte) error) (bad, err error) {
+// bucket gives the values of a page to each, whose error it returns.
+func (b *bdb) bucket(n uint32, page []byte, each func([]byte) error) error {
 	entries := int(b.order.Uint16(page[20:]))
 	if entries%2 != 0 || bdbPageHead+2*entries > len(page) {
-		return fmt.Errorf("%d entries", entries), nil
+		return b.note(fmt.Errorf("page %d: %d entries", n, entries))
 	}
 	end := func(i int) int { // items lie from the end of the page towards its start
 		if i == 0 {
@@ -84,22 +83,26 @@ func (b *bdb) bucket(page []byte, each func([]byte) error) (bad, err error) {
 	for i := 1; i < entries; i += 2 { // keys are the even ones
 		from, to := int(b.order.Uint16(page[bdbPageHead+2*i:])), end(i)
 		if from < bdbPageHead || from >= to || to > len(page) {
-			bad = errors.Join(bad, fmt.Errorf("item %d lies at %d to %d", i, from, to))
+			if err := b.note(fmt.Errorf("page %d: item %d lies at %d to %d", n, i, from, to)); err != nil {
+				return err
+			}
 			continue
 		}
 		blob, problem := b.value(page[from:to])
 		if problem != nil {
-			bad = errors.Join(bad, fmt.Errorf("item %d: %w", i, problem))
+			if err := b.note(fmt.Errorf("page %d: item %d: %w", n, i, problem)); err != nil {
+				return err
+			}
 			continue
 		}
 		if len(blob) <= 4 {
 			continue // the value of key 0, which is the highest number given
 		}
 		if err := each(blob); err != nil {
-			return bad, err
+			return err
 		}
 	}
-	return bad, nil
+	return nil
 }
 
 func (b *bdb) value(item []byte) ([]byte, error) {
@@ -120,6 +123,9 @@ func (b *bdb) overflow(n, size uint32) ([]byte, error) {
 	}
 	b.blob = grow(b.blob, int(size))[:0]
 	for len(b.blob) < int(size) {
+		if err := b.ctx.Err(); err != nil {
+			return nil, err
+		}
 		if n == 0 || n > b.pages {
 			return nil, fmt.Errorf("value leads to page %d", n)
 		}

@@ -121,12 +121,25 @@ func (h Header) Int(tag uint32) (uint64, bool) {
 	return 0, false
 }
 
+// Count returns how many values a tag has.
+func (h Header) Count(tag uint32) int {
+	_, count, _ := h.value(tag)
+	return count
+}
+
+// MaxFolders bounds the folders of one package, of which Files keeps a list. A package with
+// 100,000 files has 20,000.
+const MaxFolders = 200_000
+
 // Files yields the paths of the package's files and folders, in two parts. The slices
 // are parts of the blob.
 func (h Header) Files() iter.Seq2[[]byte, []byte] {
 	return func(yield func(dir, base []byte) bool) {
 		var dirs [][]byte
 		for d := range h.Strings(DirNames) {
+			if len(dirs) == MaxFolders {
+				return
+			}
 			dirs = append(dirs, d)
 		}
 		kind, count, places := h.value(DirIndexes)

@@ -1,8 +1,8 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -20,7 +20,7 @@ const (
 	ndbMaxPages = 16384
 )
 
-func readNDB(db File, head []byte, each func([]byte) error) error {
+func readNDB(ctx context.Context, db File, head []byte, each func([]byte) error) error {
 	if v := binary.LittleEndian.Uint32(head[4:]); v != 0 {
 		return fmt.Errorf("ndb version %d is not known", v)
 	}
@@ -28,11 +28,11 @@ func readNDB(db File, head []byte, each func([]byte) error) error {
 	if pages == 0 || pages > ndbMaxPages {
 		return fmt.Errorf("%d pages of slots", pages)
 	}
-	var problem error
+	d := damage{ctx: ctx}
 	page, blob := make([]byte, ndbPage), []byte(nil)
 	for n := range int64(pages) {
 		if err := readFull(db, page, n*ndbPage); err != nil {
-			return errors.Join(problem, fmt.Errorf("slots: %w", err))
+			return d.end(fmt.Errorf("slots: %w", err))
 		}
 		slots := page
 		if n == 0 {
@@ -41,22 +41,24 @@ func readNDB(db File, head []byte, each func([]byte) error) error {
 		for ; len(slots) >= ndbSlot; slots = slots[ndbSlot:] {
 			number, at := binary.LittleEndian.Uint32(slots[4:]), binary.LittleEndian.Uint32(slots[8:])
 			if string(slots[:4]) != ndbSlotMagic {
-				return errors.Join(problem, fmt.Errorf("slot page %d is damaged", n))
+				return d.end(fmt.Errorf("slot page %d is damaged", n))
 			}
 			if at == 0 || number == 0 {
 				continue // free
 			}
 			var err error
 			if blob, err = ndbBlob(db, blob, number, at); err != nil {
-				problem = errors.Join(problem, fmt.Errorf("package %d: %w", number, err))
+				if err = d.note(fmt.Errorf("package %d: %w", number, err)); err != nil {
+					return d.end(err)
+				}
 				continue
 			}
 			if err := each(blob); err != nil {
-				return errors.Join(problem, err)
+				return d.end(err)
 			}
 		}
 	}
-	return problem
+	return d.end(ctx.Err())
 }
 
 // ndbBlob reads the blob that begins at a block into buf.

@@ -13,10 +13,13 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+
+	"atalaya/agent/probe"
 )
 
 // File is a database file.
@@ -25,16 +28,43 @@ type File interface {
 	Size() int64
 }
 
-// maxBlob bounds one header. That of a package with 100,000 files has 20 MB.
-const maxBlob = 64 << 20
+const (
+	// maxBlob bounds one header. That of a package with 100,000 files has 20 MB.
+	maxBlob = 32 << 20
+	// maxBad is after how many damaged records a database is given up.
+	maxBad = 10_000
+)
 
 // errStop ends a walk whose taker wants no more.
 var errStop = errors.New("stopped")
 
+// damage is what a walk cannot read.
+type damage struct {
+	ctx      context.Context
+	bad      int
+	problems probe.Problems
+}
+
+// note goes on behind what cannot be read, unless there is too much of it or no more time:
+// then it says so.
+func (d *damage) note(err error) error {
+	d.problems.Add(err)
+	if d.bad++; d.bad > maxBad {
+		return fmt.Errorf("more than %d records are damaged", maxBad)
+	}
+	return d.ctx.Err()
+}
+
+// end is what was wrong with a walk that ended with err.
+func (d *damage) end(err error) error {
+	d.problems.Add(err)
+	return d.problems.Err()
+}
+
 // Blobs calls each with the headers in a database, whose kind it finds out. wal is the
 // write-ahead log beside an SQLite database, nil if there is none. A blob is valid
-// during the call only; an error of each ends the walk and is returned.
-func Blobs(db, wal File, each func(blob []byte) error) error {
+// during the call only; an error of each ends the walk and is returned, as does the end of ctx.
+func Blobs(ctx context.Context, db, wal File, each func(blob []byte) error) error {
 	db = &ahead{file: db}
 	var head [32]byte
 	if n, err := db.ReadAt(head[:], 0); n < len(head) {
@@ -42,13 +72,13 @@ func Blobs(db, wal File, each func(blob []byte) error) error {
 	}
 	switch {
 	case string(head[:16]) == sqliteMagic:
-		return readSQLite(db, wal, each)
+		return readSQLite(ctx, db, wal, each)
 	case string(head[:4]) == ndbMagic:
-		return readNDB(db, head[:], each)
+		return readNDB(ctx, db, head[:], each)
 	case binary.LittleEndian.Uint32(head[12:]) == bdbHashMagic:
-		return readBDB(db, binary.LittleEndian, each)
+		return readBDB(ctx, db, binary.LittleEndian, each)
 	case binary.BigEndian.Uint32(head[12:]) == bdbHashMagic:
-		return readBDB(db, binary.BigEndian, each)
+		return readBDB(ctx, db, binary.BigEndian, each)
 	}
 	return errors.New("neither an SQLite, nor an ndb, nor a Berkeley DB hash database")
 }

@@ -3,6 +3,7 @@ package rpmdb
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +54,7 @@ func list(db, log []byte) ([]string, error) {
 	if log != nil {
 		wal = bytes.NewReader(log)
 	}
-	err := Blobs(bytes.NewReader(db), wal, func(blob []byte) error {
+	err := Blobs(context.Background(), bytes.NewReader(db), wal, func(blob []byte) error {
 		h, err := ParseHeader(blob)
 		if err != nil {
 			return err
@@ -83,7 +85,7 @@ func ndb(t testing.TB, from []byte) []byte {
 	le.PutUint32(page[12:], 1)
 	out, slot := page, 3
 	number := uint32(0)
-	err := Blobs(bytes.NewReader(from), nil, func(blob []byte) error {
+	err := Blobs(context.Background(), bytes.NewReader(from), nil, func(blob []byte) error {
 		number++
 		le.PutUint32(out[slot*ndbSlot+4:], number)
 		le.PutUint32(out[slot*ndbSlot+8:], uint32(len(out)/ndbBlock))
@@ -165,7 +167,7 @@ func TestTheTakersErrorEndsTheWalk(t *testing.T) {
 	stop := errors.New("enough")
 	for name, db := range databases(t) {
 		n := 0
-		err := Blobs(bytes.NewReader(db), nil, func([]byte) error { n++; return stop })
+		err := Blobs(context.Background(), bytes.NewReader(db), nil, func([]byte) error { n++; return stop })
 		if n != 1 || !errors.Is(err, stop) {
 			t.Errorf("%s: %d calls, %v", name, n, err)
 		}
@@ -179,7 +181,7 @@ func FuzzBlobs(f *testing.F) {
 	f.Add(fixture(f, "logged.sqlite"), fixture(f, "logged.sqlite-wal"))
 	f.Fuzz(func(_ *testing.T, db, log []byte) {
 		n := 0
-		_ = Blobs(bytes.NewReader(db), bytes.NewReader(log), func(blob []byte) error {
+		_ = Blobs(context.Background(), bytes.NewReader(db), bytes.NewReader(log), func(blob []byte) error {
 			if n++; n > 1000 {
 				return io.EOF
 			}
@@ -190,7 +192,7 @@ func FuzzBlobs(f *testing.F) {
 }
 
 func FuzzHeader(f *testing.F) {
-	_ = Blobs(bytes.NewReader(fixture(f, "rpmdb.sqlite")), nil, func(blob []byte) error {
+	_ = Blobs(context.Background(), bytes.NewReader(fixture(f, "rpmdb.sqlite")), nil, func(blob []byte) error {
 		f.Add(slices.Clone(blob))
 		return nil
 	})
@@ -205,5 +207,60 @@ func useHeader(blob []byte) {
 	h.String(Name)
 	h.Int(Size)
 	for range h.Files() {
+	}
+}
+
+// sqliteOfBadCells is a database of a table Packages whose leaves have nothing but cells that
+// lie nowhere.
+func sqliteOfBadCells(leaves int) []byte {
+	const size = 64 << 10
+	be := binary.BigEndian
+	db := make([]byte, 2*size, (2+leaves)*size)
+	copy(db, sqliteMagic)
+	be.PutUint16(db[16:], 1)
+	be.PutUint32(db[28:], uint32(leaves+2))
+	db[100] = sqliteLeaf
+	be.PutUint16(db[103:], 1)
+	record := append([]byte{6, 13 + 2*5, 13 + 2*8, 13 + 2*8, 1, 12}, "tablePackagesPackages\x02"...)
+	cell := append([]byte{byte(len(record)), 1}, record...)
+	be.PutUint16(db[108:], uint16(size-len(cell)))
+	copy(db[size-len(cell):], cell)
+	root := db[size:]
+	root[0] = sqliteInner
+	be.PutUint16(root[3:], uint16(leaves-1))
+	for i := range leaves - 1 {
+		at := size - 8*(i+1)
+		be.PutUint32(root[at:], uint32(3+i))
+		be.PutUint16(root[12+2*i:], uint16(at))
+	}
+	be.PutUint32(root[8:], uint32(2+leaves))
+	for range leaves {
+		leaf := bytes.Repeat([]byte{0xff}, size)
+		leaf[0] = sqliteLeaf
+		be.PutUint16(leaf[3:], 32760)
+		db = append(db, leaf...)
+	}
+	return db
+}
+
+func TestADatabaseOfBadRecordsCostsLittle(t *testing.T) {
+	db := sqliteOfBadCells(40) // of 1.3 million
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := Blobs(t.Context(), bytes.NewReader(db), nil, func([]byte) error { return nil })
+	text := err.Error()
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 10<<20 || len(text) > 10_000 || !strings.Contains(text, "page 3: cell at 65535") {
+		t.Errorf("%d MB, error of %d bytes %.200q", grown>>20, len(text), text)
+	}
+}
+
+func TestAWalkEndsWithItsTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, db := range map[string][]byte{"bad cells": sqliteOfBadCells(2), "Packages": fixture(t, "Packages")} {
+		if err := Blobs(ctx, bytes.NewReader(db), nil, func([]byte) error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ const (
 )
 
 type sqlite struct {
+	damage
 	file   File
 	wal    *wal // nil: none
 	size   int  // of a page
@@ -32,8 +34,8 @@ type sqlite struct {
 }
 
 // readSQLite walks the tree of the table Packages.
-func readSQLite(db, log File, each func([]byte) error) error {
-	s := &sqlite{file: db}
+func readSQLite(ctx context.Context, db, log File, each func([]byte) error) error {
+	s := &sqlite{damage: damage{ctx: ctx}, file: db}
 	if err := s.open(log); err != nil {
 		return err
 	}
@@ -45,26 +47,21 @@ func readSQLite(db, log File, each func([]byte) error) error {
 		}
 		return nil
 	})
-	switch {
-	case errors.Is(err, errStop):
-	case err != nil:
-		return fmt.Errorf("schema: %w", err)
-	default:
+	if !errors.Is(err, errStop) {
+		if err = s.end(err); err != nil {
+			return fmt.Errorf("schema: %w", err)
+		}
 		return errors.New("no table Packages")
 	}
-	bad := 0
-	err = s.walk(root, func(record []byte) error {
+	s.damage = damage{ctx: ctx} // of the schema, but the table was found
+	s.problems.Add(s.cut)
+	return s.end(s.walk(root, func(record []byte) error {
 		columns, ok := columnsOf(record)
 		if !ok || len(columns) < 2 || !columns[1].blob {
-			bad++
-			return nil
+			return s.note(errors.New("a record is damaged"))
 		}
 		return each(columns[1].data)
-	})
-	if bad > 0 {
-		err = errors.Join(fmt.Errorf("%d records are damaged", bad), err)
-	}
-	return errors.Join(s.cut, err)
+	}))
 }
 
 func (s *sqlite) open(log File) error {
@@ -84,7 +81,7 @@ func (s *sqlite) open(log File) error {
 	s.page = make([]byte, s.size)
 	var err error
 	if log != nil && log.Size() > 0 {
-		s.wal, err = openWAL(log, s.size)
+		s.wal, err = openWAL(s.ctx, log, s.size)
 	}
 	if want := binary.BigEndian.Uint32(head[28:]); s.wal == nil && s.pages < want {
 		s.cut = fmt.Errorf("cut off: %d pages of %d", s.pages, want)
@@ -108,7 +105,7 @@ func (s *sqlite) read(n uint32, buf []byte) error {
 	return readFull(s.file, buf, int64(n-1)*int64(s.size))
 }
 
-// walk calls take with each record of a table.
+// walk calls take with each record of a table, until it returns an error.
 func (s *sqlite) walk(root uint32, take func(record []byte) error) error {
 	s.seen = make(map[uint32]bool)
 	return s.visit(root, 0, take)
@@ -116,7 +113,7 @@ func (s *sqlite) walk(root uint32, take func(record []byte) error) error {
 
 func (s *sqlite) visit(n uint32, depth int, take func([]byte) error) error {
 	if depth > sqliteDepth || s.seen[n] {
-		return fmt.Errorf("page %d is part of a loop", n)
+		return s.note(fmt.Errorf("page %d is part of a loop", n))
 	}
 	s.seen[n] = true
 	if depth == len(s.levels) {
@@ -124,7 +121,7 @@ func (s *sqlite) visit(n uint32, depth int, take func([]byte) error) error {
 	}
 	page := s.levels[depth]
 	if err := s.read(n, page); err != nil {
-		return err
+		return s.note(err)
 	}
 	at := 0
 	if n == 1 {
@@ -135,70 +132,59 @@ func (s *sqlite) visit(n uint32, depth int, take func([]byte) error) error {
 	if kind == sqliteInner {
 		pointers += 4
 	} else if kind != sqliteLeaf {
-		return fmt.Errorf("page %d is of type %d", n, kind)
+		return s.note(fmt.Errorf("page %d is of type %d", n, kind))
 	}
 	if pointers+2*cells > s.usable {
-		return fmt.Errorf("page %d has %d cells", n, cells)
+		return s.note(fmt.Errorf("page %d has %d cells", n, cells))
 	}
-	var problem error
 	for i := range cells {
-		cell := int(binary.BigEndian.Uint16(page[pointers+2*i:]))
-		if cell+4 > s.usable {
-			problem = errors.Join(problem, fmt.Errorf("page %d: cell at %d", n, cell))
-			continue
-		}
 		var err error
-		if kind == sqliteInner {
+		switch cell := int(binary.BigEndian.Uint16(page[pointers+2*i:])); {
+		case cell+4 > s.usable:
+			err = s.note(fmt.Errorf("page %d: cell at %d", n, cell))
+		case kind == sqliteInner:
 			err = s.visit(binary.BigEndian.Uint32(page[cell:]), depth+1, take)
-		} else {
+		default:
 			err = s.leaf(page[cell:s.usable], take)
 		}
-		if problem = errors.Join(problem, err); errors.Is(err, errStop) || isTaken(err) {
-			return problem
-		}
-	}
-	if kind == sqliteInner {
-		return errors.Join(problem, s.visit(binary.BigEndian.Uint32(page[at+8:]), depth+1, take))
-	}
-	return problem
-}
-
-// takenError is an error of who takes the records, which ends the walk.
-type takenError struct{ error }
-
-func (e takenError) Unwrap() error { return e.error }
-
-func isTaken(err error) bool { return errors.As(err, &takenError{}) }
-
-// leaf puts the parts of a record together.
-func (s *sqlite) leaf(cell []byte, take func([]byte) error) error {
-	size, n := uvarint(cell)
-	_, m := uvarint(cell[min(n, len(cell)):]) // the row's number
-	if n == 0 || m == 0 {
-		return errors.New("cell is cut off")
-	}
-	if size > maxBlob {
-		return fmt.Errorf("record of %d bytes", size)
-	}
-	cell = cell[n+m:]
-	local := s.local(int(size))
-	if local > len(cell) {
-		return errors.New("record leaves its page")
-	}
-	record := cell[:local]
-	if local < int(size) {
-		if local+4 > len(cell) {
-			return errors.New("record leaves its page")
-		}
-		var err error
-		if record, err = s.overflow(record, binary.BigEndian.Uint32(cell[local:]), int(size)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if err := take(record); err != nil {
-		return takenError{err}
+	if kind == sqliteInner {
+		return s.visit(binary.BigEndian.Uint32(page[at+8:]), depth+1, take)
 	}
 	return nil
+}
+
+// leaf gives the record of a cell to take.
+func (s *sqlite) leaf(cell []byte, take func([]byte) error) error {
+	record, err := s.record(cell)
+	if err != nil {
+		return s.note(err)
+	}
+	return take(record)
+}
+
+// record puts the parts of a record together.
+func (s *sqlite) record(cell []byte) ([]byte, error) {
+	size, n := uvarint(cell)
+	_, m := uvarint(cell[min(n, len(cell)):]) // the row's number
+	if n == 0 || m == 0 {
+		return nil, errors.New("cell is cut off")
+	}
+	if size > maxBlob {
+		return nil, fmt.Errorf("record of %d bytes", size)
+	}
+	cell = cell[n+m:]
+	local := s.local(int(size))
+	if local == int(size) && local <= len(cell) {
+		return cell[:local], nil
+	}
+	if local+4 > len(cell) {
+		return nil, errors.New("record leaves its page")
+	}
+	return s.overflow(cell[:local], binary.BigEndian.Uint32(cell[local:]), int(size))
 }
 
 // local is how much of a record lies in its leaf: section 1.6 of the format.
@@ -220,6 +206,9 @@ func (s *sqlite) overflow(start []byte, n uint32, size int) ([]byte, error) {
 	}
 	s.blob = append(grow(s.blob, size)[:0], start...)
 	for len(s.blob) < size {
+		if err := s.ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := s.read(n, s.page); err != nil {
 			return nil, fmt.Errorf("record: %w", err)
 		}

@@ -1,6 +1,7 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 )
@@ -17,10 +18,13 @@ const (
 	walHead  = 32
 	walFrame = 24
 	walMagic = 0x377f0682 // the lowest bit says in which order checksums take the bytes
+	// walPages bounds the places that are kept: 1 GB of pages, of which SQLite by itself
+	// lets 1,000 come together.
+	walPages = 1 << 18
 )
 
 // openWAL returns nil where the log holds no transaction.
-func openWAL(f File, size int) (*wal, error) {
+func openWAL(ctx context.Context, f File, size int) (*wal, error) {
 	var head [walHead]byte
 	if f.Size() < walHead {
 		return nil, nil // being made
@@ -51,6 +55,12 @@ func openWAL(f File, size int) (*wal, error) {
 		sum.add(frame[walFrame:])
 		if string(frame[8:16]) != string(head[16:24]) || !sum.is(frame[16:]) {
 			break // left over from before the log was begun anew, or not written to its end
+		}
+		if len(w.at)+len(waiting) > walPages {
+			return nil, fmt.Errorf("log: more than %d pages", walPages)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		waiting[binary.BigEndian.Uint32(frame)] = at + walFrame
 		if pages := binary.BigEndian.Uint32(frame[4:]); pages != 0 { // commit
