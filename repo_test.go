@@ -222,10 +222,23 @@ func TestSharedImportsTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-func TestProgramsRunOnlyThroughHost(t *testing.T) {
+// TestTheAgentRunsNoProgram but itself, as its helper. The collector runs itself in
+// collector/verify.go, and an installation the programs that make users and services.
+func TestTheAgentRunsNoProgram(t *testing.T) {
+	starts := regexp.MustCompile(`\b(StartProcess|ForkExec|(syscall|unix)\.Exec)\(`)
 	for _, f := range goFiles(t) {
-		if slices.Contains(f.imports, "os/exec") && !f.test && f.dir != "agent/probe" && f.dir != "installers" && f.path != "collector/verify.go" {
-			t.Errorf("%s imports os/exec: programs run through Host.Run only, those that an installation needs in installers, and the collector runs itself in collector/verify.go", f.path)
+		if f.test || f.dir == "installers" || f.path == "collector/verify.go" {
+			continue
+		}
+		if slices.Contains(f.imports, "os/exec") {
+			t.Errorf("%s imports os/exec: no program runs (docs/adr/0048-no-program-runs.md)", f.path)
+		}
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := starts.Find(b); m != nil && f.path != "agent/probe/child_linux.go" {
+			t.Errorf("%s: %s...): only the helper is started, in agent/probe/child_linux.go", f.path, m)
 		}
 	}
 }

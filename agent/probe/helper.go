@@ -30,6 +30,8 @@ const (
 	maxRequest = 20 << 10
 	maxData    = 16 << 10 // health of a disk: three pages of 512 bytes and a log of 4,096
 	maxReply   = maxData*4/3 + 1024
+	// maxTold is how much of the text of an error is told.
+	maxTold = 300
 )
 
 // errorKinds are the errors that callers tell apart, by their name on the pipe.
@@ -120,7 +122,7 @@ func appendReply(dst []byte, r reply) []byte {
 	}
 	dst = append(append(append(dst, " - "...), kindOf(r.err)...), ' ')
 	text := r.err.Error()
-	text = strings.ToValidUTF8(text[:min(len(text), maxStderr)], "")
+	text = strings.ToValidUTF8(text[:min(len(text), maxTold)], "")
 	return append(strconv.AppendQuote(dst, text), '\n')
 }
 

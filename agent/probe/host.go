@@ -35,9 +35,9 @@ type Host struct {
 	maxBytes int64
 	// maxEntries bounds one ReadDir.
 	maxEntries int
-	// bytes counts what was read of files and programs, for the cost ledger.
+	// bytes counts what was read of files, for the cost ledger.
 	bytes *atomic.Int64
-	// childCPU is the CPU time of the programs that were run, in nanoseconds.
+	// childCPU is the CPU time of the helper processes, in nanoseconds.
 	childCPU *atomic.Int64
 	// scratch holds buffers of ReadString.
 	scratch *sync.Pool

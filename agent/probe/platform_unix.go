@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"syscall"
 )
 
@@ -35,12 +34,3 @@ func openFile(name string) (*os.File, error) {
 func openFolder(name string) (*os.File, error) {
 	return os.OpenFile(name, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
-
-// ownGroup gives the program a process group, so that its children end with it.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Dir = "/"
-	cmd.Cancel = func() error { return killGroup(cmd) }
-}
-
-func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
