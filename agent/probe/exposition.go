@@ -20,9 +20,9 @@ func WriteExposition(w io.Writer, res Result) error {
 	var b []byte
 	family := ""
 	for _, s := range sorted(res) {
-		if s.Name != family {
-			family = s.Name
-			b = appendHead(b, s.Series)
+		if s.family != family {
+			family = s.family
+			b = appendHead(b, s)
 		}
 		b = append(b, s.Name...)
 		b = appendLabels(b, s.Labels)
@@ -34,20 +34,33 @@ func WriteExposition(w io.Writer, res Result) error {
 	return err
 }
 
-// reading is a sample with its series.
+// reading is a sample with its series and its family.
 type reading struct {
 	metric.Series
-	value float64
+	family string
+	kind   string // of the family, as Prometheus calls it
+	help   string
+	value  float64
 }
 
 func sorted(res Result) []reading {
 	out := make([]reading, 0, len(res.Frame.Samples))
 	for _, s := range res.Frame.Samples {
-		out = append(out, reading{res.Series[s.Series], s.Value})
+		r := reading{Series: res.Series[s.Series], value: s.Value}
+		r.family = res.Families.Of(r.Name)
+		if f, ok := res.Families[r.family]; ok {
+			r.kind, r.help = f.Type, f.Help
+		} else {
+			r.kind, r.help = metric.TypeOf(r.Series), metric.HelpOf(r.Name)
+		}
+		out = append(out, r)
 	}
-	sort.Slice(out, func(i, j int) bool {
+	sort.SliceStable(out, func(i, j int) bool {
 		a, b := out[i], out[j]
-		return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Labels, b.Labels, func(x, y metric.Label) int {
+		if a.family == b.family && a.kind == b.kind && inParts(a.kind) {
+			return false // the order of the file, which has the bounds of buckets by their size
+		}
+		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Labels, b.Labels, func(x, y metric.Label) int {
 			return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Value, y.Value))
 		})) < 0
 	})
@@ -59,11 +72,11 @@ var (
 	labelEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 )
 
-func appendHead(b []byte, s metric.Series) []byte {
-	if help := metric.HelpOf(s.Name); help != "" {
-		b = append(b, "# HELP "+s.Name+" "+helpEscapes.Replace(help)+"\n"...)
+func appendHead(b []byte, s reading) []byte {
+	if s.help != "" {
+		b = append(b, "# HELP "+s.family+" "+helpEscapes.Replace(s.help)+"\n"...)
 	}
-	return append(b, "# TYPE "+s.Name+" "+metric.TypeOf(s)+"\n"...)
+	return append(b, "# TYPE "+s.family+" "+s.kind+"\n"...)
 }
 
 func appendLabels(b []byte, labels []metric.Label) []byte {
@@ -101,7 +114,7 @@ type SampleJSON struct {
 func SamplesJSON(res Result) []SampleJSON {
 	out := []SampleJSON{}
 	for _, s := range sorted(res) {
-		shown := SampleJSON{Name: s.Name, Type: metric.TypeOf(s.Series)}
+		shown := SampleJSON{Name: s.Name, Type: s.kind}
 		if !math.IsNaN(s.value) && !math.IsInf(s.value, 0) {
 			shown.Value = &s.value
 		}

@@ -67,10 +67,8 @@ func (f *File) open() error {
 }
 
 // Absent reports whether err says that this system has no such thing, rather than
-// that reading it failed.
-func Absent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
-}
+// that reading it failed. Of joined errors each has to say so.
+func Absent(err error) bool { return wholly(err, fs.ErrNotExist, errors.ErrUnsupported) }
 
 // Changed reports whether the file may have changed since it was opened or since
 // Changed was last asked. It is exact for the tables of mounts of a live Linux host;

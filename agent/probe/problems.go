@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -101,6 +102,16 @@ func (g *gathered) Error() string {
 		text += fmt.Sprintf("\nand %d more", more)
 	}
 	return text
+}
+
+// moreIn is the number in the last line of such a text, 0 for any other line.
+func moreIn(line string) int {
+	var n int
+	if number, ok := strings.CutPrefix(line, "and "); ok {
+		number, _ = strings.CutSuffix(number, " more")
+		n, _ = strconv.Atoi(number) // another text that begins so is 0
+	}
+	return n
 }
 
 // Unwrap has one more error where some were not kept: what those were is not known.

@@ -35,6 +35,7 @@ type Report struct {
 	dropped   int
 	panicked  error  // the last panic of a section
 	given     []bool // by series, where the probe is Foreign: it has a sample in this pass
+	families  Families
 }
 
 // NewReport returns an empty report that numbers its series in dict and takes at most
@@ -101,6 +102,7 @@ func (r *Report) Reset() {
 	r.refused = nil
 	clear(r.capped)
 	clear(r.revisions)
+	clear(r.families)
 }
 
 // close ends a run that was abandoned. Its samples are values and stay; its rows may
@@ -335,43 +337,65 @@ func status(err error, rows int) facts.Status {
 	return facts.StatusFailed
 }
 
-// wholly reports whether each of the errors that are joined is target.
-func wholly(err, target error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !wholly(e, target) })
+// wholly reports whether each of the errors that are joined is one of the targets.
+func wholly(err error, targets ...error) bool {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !wholly(e, targets...) })
+		}
 	}
-	return errors.Is(err, target)
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // maxReason bounds the reason of a status on the wire, in bytes.
 const maxReason = 400
 
-// reason is an error in one line, in which nothing stands twice.
+// reason is an error in one line, in which nothing stands twice. What has no room is counted.
 func reason(err error) string {
 	var parts []string
-	length := 0
+	length, more := 0, 0
 	for line := range strings.Lines(err.Error()) {
-		if length > maxReason {
-			break
+		line = strings.TrimSpace(line)
+		switch n := moreIn(line); {
+		case n > 0:
+			more += n
+			continue
+		case length > maxReason:
+			more++
+			continue
 		}
 		// The status says that it is unsupported.
-		line = strings.TrimSuffix(strings.TrimSpace(line), ": "+errors.ErrUnsupported.Error())
+		line = strings.TrimSuffix(line, ": "+errors.ErrUnsupported.Error())
 		if line == errors.ErrUnsupported.Error() {
 			line = "this system has no such thing"
 		}
 		if name, rest, _ := strings.Cut(line, ": "); strings.HasPrefix(name, "/") && strings.Contains(rest, " "+name+": ") {
 			line = rest // "/a: open /a: permission denied"
 		}
-		if line != "" && !slices.Contains(parts, line) {
+		if line = harmless(line); line != "" && !slices.Contains(parts, line) {
 			parts = append(parts, line)
 			length += len(line)
 		}
 	}
-	s := harmless(strings.Join(parts, "; "))
-	if len(s) > maxReason {
-		s = strings.ToValidUTF8(s[:maxReason-3], "") + "..."
+	return within(parts, more)
+}
+
+// within joins parts, as many as a reason has room for, and says how many more there are.
+func within(parts []string, more int) string {
+	for {
+		s, tail := strings.Join(parts, "; "), ""
+		if more > 0 {
+			tail = fmt.Sprintf("; and %d more", more)
+		}
+		room := maxReason - len(tail)
+		if len(s) <= room {
+			return s + tail
+		}
+		if len(parts) <= 1 {
+			return strings.ToValidUTF8(s[:room-3], "") + "..." + tail
+		}
+		parts, more = parts[:len(parts)-1], more+1
 	}
-	return s
 }
 
 // harmless replaces what has no place in a line of text, and of bytes that an error has

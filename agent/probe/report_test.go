@@ -81,6 +81,43 @@ func TestReasonStaysWithinItsLimit(t *testing.T) {
 	}
 }
 
+func TestAReasonCountsWhatItHasNoRoomFor(t *testing.T) {
+	for _, length := range []int{10, 60, 380, 500} {
+		var p Problems
+		const all = 100
+		for i := range all {
+			p.Add(fmt.Errorf("%0*d", length, i))
+		}
+		got := reason(fmt.Errorf("first\n%w", p.Err()))
+		parts := strings.Split(got, "; ")
+		last := len(parts) - 1
+		if parts[last] != fmt.Sprintf("and %d more", all+1-last) || len(got) > maxReason {
+			t.Errorf("%d parts in %d bytes: %s", len(parts), len(got), got)
+		}
+		for _, part := range parts[1:last] {
+			if len(part) != length {
+				t.Errorf("%q was cut in %s", part, got)
+			}
+		}
+	}
+}
+
+func TestWhatIsAbsentIsWhollyAbsent(t *testing.T) {
+	f := func(want bool, errs ...error) {
+		t.Helper()
+		for _, err := range []error{errors.Join(errs...), fmt.Errorf("probe x: %w", errors.Join(errs...))} {
+			if Absent(err) != want {
+				t.Errorf("%q is absent: %v, want %v", err, !want, want)
+			}
+		}
+	}
+	bad := errors.New("bad")
+	f(true, fs.ErrNotExist)
+	f(true, fs.ErrNotExist, errors.ErrUnsupported)
+	f(false, fs.ErrNotExist, bad)
+	f(false, bad)
+}
+
 func TestOnlyRowsThatNoProblemHidesAreGone(t *testing.T) {
 	alice, root := &facts.UserRow{Name: "alice"}, &facts.UserRow{Name: "root"}
 	denied := fmt.Errorf("a part: %w", fs.ErrPermission)

@@ -27,6 +27,7 @@ type Result struct {
 	Readings []facts.Reading // of the inventory probes, one for each of their sections
 	Frame    metric.Frame    // of the metric probes
 	Series   []metric.Series // what the sample numbers of Frame mean
+	Families Families        // those of Series that others made
 	Costs    []Cost          // what each probe took
 	Err      error           // the errors of all probes, joined, each with the probe's name
 }
@@ -35,7 +36,7 @@ type Result struct {
 // they found, for the command line and for tests. What could be read stands beside
 // the error.
 func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
-	var res Result
+	res := Result{Families: make(Families)}
 	dict := metric.NewDictionary(maxSeries, nil)
 	p := &pass{dict: dict, prepare: lockThread}
 	for _, pr := range probes {
@@ -55,6 +56,7 @@ func RunOnce(ctx context.Context, h *Host, probes ...Probe) Result {
 		res.Costs = append(res.Costs, o.runner.snapshot())
 		res.Readings = append(res.Readings, o.readings(o.runner.info.Sections)...)
 		res.Frame.Samples = append(res.Frame.Samples, o.report.Samples()...)
+		o.report.describedIn(res.Families)
 	}
 	res.Frame.Samples = inOrder(res.Frame.Samples)
 	res.Series = dict.Series()

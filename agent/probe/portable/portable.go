@@ -57,7 +57,7 @@ func (p *reader) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 // package, the error that the rest of the program knows.
 func unsupported(err error) error {
 	if err != nil && strings.Contains(err.Error(), "not implemented") {
-		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		return fmt.Errorf("%w: %v", errors.ErrUnsupported, err)
 	}
 	return err
 }

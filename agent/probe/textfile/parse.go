@@ -2,11 +2,13 @@ package textfile
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"atalaya/agent/probe"
 	"atalaya/shared/metric"
 )
 
@@ -24,31 +26,38 @@ const (
 	maxLabels = 30
 )
 
+// content is what a file says.
+type content struct {
+	samples  []sample
+	families probe.Families // those that have samples
+}
+
 // parse reads a whole file. Timestamps are refused: a reading is of the moment at
 // which it is taken.
-func parse(b []byte) ([]sample, error) {
+func parse(b []byte) (content, error) {
 	if !utf8.Valid(b) {
-		return nil, fmt.Errorf("not UTF-8")
+		return content{}, fmt.Errorf("not UTF-8")
 	}
-	p := parser{kinds: make(map[string]metric.Kind), descs: make(map[string]*metric.Desc), seen: make(map[string]bool)}
+	p := parser{declared: make(probe.Families), descs: make(map[string]*metric.Desc), seen: make(map[string]bool)}
+	p.families = make(probe.Families)
 	for line := range strings.Lines(string(b)) {
 		p.number++
 		if err := p.line(strings.TrimRight(line, "\r\n")); err != nil {
-			return nil, fmt.Errorf("line %d: %w", p.number, err)
+			return content{}, fmt.Errorf("line %d: %w", p.number, err)
 		}
 		if len(p.samples) > maxSamples {
-			return nil, fmt.Errorf("more than %d samples", maxSamples)
+			return content{}, fmt.Errorf("more than %d samples", maxSamples)
 		}
 	}
-	return p.samples, nil
+	return p.content, nil
 }
 
 type parser struct {
-	kinds   map[string]metric.Kind // of the families, as # TYPE says
-	descs   map[string]*metric.Desc
-	seen    map[string]bool // series
-	samples []sample
-	number  int // of the line
+	content
+	declared probe.Families // by # TYPE and # HELP
+	descs    map[string]*metric.Desc
+	seen     map[string]bool // series
+	number   int             // of the line
 }
 
 func (p *parser) line(line string) error {
@@ -57,7 +66,7 @@ func (p *parser) line(line string) error {
 		return nil
 	}
 	if comment, ok := strings.CutPrefix(line, "#"); ok {
-		return p.comment(strings.Fields(comment))
+		return p.comment(strings.TrimLeft(comment, " \t"))
 	}
 	name := line[:strings.IndexFunc(line+" ", func(r rune) bool { return r == '{' || r == ' ' || r == '\t' })]
 	if !validName(name, true) {
@@ -82,31 +91,61 @@ func (p *parser) line(line string) error {
 	return p.add(name, labels, v)
 }
 
-// comment takes the types; other comments and help are for people.
-func (p *parser) comment(f []string) error {
-	if len(f) == 0 || f[0] != "TYPE" {
+// comment takes types and help; other comments are for people.
+func (p *parser) comment(text string) error {
+	word, text := cutWord(text)
+	name, text := cutWord(text)
+	if word != "TYPE" && word != "HELP" {
 		return nil
 	}
-	if len(f) != 3 || !validName(f[1], true) {
-		return fmt.Errorf("a type wants a name and a kind")
+	if !validName(name, true) {
+		return fmt.Errorf("%s wants the name of a metric", word)
 	}
-	if _, twice := p.kinds[f[1]]; twice {
-		return fmt.Errorf("second type of %s", f[1])
-	}
-	switch f[2] {
-	case "counter":
-		p.kinds[f[1]] = metric.Counter
-	case "gauge", "untyped":
-		p.kinds[f[1]] = metric.Gauge
-	case "histogram", "summary":
-		p.kinds[f[1]] = metric.Gauge
-		for _, suffix := range []string{"_count", "_sum", "_bucket"} {
-			p.kinds[f[1]+suffix] = metric.Counter
+	f := p.declared[name]
+	if word == "HELP" {
+		if f.Help == "" && len(text) <= maxValue {
+			f.Help = helpEscapes.Replace(text)
 		}
-	default:
-		return fmt.Errorf("%.40q is no type", f[2])
+	} else {
+		switch {
+		case f.Type != "":
+			return fmt.Errorf("second type of %s", name)
+		case !slices.Contains(types, text):
+			return fmt.Errorf("%.40q is no type", text)
+		}
+		f.Type = text
 	}
+	p.declared[strings.Clone(name)] = f // a part of the file would keep all of it
 	return nil
+}
+
+var (
+	types       = []string{"counter", "gauge", "untyped", probe.Histogram, probe.Summary}
+	helpEscapes = strings.NewReplacer(`\\`, `\`, `\n`, "\n")
+)
+
+// cutWord returns the first word of a text and what follows it, without blanks around.
+func cutWord(text string) (word, rest string) {
+	i := strings.IndexAny(text+" ", " \t")
+	return text[:i], strings.Trim(text[i:], " \t")
+}
+
+// kind is that of the series with a name, whose family is noted; of one of the agent only
+// what the file says. The parts of a histogram and of a summary are counters, but for the quantiles.
+func (p *parser) kind(name string) metric.Kind {
+	family := p.declared.Of(name)
+	f, said := p.declared[family]
+	if f.Type == "" {
+		f.Type = "untyped"
+	}
+	f.Type, f.Help = strings.Clone(f.Type), strings.Clone(f.Help)
+	if said || metric.HelpOf(family) == "" {
+		p.families[strings.Clone(family)] = f
+	}
+	if f.Type == "counter" || family != name {
+		return metric.Counter
+	}
+	return metric.Gauge
 }
 
 func (p *parser) add(name string, labels []metric.Label, v float64) error {
@@ -118,7 +157,7 @@ func (p *parser) add(name string, labels []metric.Label, v float64) error {
 		if i > 0 && labels[i-1].Name == l.Name {
 			return fmt.Errorf("label %s twice", l.Name)
 		}
-		names, s.labels = append(names, l.Name), append(s.labels, l.Value)
+		names, s.labels = append(names, strings.Clone(l.Name)), append(s.labels, l.Value)
 		family += "\x00" + l.Name
 		series += "\x00" + l.Name + "\x00" + l.Value
 	}
@@ -127,7 +166,7 @@ func (p *parser) add(name string, labels []metric.Label, v float64) error {
 	}
 	p.seen[series] = true
 	if p.descs[family] == nil {
-		p.descs[family] = &metric.Desc{Name: name, Kind: p.kinds[name], Labels: names}
+		p.descs[family] = &metric.Desc{Name: strings.Clone(name), Kind: p.kind(name), Labels: names}
 	}
 	s.desc = p.descs[family]
 	p.samples = append(p.samples, s)

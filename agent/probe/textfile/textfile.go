@@ -8,6 +8,7 @@
 package textfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,16 +42,19 @@ type folder struct {
 
 // file is one file and what it said when its stamp was taken.
 type file struct {
-	stamp   probe.Stamp
-	samples []sample
-	err     error
-	clash   error // with the other files, as they are, or with a series of the agent
-	seen    int   // run in which it was last there
+	stamp probe.Stamp
+	content
+	err   error
+	clash error // with the other files, as they are, or with a series of the agent
+	seen  int   // run in which it was last there
 }
 
 func (f *folder) Info() probe.Info {
 	return probe.Info{Name: "textfile", Metrics: true, Period: period, MaxBytes: maxBytes, MaxItems: maxSamples + maxFiles + 1, Foreign: true}
 }
+
+// errGone is the error of a file that the folder lists.
+var errGone = errors.New("a link that leads nowhere, or it is gone")
 
 // Collect implements probe.Probe.
 func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) error {
@@ -63,7 +67,9 @@ func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 	if probe.Absent(err) {
 		return errors.ErrUnsupported
 	}
-	problems, total := err, 0
+	var problems probe.Problems
+	problems.Add(err)
+	total := 0
 	f.refresh(h, entries)
 	for _, e := range entries {
 		if path.Ext(e.Name()) != ".prom" {
@@ -73,19 +79,18 @@ func (f *folder) Collect(ctx context.Context, h *probe.Host, r *probe.Report) er
 			return ctx.Err()
 		}
 		if total++; total > maxFiles {
-			problems = errors.Join(problems, fmt.Errorf("%s: more than %d files", f.dir, maxFiles))
+			problems.Add(fmt.Errorf("%s: more than %d files", f.dir, maxFiles))
 			break
 		}
-		if err := f.report(h, r, e.Name()); err != nil {
-			problems = errors.Join(problems, err)
-		}
+		problems.Add(f.report(h, r, e.Name()))
 	}
+	err = problems.Err()
 	failed := 0.0
-	if problems != nil {
+	if err != nil {
 		failed = 1
 	}
 	r.Sample(&metric.TextfileError, failed)
-	return problems
+	return err
 }
 
 // refresh reads the files that have changed. When there is one, each may fit in again.
@@ -106,10 +111,13 @@ func (f *folder) refresh(h *probe.Host, entries []os.DirEntry) {
 			x, changed = &file{stamp: stamp}, true
 			b, err := h.ReadFile(at)
 			if err == nil {
-				x.samples, err = parse(b)
+				x.content, err = parse(b)
+			}
+			if probe.Absent(err) {
+				err = errGone
 			}
 			if err != nil {
-				x.samples, x.err = nil, fmt.Errorf("%s: %w", name, err)
+				x.err = fmt.Errorf("%s: %w", name, err)
 			}
 			f.files[name] = x
 		}
@@ -143,14 +151,17 @@ func (f *folder) report(h *probe.Host, r *probe.Report, name string) error {
 		}
 		x.clash = fmt.Errorf("%s: line %d: %s is given by %s", name, s.line, s.desc.Name, by)
 	}
-	if err := errors.Join(x.err, x.clash); err != nil {
+	if err := cmp.Or(x.err, x.clash); err != nil {
 		return err
+	}
+	if family := r.Describe(x.families); family != "" {
+		return fmt.Errorf("%s: %s has another type in a file before it", name, family)
 	}
 	for i := range x.samples {
 		r.Sample(x.samples[i].desc, x.samples[i].value, x.samples[i].labels...)
 	}
 	if info, err := h.Stat(path.Join(f.dir, name)); err == nil {
-		r.Sample(&metric.TextfileTime, float64(info.ModTime().UnixMilli())/1e3, name)
+		r.Sample(&metric.TextfileTime, float64(info.ModTime().UnixMilli())/1e3, path.Join(f.dir, name))
 	}
 	return nil
 }

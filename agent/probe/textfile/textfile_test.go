@@ -17,9 +17,9 @@ import (
 func TestParse(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
-		samples, err := parse([]byte(in))
+		c, err := parse([]byte(in))
 		var got []string
-		for _, s := range samples {
+		for _, s := range c.samples {
 			got = append(got, fmt.Sprintf("%s %s %q %v", s.desc.Name, s.desc.Kind, s.labels, s.value))
 		}
 		if err != nil {
@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 	f("a:b{} 1e3\n\n# comment\n", `a:b gauge [] 1000`)
 	for _, bad := range []string{
 		"a 1 1395066363000\n", "a\n", "1a 2\n", "a{b} 1\n", "a{b=\"1\" 2\n", "a{b=\"1\",b=\"2\"} 1\n", "a 1\na 2\n", "a x\n", "a 0x10\n",
-		"# TYPE a counter\n# TYPE a gauge\n", "# TYPE a what\n", "a{__name__=\"b\"} 1\n", "a{b=\"\\q\"} 1\n", "\xff 1\n",
+		"# TYPE a counter\n# TYPE a gauge\n", "# TYPE a\n", "# TYPE\n", "# HELP 1 x\n", "# TYPE a what\n", "a{__name__=\"b\"} 1\n", "a{b=\"\\q\"} 1\n", "\xff 1\n",
 	} {
 		f(bad, "error")
 	}
@@ -45,8 +45,11 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("# TYPE a_total counter\na_total{z=\"1\",b=\"q\\\"\"} +Inf\nb 2\n"))
 	f.Add([]byte("a{b=\"\\"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		samples, _ := parse(b)
-		for _, s := range samples {
+		c, _ := parse(b)
+		for _, s := range c.samples {
+			if f, ok := c.families[c.families.Of(s.desc.Name)]; !ok && metric.HelpOf(s.desc.Name) == "" || ok && !slices.Contains(types, f.Type) {
+				t.Errorf("%s is of no family", s.desc.Name)
+			}
 			if len(s.labels) != len(s.desc.Labels) || !slices.IsSorted(s.desc.Labels) || !validName(s.desc.Name, true) {
 				t.Errorf("%+v %+v", s, s.desc)
 			}
@@ -93,6 +96,65 @@ func (own) Info() probe.Info { return probe.Info{Name: "own", Metrics: true} }
 func (own) Collect(_ context.Context, _ *probe.Host, r *probe.Report) error {
 	r.Sample(&metric.Load1, 1)
 	return nil
+}
+
+// TestTypesAndHelpAreThoseOfTheFile reads what node_exporter prints in the same way, but for
+// help that it makes up.
+func TestTypesAndHelpAreThoseOfTheFile(t *testing.T) {
+	const a = `# HELP c_total Made \\ up.\nTwo lines.
+# TYPE c_total counter
+c_total 3
+# TYPE g gauge
+g 1
+# HELP h Bounds
+# TYPE h histogram
+h_bucket{le="2"} 1
+h_bucket{le="10"} 2
+h_bucket{le="+Inf"} 3
+h_sum 1.5
+h_count 3
+# TYPE h_bytes gauge
+h_bytes 1
+# TYPE n_count untyped
+n_count 9
+# HELP s 
+# TYPE s summary
+s{quantile="0.5"} 3
+s_sum 6
+s_count 2
+`
+	root := probetest.Tree(t, map[string]string{"t/a.prom": a, "t/b.prom": "# TYPE h gauge\nh 1\n", "t/c.prom": "# TYPE g counter\ng{l=\"1\"} 2\nplain 1\nnode_load1{of=\"x\"} 1\n"})
+	res := probe.RunOnce(t.Context(), probe.RootHost(root), New("/t"))
+	var out strings.Builder
+	if err := probe.WriteExposition(&out, res); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for line := range strings.Lines(out.String()) {
+		if !strings.Contains(line, "node_textfile_") {
+			got += line
+		}
+	}
+	want := strings.ReplaceAll(a, "# HELP s \n", "")
+	want = strings.Replace(want, "g 1\n", "g 1\ng{l=\"1\"} 2\n", 1)
+	want = strings.Replace(want, "# TYPE s summary", "# HELP node_load1 1 minute load average.\n# TYPE node_load1 gauge\nnode_load1{of=\"x\"} 1\n# TYPE plain untyped\nplain 1\n# TYPE s summary", 1)
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if want := "b.prom: h has another type in a file before it"; res.Err == nil || !strings.Contains(res.Err.Error(), want) {
+		t.Errorf("error %v, want %s", res.Err, want)
+	}
+	if !strings.Contains(out.String(), `node_textfile_mtime_seconds{file="/t/a.prom"}`) {
+		t.Errorf("the path is not told:\n%s", out.String())
+	}
+}
+
+func TestAFileThatLeadsNowhereIsTold(t *testing.T) {
+	root := probetest.Tree(t, map[string]string{"t/gone.prom": "-> nowhere", "t/bad.prom": "x\n"})
+	res := probe.RunOnce(t.Context(), probe.RootHost(root), New("/t"))
+	if res.Err == nil || probe.Absent(res.Err) || !strings.Contains(res.Err.Error(), "gone.prom: a link that leads nowhere") {
+		t.Errorf("%v", res.Err)
+	}
 }
 
 func TestASeriesComesOnce(t *testing.T) {
