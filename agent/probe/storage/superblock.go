@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf16"
 )
 
 // SuperblockTask is the Task of a helper that reads the beginning of a block device,
@@ -29,14 +30,17 @@ func describe(r io.ReaderAt) ([]byte, error) {
 		return nil, err
 	}
 	clear(b[n:])
-	var out description
+	out := description{device: r}
 	if !out.content(b) {
 		out.table(b)
 	}
 	return out.text.Bytes(), nil
 }
 
-type description struct{ text bytes.Buffer }
+type description struct {
+	device io.ReaderAt
+	text   bytes.Buffer
+}
 
 func (d *description) set(name, value string) {
 	value = strings.Trim(strings.ToValidUTF8(value, "\uFFFD"), " \x00")
@@ -70,9 +74,7 @@ var magics = []struct {
 }{
 	{0, "XFSB", "xfs", 32, 108, 12},
 	{0x10040, "_BHRfS_M", "btrfs", 0x10020, 0x1012B, 256},
-	{1024, "\x10\x20\xF5\xF2", "f2fs", 1024 + 0x6C, 0, 0},
 	{1024, "\xE2\xE1\xF5\xE0", "erofs", 1024 + 48, 1024 + 64, 16},
-	{0, "hsqs", "squashfs", 0, 0, 0},
 	{4086, "SWAPSPACE2", "swap", 1024 + 12, 1024 + 28, 16},
 	{4096, "\xFC\x4E\x2B\xA9", "linux_raid_member", 4096 + 16, 4096 + 32, 32},
 	{0, "\xFC\x4E\x2B\xA9", "linux_raid_member", 16, 32, 32},
@@ -84,11 +86,7 @@ func (d *description) content(b []byte) bool {
 		if string(b[m.at:m.at+len(m.mark)]) != m.mark {
 			continue
 		}
-		uuid := ""
-		if m.uuid > 0 {
-			uuid = uuidText(b[m.uuid:])
-		}
-		d.fs(m.kind, uuid, cText(b[m.label:m.label+m.size]), "")
+		d.fs(m.kind, uuidText(b[m.uuid:]), cText(b[m.label:m.label+m.size]), "")
 		return true
 	}
 	switch {
@@ -99,15 +97,20 @@ func (d *description) content(b []byte) bool {
 	case string(b[3:11]) == "-FVE-FS-":
 		d.fs("BitLocker", "", "", "")
 	case string(b[3:11]) == "NTFS    ":
-		d.fs("ntfs", fmt.Sprintf("%016X", binary.LittleEndian.Uint64(b[0x48:])), "", "")
+		d.fs("ntfs", fmt.Sprintf("%016X", binary.LittleEndian.Uint64(b[0x48:])), d.ntfsLabel(b), "")
 	case string(b[3:11]) == "EXFAT   ":
-		d.fs("exfat", serial(b[100:]), "", "")
+		d.fs("exfat", serial(b[100:]), d.exfatLabel(b), fmt.Sprintf("%d.%d", b[105], b[104]))
+	case string(b[:4]) == "hsqs":
+		d.fs("squashfs", "", "", fmt.Sprintf("%d.%d", binary.LittleEndian.Uint16(b[28:]), binary.LittleEndian.Uint16(b[30:])))
+	case string(b[1024:1028]) == "\x10\x20\xF5\xF2":
+		d.fs("f2fs", uuidText(b[1024+0x6C:]), utf16Text(b[1024+0x7C:1024+0x47C]),
+			fmt.Sprintf("%d.%d", binary.LittleEndian.Uint16(b[1028:]), binary.LittleEndian.Uint16(b[1030:])))
 	case string(b[82:87]) == "FAT32":
 		d.fs("vfat", serial(b[67:]), fatLabel(b[71:82]), "FAT32")
 	case string(b[54:59]) == "FAT16" || string(b[54:59]) == "FAT12":
 		d.fs("vfat", serial(b[39:]), fatLabel(b[43:54]), string(b[54:59]))
 	case string(b[0x8001:0x8006]) == "CD001":
-		d.fs("iso9660", "", string(b[0x8028:0x8048]), "")
+		d.iso(b)
 	default:
 		return d.lvm(b)
 	}
@@ -242,13 +245,13 @@ func serial(b []byte) string {
 }
 
 func utf16Text(b []byte) string {
-	var out []rune
+	var out []uint16
 	for i := 0; i+1 < len(b); i += 2 {
-		c := rune(binary.LittleEndian.Uint16(b[i:]))
+		c := binary.LittleEndian.Uint16(b[i:])
 		if c == 0 {
 			break
 		}
 		out = append(out, c)
 	}
-	return string(out)
+	return string(utf16.Decode(out))
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +11,9 @@ import (
 // device does.
 func SuperblockAnswer(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENOMEDIUM) {
+		return nil, nil // a drive without a medium: nothing is on it
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -99,6 +99,8 @@ func (s *survey) blockDevices(ctx context.Context) {
 const (
 	contentAge  = time.Hour
 	contentWait = 2 * time.Second
+	// extendedBytes is the size of an extended partition, which holds others and no content.
+	extendedBytes = 1024
 )
 
 // askContent has a helper read the beginning of the devices that udev knows nothing of:
@@ -109,7 +111,7 @@ func (s *survey) askContent(ctx context.Context) {
 	var asked []*facts.BlockDeviceRow
 	for _, row := range s.rows {
 		known := len(s.content.host.UdevProperties(row.MajorMinor)) > 0 || row.UUID != ""
-		if known || row.SizeBytes < superblockBytes || row.Removable || row.Type == "rom" || strings.HasPrefix(row.Name, "zram") {
+		if known || row.SizeBytes <= extendedBytes || row.Removable || row.Type == "rom" || strings.HasPrefix(row.Name, "zram") {
 			continue
 		}
 		asked = append(asked, row)
@@ -119,13 +121,23 @@ func (s *survey) askContent(ctx context.Context) {
 		return
 	}
 	s.host.Ask(ctx, &inquiry)
+	s.learn(asked, inquiry.Answers)
+}
+
+// learn takes what the helper found on devices.
+func (s *survey) learn(asked []*facts.BlockDeviceRow, answers []probe.Answer) {
 	tables := make(map[string]map[string]string)
-	var refused []string
+	var unread []*facts.BlockDeviceRow
+	var problem error
 	for i, row := range asked {
-		if errors.Is(inquiry.Answers[i].Err, fs.ErrPermission) {
-			refused = append(refused, row.Name)
+		a := answers[i]
+		if a.Err != nil && len(a.Data) == 0 && !errors.Is(a.Err, errors.ErrUnsupported) {
+			unread = append(unread, row)
+			if problem == nil {
+				problem = a.Err
+			}
 		}
-		v := probe.ParseUdev(string(inquiry.Answers[i].Data))
+		v := probe.ParseUdev(string(a.Data))
 		tables[row.Name] = v
 		fillProperties(row, v)
 	}
@@ -137,16 +149,35 @@ func (s *survey) askContent(ctx context.Context) {
 			set(&row.PartName, v[part+"_NAME"])
 		}
 	}
-	s.sealed(refused)
+	s.sealed(unread, problem)
 }
 
-// sealed says which devices may hold an encrypted volume that the agent may not see.
-func (s *survey) sealed(names []string) {
-	if len(names) == 0 {
-		return
+// maxNamed bounds the devices that a reason names.
+const maxNamed = 5
+
+// sealed says of which devices the content is not known, and that such a one may hold an
+// encrypted volume unless it is mounted or has partitions.
+func (s *survey) sealed(rows []*facts.BlockDeviceRow, problem error) {
+	var all, closed []string
+	for _, row := range rows {
+		all = append(all, row.Name)
+		if row.FSType == "" && !slices.ContainsFunc(s.rows, func(r *facts.BlockDeviceRow) bool { return r.Parent == row.Name }) {
+			closed = append(closed, row.Name)
+		}
 	}
-	s.report.Hidden(facts.EncryptedVolumes, fmt.Errorf("what is on %s is not known: %w", strings.Join(names, ", "), fs.ErrPermission),
-		func(row facts.Row) bool { return slices.Contains(names, row.(*facts.EncryptedVolumeRow).Device) })
+	few := func(names []string) string {
+		if more := len(names) - maxNamed; more > 0 {
+			return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), more)
+		}
+		return strings.Join(names, ", ")
+	}
+	if len(all) > 0 {
+		s.report.Veiled(facts.BlockDevices, fmt.Errorf("type, uuid, label and table of what is on %s are not known: %w", few(all), problem))
+	}
+	if len(closed) > 0 {
+		s.report.Hidden(facts.EncryptedVolumes, fmt.Errorf("what is on %s is not known: %w", few(closed), problem),
+			func(row facts.Row) bool { return slices.Contains(closed, row.(*facts.EncryptedVolumeRow).Device) })
+	}
 }
 
 // udev returns what udev's database has of a device.
