@@ -208,12 +208,12 @@ func (out *aptReading) openIndex(ctx context.Context, repo *repository, componen
 	case out.used[file] != nil: // listed twice
 		return true, nil
 	}
-	x := &index{file: file}
-	if err := x.ensure(ctx, out.h, out.names, false, size); err != nil {
+	x := &index{file: file, size: size}
+	if err := x.ensure(ctx, out.h, out.names, false); err != nil {
 		return false, err
 	}
 	out.used[file] = x
-	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, machine: word(!src.flat(), arch), size: size})
+	repo.indexes = append(repo.indexes, repositoryIndex{index: x, component: component, machine: word(!src.flat(), arch)})
 	return true, nil
 }
 

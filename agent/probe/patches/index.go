@@ -21,6 +21,7 @@ type offer struct {
 	source, sourceVersion string // empty where they equal name and version
 	depends, preDepends   string
 	recommends, provides  string
+	breaks                string // and what it conflicts with
 	multiArch             string
 	phased                bool
 	percent               int // of machines that may have it now, where phased
@@ -48,6 +49,8 @@ func (o *offer) field(name, value []byte) {
 		o.recommends = string(value)
 	case "Provides":
 		o.provides = string(value)
+	case "Breaks", "Conflicts":
+		o.breaks += string(value) + ","
 	case "Multi-Arch":
 		o.multiArch = string(value)
 	case "Phased-Update-Percentage":
@@ -60,6 +63,7 @@ func (o *offer) field(name, value []byte) {
 // index is one Packages file, reduced to the packages that were asked for.
 type index struct {
 	file  string
+	size  int64 // inflated, as the signed Release file promises; -1 if it does not
 	stamp probe.Stamp
 	// covered holds the names that were looked for, each with the version installed
 	// then: what an offer needs is kept only where it is newer.
@@ -75,11 +79,10 @@ type want map[string]string
 // indexExtensions are the compressions apt may leave in its lists folder.
 var indexExtensions = []string{"", ".lz4", ".zst", ".gz", ".bz2", ".xz", ".lzma"}
 
-// ensure reads the file unless it has been read for all of the names. size is the
-// inflated size that the signed Release file promises, -1 if it does not.
-func (x *index) ensure(ctx context.Context, h *probe.Host, names want, virtual bool, size int64) error {
+// ensure reads the file unless it has been read for all of the names.
+func (x *index) ensure(ctx context.Context, h *probe.Host, names want, virtual bool) error {
 	if st := h.Stamp(x.file); st != x.stamp {
-		*x = index{file: x.file, stamp: st, covered: make(map[string]string),
+		*x = index{file: x.file, size: x.size, stamp: st, covered: make(map[string]string),
 			offers: make(map[string][]offer), virtual: make(map[string][]string)}
 	}
 	missing := make(want)
@@ -96,7 +99,7 @@ func (x *index) ensure(ctx context.Context, h *probe.Host, names want, virtual b
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := x.scan(ctx, h, missing, virtual, size); err != nil {
+	if err := x.scan(ctx, h, missing, virtual); err != nil {
 		x.stamp = probe.Stamp{} // nothing of it counts
 		return fmt.Errorf("%s: %w", x.file, err)
 	}
@@ -119,7 +122,7 @@ func (x *index) covers(name, installed string) bool {
 
 // scan streams the file and keeps the offers of the names, and with virtual also those
 // of packages that provide one of them.
-func (x *index) scan(ctx context.Context, h *probe.Host, names want, virtual bool, size int64) error {
+func (x *index) scan(ctx context.Context, h *probe.Host, names want, virtual bool) error {
 	r, err := openInflated(h, x.file)
 	if err != nil {
 		return err
@@ -147,9 +150,9 @@ func (x *index) scan(ctx context.Context, h *probe.Host, names want, virtual boo
 		}
 	}
 	switch {
-	case size >= 0 && in.Read() != size:
-		return fmt.Errorf("has %d bytes, the Release file says %d (run `apt-get update`)", in.Read(), size)
-	case size < 0 && in.cut:
+	case x.size >= 0 && in.Read() != x.size:
+		return fmt.Errorf("has %d bytes, the Release file says %d (run `apt-get update`)", in.Read(), x.size)
+	case x.size < 0 && in.cut:
 		return errors.New("cut off in the last line")
 	}
 	return nil
@@ -162,7 +165,7 @@ func (x *index) keep(name, installed string, stanza []byte) {
 		return
 	}
 	if installed != "" && !newer(o.version, installed) {
-		o.depends, o.preDepends, o.recommends, o.provides = "", "", "", ""
+		o.depends, o.preDepends, o.recommends, o.provides, o.breaks = "", "", "", "", ""
 	}
 	x.offers[name] = append(x.offers[name], o)
 }

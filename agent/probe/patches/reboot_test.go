@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"atalaya/agent/probe"
+	"atalaya/agent/probe/patches/rpmmd"
 	"atalaya/agent/probetest"
 )
 
@@ -87,6 +88,9 @@ func FuzzIndexes(f *testing.F) {
 	f.Add([]byte("P:a\nV:1\n\nP:b\nV:2\n\n"))
 	f.Add([]byte("%NAME%\na\n\n%VERSION%\n1-1\n\n"))
 	f.Add([]byte("@t https://u:p@h/x?y=z\n"))
+	f.Add([]byte("type: package\nsolvable_name: a\nversion: >= 2-1\n\nsolvable_name: b\nversion: !\n"))
+	f.Add([]byte("a@edge>1.2"))
+	f.Add([]byte("5.14.0-503.el9.x86_64+debug"))
 	tars := newTarball()
 	tars.add(f, "a-1-1/desc", "%NAME%\na\n\n%VERSION%\n1-1\n\n")
 	tars.add(f, "APKINDEX", "P:a\nV:1\n\n")
@@ -99,6 +103,13 @@ func FuzzIndexes(f *testing.F) {
 			pacmanSigning(s.words("siglevel"))
 		}
 		_, _, _, _ = parseSnapState(data, time.Now())
+		for _, l := range zyppLocks(string(data)) {
+			_ = locked([]lock{l}, &rpmOffer{Package: rpmmd.Package{Name: l.pattern, Version: l.versions}, repo: &rpmRepo{}}, l.versions)
+		}
+		vendorGroups{}.join(strings.Split(string(data), ","), 1)
+		_, _ = cutTag(string(data))
+		_ = flavour(string(data))
+		_ = matchesNumber(string(data), string(data))
 		_, _ = parsePacmanDB(goOn, strings.NewReader(string(data)), nil)
 		_, _, _ = parseAPKIndex(goOn, strings.NewReader(string(data)), nil)
 		_, _ = parseAPKStanzas(strings.NewReader(string(data)), nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"atalaya/agent/probe"
 )
@@ -21,8 +22,9 @@ func (s *solver) resolve(ctx context.Context, h *probe.Host) error {
 		r.run()
 		if len(r.need) == 0 {
 			for id, v := range r.added {
-				s.row(id, nil, s.versions(id), v, statePending, "")
+				s.row(update{id: id, chosen: v, state: statePending}, s.versions(id))
 			}
+			r.tell()
 			return nil
 		}
 		if err := s.ensure(ctx, h, r.need, true); err != nil {
@@ -100,6 +102,52 @@ func (r *resolution) meet(id packageID, v *version) (more []packageID, missing s
 		}
 	}
 	return more, ""
+}
+
+// tell notes at each update the installed packages that it cannot stand beside: those that
+// it breaks or conflicts with by name, and those that need what it replaces.
+func (r *resolution) tell() {
+	for id, p := range r.sys.packages {
+		if r.candidates[id] != nil {
+			continue
+		}
+		for _, group := range append(parseRelations(p.preDepends), parseRelations(p.depends)...) {
+			for _, rel := range group {
+				of := packageID{rel.name, id.arch}
+				if v := r.candidates[of]; v != nil && rel.accepts(r.sys.packages[of].version) && !rel.accepts(v.text) && !r.met(group, id.arch) {
+					r.clash(of, id)
+				}
+			}
+		}
+	}
+	for _, chosen := range []map[packageID]*version{r.candidates, r.added} {
+		for id, v := range chosen {
+			for _, group := range parseRelations(v.best().breaks) {
+				of := packageID{group[0].name, id.arch}
+				if version, _ := r.planned(of); version != "" && of != id && group[0].accepts(version) {
+					r.clash(id, of)
+				}
+			}
+		}
+	}
+	for _, row := range r.rows {
+		if names, ok := strings.CutPrefix(row.Reason, clashes); ok {
+			list := strings.Split(names, ", ")
+			slices.Sort(list)
+			row.Reason = clashes + strings.Join(slices.Compact(list), ", ") + " (removed, or this is kept back)"
+		}
+	}
+}
+
+const clashes = "cannot stand beside "
+
+func (r *resolution) clash(update, other packageID) {
+	row := r.rows[update]
+	if row.Reason == "" {
+		row.Reason = clashes + other.name
+	} else if strings.HasPrefix(row.Reason, clashes) {
+		row.Reason += ", " + other.name
+	}
 }
 
 // unlike names the package of another architecture that must have the same version and

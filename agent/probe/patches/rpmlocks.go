@@ -25,7 +25,7 @@ func (c *rpmConfig) readLocks(h *probe.Host, in *inputs) []lock {
 		locks = append(locks, lock{pattern: pattern, exclude: true, reason: "excluded in " + c.configs[0]})
 	}
 	if c.name == "zypper" {
-		return append(locks, zyppLocks(h, in)...)
+		return append(locks, zyppLocks(string(in.maybe(h, zyppLockFile)))...)
 	}
 	for _, name := range []string{"/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list"} {
 		for line := range strings.Lines(string(in.maybe(h, name))) { // of a plugin
@@ -46,13 +46,14 @@ func (c *rpmConfig) readLocks(h *probe.Host, in *inputs) []lock {
 	return locks
 }
 
+const zyppLockFile = "/etc/zypp/locks"
+
 // zyppLocks reads stanzas of "key: value" lines. Only packages matter; a lock may be about
 // some versions, one architecture or one repository.
-func zyppLocks(h *probe.Host, in *inputs) []lock {
-	const name = "/etc/zypp/locks"
+func zyppLocks(text string) []lock {
 	var locks []lock
-	for stanza := range strings.SplitSeq(string(in.maybe(h, name)), "\n\n") {
-		l := lock{exclude: true, reason: "locked in " + name}
+	for stanza := range strings.SplitSeq(text, "\n\n") {
+		l := lock{exclude: true, reason: "locked in " + zyppLockFile}
 		about := ""
 		for line := range strings.Lines(stanza) {
 			key, value, _ := strings.Cut(line, ":")

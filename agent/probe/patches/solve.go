@@ -25,8 +25,9 @@ const (
 // Exact as in apt: candidates by priority and version, holds, phasing. Approximated is
 // the resolution: a dependency that is not met is met by the first alternative that has
 // a candidate, else by its first provider; an update whose dependencies cannot be met
-// is kept back. Conflicts, Breaks and removals are not looked at, nor does an update
-// stay away because it would break an installed package that has no update.
+// is kept back. Where an
+// update cannot stand beside an installed package, apt removes that or keeps the update
+// back; which of them is not told, only that it is so.
 type solver struct {
 	sys        *system
 	repos      []*repository
@@ -61,7 +62,6 @@ type repositoryIndex struct {
 	*index
 	component string
 	machine   string // architecture that it is for, "" in flat repositories
-	size      int64
 }
 
 // version is one version of a package with all that offer it.
@@ -104,7 +104,7 @@ func (s *solver) ensure(ctx context.Context, h *probe.Host, names want, virtual 
 	var problem error
 	for _, repo := range s.repos {
 		for _, x := range repo.indexes {
-			if err := x.ensure(ctx, h, names, virtual, x.size); err != nil {
+			if err := x.ensure(ctx, h, names, virtual); err != nil {
 				problem = errors.Join(problem, err)
 			}
 		}
@@ -204,7 +204,7 @@ func (s *solver) judge(id packageID, p *installed) {
 	default:
 		s.candidates[id] = chosen
 	}
-	s.row(id, p, list, chosen, state, reason)
+	s.row(update{id, p, chosen, state, reason}, list)
 }
 
 // judgePinned reports an update that would be the candidate without the preferences.
@@ -230,15 +230,24 @@ func (s *solver) judgePinned(id packageID, p *installed, list []*version) {
 			}
 		}
 	}
-	s.row(id, p, list, free, statePinned, first(reason, "another version is preferred"))
+	s.row(update{id, p, free, statePinned, first(reason, "another version is preferred")}, list)
+}
+
+// update is what is to be told of one package.
+type update struct {
+	id            packageID
+	installed     *installed // nil: not there yet
+	chosen        *version
+	state, reason string
 }
 
 // row adds the row of an update. It is one for security if any version after the
 // installed one, up to the candidate, came through a security repository.
-func (s *solver) row(id packageID, p *installed, list []*version, chosen *version, state, reason string) {
+func (s *solver) row(u update, list []*version) {
+	id, p, chosen := u.id, u.installed, u.chosen
 	row := &facts.PatchRow{
 		Name: id.name, Arch: chosen.arch, Candidate: chosen.text, Origin: chosen.origins(),
-		State: state, Source: "dpkg", Reason: reason,
+		State: u.state, Source: "dpkg", Reason: u.reason,
 	}
 	current := ""
 	if p != nil {
@@ -254,7 +263,7 @@ func (s *solver) row(id packageID, p *installed, list []*version, chosen *versio
 		}
 	}
 	if row.Security = fix != nil; row.Security && !chosen.security() {
-		row.Reason = joined(reason, "the fix for security is that of "+fix.text)
+		row.Reason = joined(u.reason, "the fix for security is that of "+fix.text)
 	}
 	s.rows[id] = row
 }

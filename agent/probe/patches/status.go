@@ -132,7 +132,7 @@ func parseInstalled(stanza []byte) (p namedInstalled, onDisk bool, err error) {
 			p.offer.field(name, value)
 		}
 	})
-	p.hold = want == "hold"
+	p.hold, p.breaks = want == "hold", "" // it stands beside all that is there
 	switch {
 	case p.name == "" || state == "":
 		return p, false, fmt.Errorf("package %q has no name or status", p.name)
