@@ -2,6 +2,23 @@
 
 package probe
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
-func openBeneath(_, name string) (*os.File, error) { return openFile(name) }
+const (
+	toRead = iota
+	toList
+)
+
+func openBeneath(_, name string, how int) (*os.File, error) {
+	if how == toList {
+		return openFolder(name)
+	}
+	return openFile(name)
+}
+
+func lookBeneath(_, name string) (fs.FileInfo, error) { return os.Lstat(name) }
+
+func linkBeneath(_, name string) (string, error) { return os.Readlink(name) }

@@ -31,26 +31,35 @@ func (h *Host) OpenDir(name string) (*Dir, error) {
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}
-	f, err := openFolder(p)
+	f, err := h.openFolder(p)
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}
 	return &Dir{f: f}, nil
 }
 
-// readDir lists a folder of this machine as os.ReadDir does, with an error where it has more than limit.
-func readDir(name string, limit int) ([]fs.DirEntry, error) {
-	f, err := openFolder(name)
+// openFolder opens the folder at a place that was resolved.
+func (h *Host) openFolder(p string) (*os.File, error) {
+	if h.Live() {
+		return openFolder(p)
+	}
+	return openBeneath(h.layerOf(p), p, toList)
+}
+
+// readDir lists the folder at a place that was resolved as os.ReadDir does, with an error
+// where it has more than maxEntries.
+func (h *Host) readDir(p string) ([]fs.DirEntry, error) {
+	f, err := h.openFolder(p)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() // read only: nothing can be lost
-	entries, err := f.ReadDir(limit + 1)
+	entries, err := f.ReadDir(h.maxEntries + 1)
 	if errors.Is(err, io.EOF) { // it is empty
 		err = nil
 	}
-	if len(entries) > limit {
-		entries, err = entries[:limit], fmt.Errorf("more than %d entries", limit)
+	if len(entries) > h.maxEntries {
+		entries, err = entries[:h.maxEntries], fmt.Errorf("more than %d entries", h.maxEntries)
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err

@@ -28,9 +28,7 @@ import (
 // live machine. A Host is safe for concurrent use.
 type Host struct {
 	root string // "" for the live machine
-	// beneath has the kernel see to it that nothing leads out of root.
-	beneath bool
-	now     func() time.Time
+	now  func() time.Time
 	// maxBytes bounds one ReadFile.
 	maxBytes int64
 	// maxEntries bounds one ReadDir.
@@ -71,7 +69,8 @@ func LiveHost() *Host {
 	return &Host{now: time.Now, maxBytes: defaultMaxBytes, maxEntries: defaultMaxEntries, bytes: new(atomic.Int64), childCPU: new(atomic.Int64), refused: new(refusals), scratch: new(sync.Pool)}
 }
 
-// RootHost is the machine whose files lie below dir.
+// RootHost is the machine whose files lie below dir. They may be hostile: whatever changes
+// meanwhile, the kernel opens nothing that lies elsewhere (Linux 5.6).
 func RootHost(dir string) *Host {
 	h := LiveHost()
 	h.root = filepath.Clean(dir)
@@ -82,16 +81,15 @@ func RootHost(dir string) *Host {
 // texlive-fonts-extra has 5 MB, those of kernels 2 MB.
 const maxWithin = 8 << 20
 
-// Within is the machine whose files lie below a folder of this one: a container's root.
-// Its files are hostile: what is opened there is found by the kernel inside the folder,
-// whatever changes meanwhile.
+// Within is the machine whose files lie below a folder of this one: a container's root. It
+// is a RootHost whose paths are told as this machine sees them.
 func (h *Host) Within(dir string) (*Host, error) {
 	p, err := h.Path(dir)
 	if err != nil {
 		return nil, err
 	}
 	own := *h
-	own.root, own.beneath, own.within = p, true, path.Join(h.within, dir)
+	own.root, own.within = p, path.Join(h.within, dir)
 	own.maxBytes = min(own.maxBytes, maxWithin)
 	return &own, nil
 }
@@ -261,10 +259,10 @@ func (h *Host) open(name string) (*os.File, int64, error) {
 		return nil, 0, h.note("open", name, err)
 	}
 	var f *os.File
-	if h.beneath {
-		f, err = openBeneath(h.layerOf(p), p)
-	} else {
+	if h.Live() {
 		f, err = openFile(p)
+	} else {
+		f, err = openBeneath(h.layerOf(p), p, toRead)
 	}
 	if err != nil {
 		return nil, 0, h.note("open", name, err)
@@ -323,7 +321,7 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, h.note("open", name, err)
 	}
-	entries, err := readDir(p, h.maxEntries)
+	entries, err := h.readDir(p)
 	return entries, h.note("open", name, err)
 }
 
@@ -334,11 +332,12 @@ func (h *Host) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, h.note("stat", name, err)
 	}
-	look := os.Stat
-	if !h.Live() {
-		look = os.Lstat // no link is left, but for one that has just been made
+	var info fs.FileInfo
+	if h.Live() {
+		info, err = os.Stat(p)
+	} else {
+		info, err = h.lstat(p) // no link is left, but for one that has just been made
 	}
-	info, err := look(p)
 	if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
 		_ = h.note("stat", name, errPipe)
 	}
@@ -347,18 +346,30 @@ func (h *Host) Stat(name string) (fs.FileInfo, error) {
 
 // Readlink returns the target of a symbolic link as it is written there.
 func (h *Host) Readlink(name string) (string, error) {
-	p := name
-	if !h.Live() {
-		var err error
-		if p, err = h.resolve(name, false); err != nil {
-			return "", err
-		}
-	}
-	target, err := os.Readlink(p)
+	target, err := h.readlink(name)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTDIR) {
 		_ = h.note("readlink", name, err) // no link: is it a pipe?
 	}
 	return target, err
+}
+
+func (h *Host) readlink(name string) (string, error) {
+	if h.Live() {
+		return os.Readlink(name)
+	}
+	p, err := h.resolve(name, false)
+	if err != nil {
+		return "", err
+	}
+	return linkBeneath(h.layerOf(p), p)
+}
+
+// lstat looks at a place that was resolved.
+func (h *Host) lstat(p string) (fs.FileInfo, error) {
+	if h.Live() {
+		return os.Lstat(p)
+	}
+	return lookBeneath(h.layerOf(p), p)
 }
 
 // Glob expands a pattern of package path/filepath to paths as the host sees them,
@@ -395,7 +406,7 @@ func (h *Host) children(dir, pattern string) []string {
 		if err != nil {
 			return nil
 		}
-		if _, err := os.Lstat(p); err != nil {
+		if _, err := h.lstat(p); err != nil {
 			if errors.Is(err, syscall.ENOTDIR) {
 				_ = h.note("open", path.Join(dir, pattern), err)
 			}

@@ -96,7 +96,7 @@ func (h *Host) merged(name string) ([]fs.DirEntry, error) {
 	var all []fs.DirEntry
 	known := make(map[string]bool) // also of what is hidden in the layers below
 	for _, place := range places {
-		entries, bad := readDir(place, h.maxEntries)
+		entries, bad := h.readDir(place)
 		if bad == nil && mark(place, "redirect") != 0 {
 			bad = errRenamed
 		}

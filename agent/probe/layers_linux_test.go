@@ -81,7 +81,7 @@ func TestALinkBelowAFolderLeadsNowhere(t *testing.T) {
 			t.Errorf("%s: read %q", target, got)
 		}
 		// A link made after the path was resolved leads no further than its layer.
-		if f, err := openBeneath(h.layerOf(dir+"/base/diff/app/x/secret"), dir+"/base/diff/app/x/secret"); err == nil {
+		if f, err := openBeneath(h.layerOf(dir+"/base/diff/app/x/secret"), dir+"/base/diff/app/x/secret", toRead); err == nil {
 			f.Close()
 			t.Errorf("%s: opened", target)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"syscall"
@@ -56,7 +55,7 @@ func (h *Host) there(name string) error {
 			return err
 		}
 	}
-	_, err := os.Lstat(p)
+	_, err := h.lstat(p)
 	return h.note("stat", name, err)
 }
 

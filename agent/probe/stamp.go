@@ -1,5 +1,7 @@
 package probe
 
+import "io/fs"
+
 // Stamp tells one state of a file or folder from another without reading it. The zero
 // Stamp is absence.
 type Stamp struct {
@@ -17,7 +19,15 @@ func (h *Host) Stamp(path string) Stamp {
 	if err != nil {
 		return Stamp{}
 	}
-	return stampOf(p)
+	info, err := h.lstat(p) // no link is left
+	if err != nil {
+		return Stamp{}
+	}
+	return stampFrom(info)
+}
+
+func stampFrom(info fs.FileInfo) Stamp {
+	return Stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
 }
 
 // Mix makes one stamp of several, in their order.

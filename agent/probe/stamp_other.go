@@ -9,5 +9,5 @@ func stampOf(path string) Stamp {
 	if err != nil {
 		return Stamp{}
 	}
-	return Stamp{modified: info.ModTime().UnixNano(), size: info.Size(), inode: inodeOf(info)}
+	return stampFrom(info)
 }
