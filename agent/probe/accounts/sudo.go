@@ -17,7 +17,7 @@ var sudoersFiles = []string{sudoersFile, "/usr/etc/sudoers", "/usr/local/etc/sud
 // this section could tell of.
 func collectSudo(h *probe.Host, r *probe.Report) {
 	h = h.For(facts.SudoRules)
-	var problem error
+	var problems probe.Problems
 	found := false
 	var remarks []string
 	for _, name := range sudoersFiles {
@@ -27,14 +27,14 @@ func collectSudo(h *probe.Host, r *probe.Report) {
 		found = true
 		rows, unsure, err := readSudoers(h, name)
 		r.Add(facts.SudoRules, rows...)
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		if unsure {
 			remarks = append(remarks, unsureRemark)
 		}
 		break
 	}
 	doas, err := h.Glob("/etc/doas.d/*.conf")
-	problem = errors.Join(problem, err)
+	problems.Add(err)
 	for _, name := range append([]string{"/etc/doas.conf"}, doas...) {
 		data, err := h.ReadFile(name)
 		if probe.Absent(err) {
@@ -46,9 +46,9 @@ func collectSudo(h *probe.Host, r *probe.Report) {
 			rows, err = ParseDoas(name, data)
 			r.Add(facts.SudoRules, rows...)
 		}
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 	}
-	switch {
+	switch problem := problems.Err(); {
 	case problem != nil:
 		r.Problem(facts.SudoRules, problem)
 	case !found:

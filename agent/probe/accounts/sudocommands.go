@@ -37,19 +37,19 @@ var optionNames = []string{"ROLE", "TYPE", "APPARMOR_PROFILE", "PRIVS", "LIMITPR
 func (s *sudoers) commandGroups(text string) ([]commandGroup, error) {
 	var out []commandGroup
 	var now commandGroup
-	var problem error
+	var problems probe.Problems
 	for _, item := range joinDigests(splitOutside(text, ',')) {
 		rest, err := s.conditions(&now, item)
 		if err != nil {
-			problem = errors.Join(problem, err)
+			problems.Add(err)
 			continue
 		}
 		if rest == "" {
-			problem = errors.Join(problem, fmt.Errorf("no command in %.40q", item))
+			problems.Add(fmt.Errorf("no command in %.40q", item))
 			continue
 		}
 		commands, err := s.expand("command", []string{rest})
-		problem = errors.Join(problem, err)
+		problems.Add(err)
 		for i, c := range commands {
 			commands[i] = command(c)
 		}
@@ -61,7 +61,7 @@ func (s *sudoers) commandGroups(text string) ([]commandGroup, error) {
 		g.tags, g.options, g.commands = slices.Clone(now.tags), slices.Clone(now.options), commands
 		out = append(out, g)
 	}
-	return out, problem
+	return out, problems.Err()
 }
 
 // command is a command as it is reported: without backslashes before what is special in

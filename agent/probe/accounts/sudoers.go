@@ -322,11 +322,13 @@ func takeItem(s string) (item, rest string) {
 func (s *sudoers) rows() []facts.Row {
 	var out []facts.Row
 	for _, spec := range s.specs {
+		var problems probe.Problems
 		users, err := s.expand("user", spec.users)
+		problems.Add(err)
 		for _, part := range spec.parts {
 			hosts, hostErr := s.expand("host", part.hosts)
 			groups, groupErr := s.commandGroups(part.commands)
-			err = errors.Join(err, hostErr, groupErr)
+			problems.Add(hostErr, groupErr)
 			for _, g := range groups {
 				for _, u := range users {
 					if len(out) >= maxRules {
@@ -337,7 +339,7 @@ func (s *sudoers) rows() []facts.Row {
 				}
 			}
 		}
-		if err != nil {
+		if err := problems.Err(); err != nil {
 			s.problem(fmt.Errorf("%s line %d: %w", spec.file, spec.line, err))
 		}
 	}

@@ -3,7 +3,6 @@ package certificates
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"slices"
 	"strings"
 
@@ -51,13 +50,13 @@ func (s *search) bundle() []*facts.CertificateRow {
 		stamp := s.host.Stamp(name)
 		if stamp == (probe.Stamp{}) {
 			if _, err := s.host.Stat(name); !probe.Absent(err) {
-				s.problems = errors.Join(s.problems, err)
+				s.problem(err)
 			}
 			continue
 		}
 		delete(s.roles, name)
 		if t := s.probe.trusted; t.path == name && t.stamp == stamp {
-			s.problems = errors.Join(s.problems, t.broken)
+			s.problem(t.broken)
 			return t.rows
 		}
 		sums := s.sums(name)
@@ -68,7 +67,7 @@ func (s *search) bundle() []*facts.CertificateRow {
 				broken = noneIn(name)
 			}
 		}
-		s.problems = errors.Join(s.problems, f.failed, broken)
+		s.problems.Add(f.failed, broken)
 		if len(sums) > 0 {
 			rows := append([]*facts.CertificateRow{bundleRow(name, sums)}, s.added(name, sums)...)
 			s.probe.trusted = trusted{name, stamp, rows, broken}

@@ -89,7 +89,7 @@ func (p *certProbe) Collect(ctx context.Context, h *probe.Host, r *probe.Report)
 		f.seen = false
 	}
 	s.problem(ctx.Err())
-	r.Problem(facts.Certificates, s.problems)
+	r.Problem(facts.Certificates, s.problems.Err())
 	remarks := s.missing()
 	if s.away {
 		remarks = append(remarks, "those on remote file systems are not listed")

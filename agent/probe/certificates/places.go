@@ -64,10 +64,10 @@ type search struct {
 	configured []string
 	limited    bool // more are named than are looked at
 	entries    int
-	problems   error
+	problems   probe.Problems
 }
 
-func (s *search) problem(err error) { s.problems = errors.Join(s.problems, err) }
+func (s *search) problem(err error) { s.problems.Add(err) }
 
 // look fills roles and users.
 func (s *search) look() {

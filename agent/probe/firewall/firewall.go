@@ -229,19 +229,21 @@ func firewalld(h *probe.Host) (*facts.FirewallRow, error) {
 		return nil, err
 	}
 	row := &facts.FirewallRow{Name: "firewalld", Path: file, Zone: variable(string(b), "DefaultZone")}
+	var problems probe.Problems
 	entries, err := h.ReadDir("/etc/firewalld/zones")
+	problems.Add(err)
 	for _, e := range entries[:min(len(entries), 200)] {
 		if !strings.HasSuffix(e.Name(), ".xml") {
 			continue
 		}
-		b, errZone := h.ReadFile(path.Join("/etc/firewalld/zones", e.Name()))
-		err = errors.Join(err, errZone)
+		b, err := h.ReadFile(path.Join("/etc/firewalld/zones", e.Name()))
+		problems.Add(err)
 		for _, tag := range []string{"<service ", "<port ", "<protocol ", "<source-port ", "<forward-port ", "<rule>", "<rule "} {
 			row.Rules += strings.Count(string(b), tag)
 		}
 		row.Tables = append(row.Tables, "zone "+strings.TrimSuffix(e.Name(), ".xml"))
 	}
-	return row, present(err)
+	return row, present(problems.Err())
 }
 
 // variable is one of the lines NAME=value of a shell or of firewalld.

@@ -38,13 +38,13 @@ func savedRulesets(h *probe.Host, r *probe.Report) (problems error) {
 
 // script is what is known while a script of nft(8) is read.
 type script struct {
-	rs      *ruleset
-	words   []string // of the statement so far
-	table   []string // family and name, while one is open
-	chain   bool     // the last chain is open
-	depth   int      // of braces
-	skip    int      // depth of the block that does not count: a set, a map, a definition
-	problem error
+	rs       *ruleset
+	words    []string // of the statement so far
+	table    []string // family and name, while one is open
+	chain    bool     // the last chain is open
+	depth    int      // of braces
+	skip     int      // depth of the block that does not count: a set, a map, a definition
+	problems probe.Problems
 }
 
 // parseScript counts what a script in the form of `nft list ruleset` holds: tables, the
@@ -72,9 +72,9 @@ func parseScript(text string) (*ruleset, error) {
 	}
 	s.end()
 	if s.depth > 0 {
-		s.problem = errors.Join(s.problem, errors.New("cut off: a brace is not closed"))
+		s.problems.Add(errors.New("cut off: a brace is not closed"))
 	}
-	return s.rs, s.problem
+	return s.rs, s.problems.Err()
 }
 
 // open begins what stands in braces.
@@ -119,7 +119,7 @@ func (s *script) end() {
 	case s.chain:
 		s.rs.chains[len(s.rs.chains)-1].statement(w, s.rs)
 	case s.depth == 0 && slices.Contains([]string{"include", "add", "create", "insert"}, w[0]):
-		s.problem = errors.Join(s.problem, fmt.Errorf("%q is not followed", strings.Join(w[:min(len(w), 5)], " ")))
+		s.problems.Add(fmt.Errorf("%.200q is not followed", strings.Join(w[:min(len(w), 5)], " ")))
 	}
 }
 

@@ -107,11 +107,11 @@ type setting struct{ name, value, file string }
 
 // configure adds what the files say to the parameters.
 func configure(h *probe.Host, rows map[string]*facts.KernelParameterRow) error {
-	var problem error
+	var problems probe.Problems
 	order := probe.DropIns(sysctlDirs, func(dir string) []fs.DirEntry {
 		entries, err := h.ReadDir(dir)
 		if err != nil && !probe.Absent(err) {
-			problem = errors.Join(problem, err)
+			problems.Add(err)
 		}
 		return entries
 	})
@@ -122,7 +122,7 @@ func configure(h *probe.Host, rows map[string]*facts.KernelParameterRow) error {
 		data, err := h.ReadFile(file)
 		if err != nil {
 			if !probe.Absent(err) && !errors.Is(err, fs.ErrNotExist) {
-				problem = errors.Join(problem, err)
+				problems.Add(err)
 			}
 			continue
 		}
@@ -139,12 +139,12 @@ func configure(h *probe.Host, rows map[string]*facts.KernelParameterRow) error {
 		}
 	}
 	for _, s := range globs {
-		problem = errors.Join(problem, applyGlob(h, rows, s, except))
+		problems.Add(applyGlob(h, rows, s, except))
 	}
 	for _, s := range exact {
 		apply(h, rows, s)
 	}
-	return problem
+	return problems.Err()
 }
 
 // maxMatches bounds what one pattern sets: a machine with 10,000 interfaces has that many

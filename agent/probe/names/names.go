@@ -121,10 +121,11 @@ func collectDNS(h *probe.Host, r *probe.Report) error {
 
 // addLinks adds the servers and domains of single interfaces. The files are
 // systemd-networkd's own: NAME=value, the names DNS and DOMAINS.
-func addLinks(h *probe.Host, r *probe.Report) (problem error) {
+func addLinks(h *probe.Host, r *probe.Report) error {
+	var problems probe.Problems
 	entries, err := h.ReadDir(links)
 	if !probe.Absent(err) {
-		problem = err
+		problems.Add(err)
 	}
 	for _, e := range entries {
 		b, err := h.ReadFile(path.Join(links, e.Name()))
@@ -132,7 +133,7 @@ func addLinks(h *probe.Host, r *probe.Report) (problem error) {
 			err = fmt.Errorf("%s: %w", path.Join(links, e.Name()), probe.ErrEmpty)
 		}
 		if !probe.Absent(err) {
-			problem = errors.Join(problem, err, probe.Intact(b))
+			problems.Add(err, probe.Intact(b))
 		}
 		text := string(b)
 		name := interfaceName(h, e.Name())
@@ -152,7 +153,7 @@ func addLinks(h *probe.Host, r *probe.Report) (problem error) {
 			r.Add(facts.DNS, row)
 		}
 	}
-	return problem
+	return problems.Err()
 }
 
 // interfaceName is the interface of an index; the index itself where it cannot be told.

@@ -101,11 +101,12 @@ type apkOffer struct {
 // readAPKRepos reads the repositories of apk 2 and 3: an address a line, "@tag" before it
 // where only packages asked for by that tag come from there.
 func readAPKRepos(h *probe.Host, f *finding) (repos []apkRepo) {
+	var problems probe.Problems
 	more := f.in.dropIns(h, ".list", apkRepositories+".d", "/lib/apk/repositories.d") // apk 3
 	for _, name := range append([]string{apkRepositories}, more...) {
 		data, err := f.in.read(h, name)
 		if err != nil && !notThere(err) {
-			f.sourcesProblem = errors.Join(f.sourcesProblem, err)
+			problems.Add(err)
 		}
 		for _, r := range parseAPKRepos(string(data), name) {
 			repos = append(repos, r)
@@ -113,7 +114,7 @@ func readAPKRepos(h *probe.Host, f *finding) (repos []apkRepo) {
 				Kind: "apk", URI: maskURI(r.url), Enabled: true, Signing: "index, packages", File: name})
 		}
 	}
-	if f.sourcesProblem != nil {
+	if f.sourcesProblem = problems.Err(); f.sourcesProblem != nil {
 		f.problems = append(f.problems, f.sourcesProblem)
 	}
 	if len(repos) == 0 {

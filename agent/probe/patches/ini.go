@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"atalaya/agent/probe"
 )
 
 // section is one section of an ini file as yum, dnf, zypper and pacman write them. Keys
@@ -50,7 +52,7 @@ func parseINI(text string) ([]*section, error) {
 		return nil, errors.New("damaged: it has NUL bytes")
 	}
 	var out []*section
-	var problem error
+	var problems probe.Problems
 	last := ""
 	number := 0
 	for line := range strings.Lines(text) {
@@ -62,12 +64,12 @@ func parseINI(text string) ([]*section, error) {
 		case trimmed[0] == '[':
 			name, _, ok := strings.Cut(trimmed[1:], "]")
 			if !ok {
-				problem = errors.Join(problem, fmt.Errorf("line %d: section is not closed", number))
+				problems.Add(fmt.Errorf("line %d: section is not closed", number))
 				continue
 			}
 			out, last = append(out, &section{name: name, values: make(map[string][]string)}), ""
 		case len(out) == 0:
-			problem = errors.Join(problem, fmt.Errorf("line %d stands before the first section", number))
+			problems.Add(fmt.Errorf("line %d stands before the first section", number))
 		case line[0] == ' ' || line[0] == '\t':
 			if values := out[len(out)-1].values[last]; len(values) > 0 {
 				values[len(values)-1] += " " + trimmed
@@ -79,5 +81,5 @@ func parseINI(text string) ([]*section, error) {
 			s.values[last] = append(s.values[last], strings.TrimSpace(value))
 		}
 	}
-	return out, problem
+	return out, problems.Err()
 }

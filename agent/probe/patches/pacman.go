@@ -188,9 +188,10 @@ func splitPacman(folder string) (name, version string) {
 func readPacmanConf(h *probe.Host, f *finding) (options *section, repos []*section) {
 	options = &section{values: make(map[string][]string)}
 	left := maxIncluded
+	var problems probe.Problems
 	text, err := pacmanText(h, f.in, pacmanConf, &left)
 	sections, parseErr := parseINI(text)
-	err = errors.Join(err, parseErr)
+	problems.Add(err, parseErr)
 	for _, s := range sections {
 		if s.name == "options" {
 			options = s
@@ -201,10 +202,10 @@ func readPacmanConf(h *probe.Host, f *finding) (options *section, repos []*secti
 	for _, s := range repos {
 		f.repositories = append(f.repositories, pacmanRepository(s, options))
 		if len(s.values["server"]) == 0 {
-			err = errors.Join(err, fmt.Errorf("no server of repository %q is configured", s.name))
+			problems.Add(fmt.Errorf("no server of repository %.100q is configured", s.name))
 		}
 	}
-	if err != nil {
+	if err := problems.Err(); err != nil {
 		f.sourcesProblem = err
 		f.problems = append(f.problems, err)
 	}
@@ -223,7 +224,9 @@ func pacmanText(h *probe.Host, in *inputs, name string, left *int) (string, erro
 	if *left--; *left < 0 {
 		return "", fmt.Errorf("%s: more than %d files are included", name, maxIncluded)
 	}
+	var problems probe.Problems
 	data, err := in.read(h, name)
+	problems.Add(err)
 	var b strings.Builder
 	for _, line := range strings.Split(string(data), "\n") {
 		line = strings.TrimSpace(line)
@@ -234,18 +237,18 @@ func pacmanText(h *probe.Host, in *inputs, name string, left *int) (string, erro
 		}
 		pattern := strings.TrimSpace(value)
 		in.note(h, path.Dir(pattern))
-		names, globErr := h.Glob(pattern)
-		err = errors.Join(err, globErr)
+		names, err := h.Glob(pattern)
+		problems.Add(err)
 		for _, name := range names {
 			if *left < 0 {
 				break
 			}
-			text, textErr := pacmanText(h, in, name, left)
+			text, err := pacmanText(h, in, name, left)
 			b.WriteString(text)
-			err = errors.Join(err, textErr)
+			problems.Add(err)
 		}
 	}
-	return b.String(), err
+	return b.String(), problems.Err()
 }
 
 // pacmanRepository has the server that pacman asks first.

@@ -72,8 +72,8 @@ func (m *rpmManager) read(ctx context.Context, h *probe.Host) *finding {
 	}
 	out.rpmConfig = m.flavour(h).configuration(h, out.in)
 	var err error
-	if out.damage != nil {
-		out.problems, out.sourcesProblem = append(out.problems, out.damage), out.damage
+	if err := out.damage.Err(); err != nil {
+		out.problems, out.sourcesProblem = append(out.problems, err), err
 	}
 	for _, r := range out.repos {
 		out.repositories = append(out.repositories, r.row(out.name, out.main))

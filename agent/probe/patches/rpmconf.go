@@ -95,7 +95,7 @@ type rpmConfig struct {
 	rpmFlavour
 	main   *section
 	repos  []*rpmRepo // by id
-	damage error
+	damage probe.Problems
 }
 
 // configuration reads the main configuration and all repositories.
@@ -163,7 +163,7 @@ func (c *rpmConfig) sections(h *probe.Host, in *inputs, name string) []*section 
 	data, err := in.read(h, name)
 	found, parseErr := parseINI(string(data))
 	if err = errors.Join(err, parseErr); err != nil {
-		c.damage = errors.Join(c.damage, fmt.Errorf("%s: %w", name, err))
+		c.damage.Add(fmt.Errorf("%s: %w", name, err))
 	}
 	return found
 }

@@ -2,7 +2,6 @@ package patches
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -101,15 +100,13 @@ func (v *version) origins() string {
 
 // ensure makes every index cover the names.
 func (s *solver) ensure(ctx context.Context, h *probe.Host, names want, virtual bool) error {
-	var problem error
+	var problems probe.Problems
 	for _, repo := range s.repos {
 		for _, x := range repo.indexes {
-			if err := x.ensure(ctx, h, names, virtual); err != nil {
-				problem = errors.Join(problem, err)
-			}
+			problems.Add(x.ensure(ctx, h, names, virtual))
 		}
 	}
-	return problem
+	return problems.Err()
 }
 
 // versions lists the versions of a package, newest first. Equal versions from several

@@ -132,7 +132,7 @@ func (s source) architectures(system []string) []string {
 // readSources reads sources.list and sources.list.d.
 func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 	var all []source
-	var problem error
+	var problems probe.Problems
 	names := in.parts(h, "/etc/apt/sources.list.d", "/etc/apt/sources.list", ".list", ".sources")
 	for _, name := range names {
 		data, err := in.read(h, name)
@@ -145,7 +145,7 @@ func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 			found, err = parseSourcesList(string(data))
 		}
 		if err = errors.Join(err, probe.Intact(data)); err != nil {
-			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
+			problems.Add(fmt.Errorf("%s: %w", name, err))
 		}
 		for _, s := range found {
 			s.uri = strings.ReplaceAll(s.uri, "$(ARCH)", arch)
@@ -155,7 +155,7 @@ func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 			all = append(all, s)
 		}
 	}
-	return all, problem
+	return all, problems.Err()
 }
 
 // withMissing marks key files that are not there: apt refuses what they should check.
@@ -179,7 +179,7 @@ func withMissing(h *probe.Host, in *inputs, keys string) string {
 // parseSourcesList reads the one-line style: deb [ option=value ... ] uri suite [component ...].
 func parseSourcesList(text string) ([]source, error) {
 	var out []source
-	var problem error
+	var problems probe.Problems
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -190,18 +190,18 @@ func parseSourcesList(text string) ([]source, error) {
 		}
 		kind := line[:strings.IndexAny(line+" ", " \t[")]
 		if kind != "deb" && kind != "deb-src" {
-			problem = errors.Join(problem, fmt.Errorf("line %d is neither deb nor deb-src", number))
+			problems.Add(fmt.Errorf("line %d is neither deb nor deb-src", number))
 			continue
 		}
 		s, err := parseSourceLine(strings.TrimSpace(line[len(kind):]))
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("line %d: %w", number, err))
+			problems.Add(fmt.Errorf("line %d: %w", number, err))
 			continue
 		}
 		s.kind = kind
 		out = append(out, s)
 	}
-	return out, problem
+	return out, problems.Err()
 }
 
 func parseSourceLine(line string) (source, error) {
@@ -267,12 +267,12 @@ func (s *source) check() error {
 // parseSources reads the deb822 style: every combination of URIs and Suites.
 func parseSources(data []byte) ([]source, error) {
 	var out []source
-	var problem error
+	var problems probe.Problems
 	in := newStanzas(bytes.NewReader(data))
 	for {
 		stanza, err := in.next()
 		if err != nil {
-			return out, problem // of memory: only the end, or a stanza beyond all measure
+			return out, problems.Err() // of memory: only the end, or a stanza beyond all measure
 		}
 		fields := make(map[string][]string)
 		eachField(stanza, func(name, value []byte) {
@@ -282,17 +282,20 @@ func parseSources(data []byte) ([]source, error) {
 			continue
 		}
 		if len(fields["uris"]) == 0 || len(fields["suites"]) == 0 {
-			problem = errors.Join(problem, errors.New("stanza without URIs or Suites"))
+			problems.Add(errors.New("stanza without URIs or Suites"))
 		}
 		for _, kind := range fields["types"] {
 			found, err := stanzaSources(kind, fields)
-			out, problem = append(out, found...), errors.Join(problem, err)
+			out = append(out, found...)
+			problems.Add(err)
 		}
 	}
 }
 
 // stanzaSources makes the sources of one type.
-func stanzaSources(kind string, fields map[string][]string) (out []source, problem error) {
+func stanzaSources(kind string, fields map[string][]string) ([]source, error) {
+	var out []source
+	var problems probe.Problems
 	for _, uri := range fields["uris"] {
 		for _, suite := range fields["suites"] {
 			s := source{kind: kind, uri: uri, suite: suite, components: fields["components"], archs: fields["architectures"],
@@ -304,13 +307,13 @@ func stanzaSources(kind string, fields map[string][]string) (out []source, probl
 				s.signedBy = strings.Join(keys, ", ")
 			}
 			if err := s.check(); err != nil {
-				problem = errors.Join(problem, err)
+				problems.Add(err)
 				continue
 			}
 			out = append(out, s)
 		}
 	}
-	return out, problem
+	return out, problems.Err()
 }
 
 // uncommented drops comment lines inside a field.

@@ -2,7 +2,6 @@ package process
 
 import (
 	"cmp"
-	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -194,7 +193,7 @@ func (g *cgroup) close() {
 // report reads the files of the groups at the top. A group that vanished meanwhile is
 // passed over.
 func (c *cgroups) report(h *probe.Host, r *probe.Report) error {
-	var problems error
+	var problems probe.Problems
 	for _, g := range c.ranked {
 		if !g.reported {
 			continue
@@ -210,11 +209,11 @@ func (c *cgroups) report(h *probe.Host, r *probe.Report) error {
 			if err == nil {
 				f.parse(r, b, g)
 			} else if !probe.Absent(err) && !gone(err) {
-				problems = errors.Join(problems, err)
+				problems.Add(err)
 			}
 		}
 	}
-	return problems
+	return problems.Err()
 }
 
 func (g *cgroup) file(h *probe.Host, p string) *probe.File {

@@ -242,7 +242,7 @@ func (c *collector) anacron() {
 
 func parseAnacrontab(text string) ([]*facts.CronJobRow, error) {
 	var out []*facts.CronJobRow
-	var problem error
+	var problems probe.Problems
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -262,15 +262,12 @@ func parseAnacrontab(text string) ([]*facts.CronJobRow, error) {
 			command = ""
 		}
 		if command == "" {
-			problem = errors.Join(problem, fmt.Errorf("line %d not understood", number))
-			if number > 1000 {
-				break
-			}
+			problems.Add(fmt.Errorf("line %d not understood", number))
 			continue
 		}
 		out = append(out, &facts.CronJobRow{Source: "anacron", User: "root", Schedule: period, Command: shorten(probe.Mask(command)), Name: name, Line: number})
 	}
-	return out, problem
+	return out, problems.Err()
 }
 
 // periodicDirs hold scripts that run in a rhythm: Debian and Red Hat, Alpine.

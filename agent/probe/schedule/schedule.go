@@ -43,19 +43,18 @@ func (schedule) Collect(ctx context.Context, h *probe.Host, r *probe.Report) err
 	c.anacron()
 	c.at()
 	c.periodic()
-	if !c.found && c.problem == nil {
-		c.problem = fmt.Errorf("neither cron nor at: %w", errors.ErrUnsupported)
+	if !c.found && c.problems.Err() == nil {
+		c.problems.Add(fmt.Errorf("neither cron nor at: %w", errors.ErrUnsupported))
 	}
 	c.finish()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	a := collector{h: h, r: r, section: facts.Autostart}
-	if a.problem = h.Holds("/etc"); errors.Is(a.problem, errors.ErrUnsupported) {
-		a.finish()
+	if err := h.Holds("/etc"); errors.Is(err, errors.ErrUnsupported) { // what may not be read is named below
+		r.Problem(facts.Autostart, err)
 		return nil
 	}
-	a.problem = nil // what may not be read is named below
 	a.system()
 	err := a.users(ctx)
 	a.finish()
@@ -64,17 +63,17 @@ func (schedule) Collect(ctx context.Context, h *probe.Host, r *probe.Report) err
 
 // collector fills one section.
 type collector struct {
-	h       *probe.Host
-	r       *probe.Report
-	section facts.ID
-	found   bool // something that keeps such things is there
-	problem error
-	remark  string
+	h        *probe.Host
+	r        *probe.Report
+	section  facts.ID
+	found    bool // something that keeps such things is there
+	problems probe.Problems
+	remark   string
 }
 
 func (c *collector) finish() {
-	if c.problem != nil {
-		c.r.Problem(c.section, c.problem)
+	if err := c.problems.Err(); err != nil {
+		c.r.Problem(c.section, err)
 	} else if c.remark != "" {
 		c.r.Remark(c.section, c.remark)
 	}
@@ -83,7 +82,7 @@ func (c *collector) finish() {
 // failed notes an error, unless there is no such file.
 func (c *collector) failed(name string, err error) {
 	if err != nil && !probe.Absent(err) {
-		c.problem = errors.Join(c.problem, fmt.Errorf("%s: %w", name, err))
+		c.problems.Add(fmt.Errorf("%s: %w", name, err))
 	}
 }
 

@@ -1,7 +1,6 @@
 package services
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -69,15 +68,15 @@ func readUnit(h *probe.Host, name, file string, overrides []string) (*unit, erro
 	if err != nil {
 		return nil, fmt.Errorf("unit %s: %w", name, err)
 	}
-	var problem error
+	var problems probe.Problems
 	for _, f := range overrides {
 		data, err := h.ReadFile(f)
 		if err == nil {
 			err = u.parse(data)
 		}
 		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("drop-in %s: %w", f, err))
+			problems.Add(fmt.Errorf("drop-in %s: %w", f, err))
 		}
 	}
-	return u, problem
+	return u, problems.Err()
 }

@@ -50,39 +50,40 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	now := readStates(ctx, h)
 	rows := make(map[string]*facts.ServiceRow, len(units.files))
 	have := make(map[string]bool)
-	problems := map[string]error{service: units.problem, timer: units.problem, socket: units.problem}
+	problems := map[string]*probe.Problems{service: {}, timer: {}, socket: {}}
+	for _, p := range problems {
+		p.Add(units.problem)
+	}
 	for _, name := range slices.Sorted(maps.Keys(units.files)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var err error
 		kind := path.Ext(name)
 		have[kind] = true
 		switch kind {
 		case service:
-			var row *facts.ServiceRow
-			row, err = units.serviceRow(h, name)
+			row, err := units.serviceRow(h, name)
 			rows[row.Name] = row
-			problems[kind] = errors.Join(problems[kind], err)
+			problems[kind].Add(err)
 		case timer:
-			problems[kind] = errors.Join(problems[kind], units.addTimer(h, r, &now, name))
+			problems[kind].Add(units.addTimer(h, r, &now, name))
 		case socket:
-			problems[kind] = errors.Join(problems[kind], units.addSockets(h, r, &now, name))
+			problems[kind].Add(units.addSockets(h, r, &now, name))
 		}
 	}
 	now.addTo(rows)
 	scripts, err := initScripts(h, rows)
 	supervised, runitErr := runitServices(h)
 	scripts = append(scripts, supervised...)
-	problems[service] = errors.Join(problems[service], err, runitErr)
+	problems[service].Add(err, runitErr)
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r.Add(facts.Services, rows[name])
 	}
 	r.Add(facts.Services, scripts...)
-	if len(rows) == 0 && len(scripts) == 0 && problems[service] == nil {
-		problems[service] = fmt.Errorf("neither systemd units nor init scripts nor services of runit: %w", errors.ErrUnsupported)
+	if len(rows) == 0 && len(scripts) == 0 && problems[service].Err() == nil {
+		problems[service].Add(fmt.Errorf("neither systemd units nor init scripts nor services of runit: %w", errors.ErrUnsupported))
 	}
-	r.Problem(facts.Services, problems[service])
+	r.Problem(facts.Services, problems[service].Err())
 	if len(rows) > 0 && now.loaded == nil {
 		r.Glimpsed(facts.Services, now.lack(), passing)
 	}
@@ -91,10 +92,11 @@ func (p *services) Collect(ctx context.Context, h *probe.Host, r *probe.Report) 
 	}
 	if len(units.files) == 0 && units.problem == nil {
 		none := fmt.Errorf("no systemd units: %w", errors.ErrUnsupported)
-		problems[timer], problems[socket] = none, none
+		problems[timer].Add(none)
+		problems[socket].Add(none)
 	}
 	for kind, section := range map[string]facts.ID{timer: facts.Timers, socket: facts.UnitSockets} {
-		r.Problem(section, problems[kind])
+		r.Problem(section, problems[kind].Err())
 		if now.loaded == nil && have[kind] {
 			r.Veiled(section, fmt.Errorf("which are active is not known: %s", now.silence()))
 		}

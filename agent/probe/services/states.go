@@ -152,7 +152,9 @@ var cgroupRoots = []string{"/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/system
 // walk notes the services below a slice that have processes. Slices nest at most depth
 // levels deeper (system-getty.slice in system.slice).
 func walk(h *probe.Host, dir string, running map[string]bool, depth int) error {
-	entries, problem := h.ReadDir(dir)
+	entries, err := h.ReadDir(dir)
+	var problems probe.Problems
+	problems.Add(err)
 	for _, e := range entries {
 		name := e.Name()
 		switch {
@@ -160,18 +162,18 @@ func walk(h *probe.Host, dir string, running map[string]bool, depth int) error {
 		case strings.HasSuffix(name, service):
 			processes, err := h.For(facts.Services).ReadFile(path.Join(dir, name, "cgroup.procs"))
 			if errors.Is(err, fs.ErrPermission) {
-				problem = errors.Join(problem, err)
+				problems.Add(err)
 			}
 			if len(processes) > 0 || hasChildren(h, path.Join(dir, name)) {
 				running[strings.TrimSuffix(name, service)] = true
 			}
 		case strings.HasSuffix(name, ".slice") && depth > 0:
 			if err := walk(h, path.Join(dir, name), running, depth-1); !probe.Absent(err) {
-				problem = errors.Join(problem, err)
+				problems.Add(err)
 			}
 		}
 	}
-	return problem
+	return problems.Err()
 }
 
 // hasChildren reports processes in groups below a service that delegates its own (user

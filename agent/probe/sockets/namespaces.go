@@ -89,7 +89,8 @@ func spaceName(h *probe.Host, name string, pid int) string {
 // read reads the sockets of all namespaces. Failing to read one other than our own is
 // a remark: its processes may have ended meanwhile.
 func (w *world) read(ctx context.Context) error {
-	err := w.readSpace(0)
+	var problems probe.Problems
+	problems.Add(w.readSpace(0))
 	files := 0
 	for i := 1; i < len(w.spaces) && ctx.Err() == nil; i++ {
 		if w.host.Live() && w.enter(i) == nil {
@@ -101,13 +102,14 @@ func (w *world) read(ctx context.Context) error {
 		}
 		problem := w.readFiles(i, path.Join("/proc", strconv.Itoa(w.spaces[i].pid), "net"))
 		if !w.host.Live() && !probe.Absent(problem) { // else it may be gone
-			err = errors.Join(err, problem)
+			problems.Add(problem)
 		}
 	}
 	if w.cut {
 		w.remarks = append(w.remarks, fmt.Sprintf("only %d connections were looked at", maxFlows))
 	}
-	return errors.Join(err, ctx.Err())
+	problems.Add(ctx.Err())
+	return problems.Err()
 }
 
 // readSpace reads the namespace of the agent.

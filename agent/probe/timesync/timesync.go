@@ -95,18 +95,18 @@ func look(h *probe.Host, configs, more []string, parse func([]byte) []string) (*
 			files = append(slices.Clip(files), found[:min(len(found), 100)]...)
 		}
 	}
-	var problems error
+	var problems probe.Problems
 	for _, name := range files {
 		b, err := h.ReadFile(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problems = errors.Join(problems, err)
+			problems.Add(err)
 		}
 		row.Servers = append(row.Servers, parse(b)...)
 	}
 	slices.Sort(row.Servers)
 	row.Servers = slices.Compact(row.Servers)
 	row.Servers = row.Servers[:min(len(row.Servers), 100)]
-	return row, problems
+	return row, problems.Err()
 }
 
 // running tells by the control groups of its services whether a program runs; nil where
