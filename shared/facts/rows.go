@@ -305,17 +305,17 @@ type PackageRow struct {
 	Arch          string `json:"arch,omitempty" cbor:"3,keyasint,omitempty"`
 	Source        string `json:"source" cbor:"4,keyasint"` // package system: dpkg, rpm, apk, pacman ...
 	SourcePackage string `json:"source_package,omitempty" cbor:"5,keyasint,omitempty"`
-	SourceVersion string `json:"source_version,omitempty" cbor:"6,keyasint,omitempty"` // where it differs from Version
+	SourceVersion string `json:"source_version,omitempty" cbor:"6,keyasint,omitempty"` // where it differs from Version; of a snap whose version is not known, its revision
 	Vendor        string `json:"vendor,omitempty" cbor:"7,keyasint,omitempty"`         // vendor or maintainer
 	SizeBytes     int64  `json:"size_bytes,omitempty" cbor:"8,keyasint,omitempty"`
 	InstalledAt   Time   `json:"installed_at,omitempty,omitzero" cbor:"9,keyasint,omitempty" store:"host"`
 	Category      string `json:"category,omitempty" cbor:"10,keyasint,omitempty"` // deb section, rpm group
 	Held          bool   `json:"held,omitempty" cbor:"11,keyasint,omitempty"`     // an administrator forbade changing it
 	Auto          bool   `json:"auto,omitempty" cbor:"12,keyasint,omitempty"`     // installed as a dependency
-	State         string `json:"state,omitempty" cbor:"13,keyasint,omitempty"`    // absent when installed; else half-installed, unpacked ...
+	State         string `json:"state,omitempty" cbor:"13,keyasint,omitempty"`    // absent when installed; else half-installed, unpacked, disabled (snap) ...
 	Module        string `json:"module,omitempty" cbor:"14,keyasint,omitempty"`   // rpm: the module (stream) that it was built in
-	// Locations are where the packages of languages lie; the same version may lie in several
-	// places of a host.
+	// Locations are where the packages of languages, and flatpaks of people, lie; the same version
+	// may lie in several places of a host.
 	Locations []string `json:"locations,omitempty" cbor:"15,keyasint,omitempty"`
 }
 

@@ -3,13 +3,11 @@ package packages
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 
 	"atalaya/agent/probe"
+	"atalaya/shared/facts"
 )
 
 const flatpakDir = "/var/lib/flatpak"
@@ -31,26 +29,41 @@ func readFlatpak(ctx context.Context, h *probe.Host) (got found, problem error) 
 				problems.Add(err)
 				return got, problems.Err()
 			}
-			parts := strings.Split(strings.TrimPrefix(file, path.Join(flatpakDir, kind)+"/"), "/")
-			data, err := readHead(h, file)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
+			row, err := flatpakRow(h, file, t)
+			problems.Add(err)
+			if row != nil {
+				got.rows = append(got.rows, row)
 			}
-			if err != nil {
-				problems.Add(fmt.Errorf("flatpak %s: %w", parts[0], err))
-				continue
-			}
-			row := t.row()
-			row.Name, row.Arch, row.Source, row.Category = parts[0], t.same([]byte(parts[1])), "flatpak", kind
-			origin, version := parseDeploy(data)
-			row.Vendor, row.Version = text(t, origin), text(t, version)
-			if row.Version == "" {
-				row.Version = parts[2] // runtimes are known by their branch
-			}
-			got.rows = append(got.rows, row)
 		}
 	}
 	return got, problems.Err()
+}
+
+// flatpaks are those that people have installed for themselves.
+var flatpaks = language{
+	source: "flatpak",
+	places: []string{"~/.local/share/flatpak/app/*/*/*/active", "~/.local/share/flatpak/runtime/*/*/*/active"},
+	folder: func(string, string) bool { return false },
+	list:   func(_ *probe.Host, place string) ([]string, error) { return []string{path.Join(place, "deploy")}, nil },
+	read:   flatpakRow,
+}
+
+// flatpakRow reads KIND/ID/ARCH/BRANCH/active/deploy.
+func flatpakRow(h *probe.Host, file string, t *texts) (*facts.PackageRow, error) {
+	data, err := readHead(h, file)
+	if err != nil {
+		return nil, gone(err)
+	}
+	parts := strings.Split(file, "/")
+	parts = parts[len(parts)-6:]
+	row := t.row()
+	row.Category, row.Name, row.Arch, row.Source = parts[0], text(t, []byte(parts[1])), text(t, []byte(parts[2])), "flatpak"
+	origin, version := parseDeploy(data)
+	row.Vendor, row.Version = text(t, origin), text(t, version)
+	if row.Version == "" {
+		row.Version = text(t, []byte(parts[3])) // runtimes are known by their branch
+	}
+	return row, nil
 }
 
 // parseDeploy takes the origin and the version of the application from a serialized

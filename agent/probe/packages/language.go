@@ -13,7 +13,8 @@ import (
 	"atalaya/shared/facts"
 )
 
-// language is a way in which packages of a programming language lie in folders.
+// language is a way in which packages of a programming language, or those of people, lie in
+// folders.
 type language struct {
 	source string
 	// places are patterns of folders that hold packages; ~ stands for each home.
@@ -29,7 +30,7 @@ type language struct {
 }
 
 func languageList() []language {
-	return []language{python, ruby, node}
+	return []language{python, ruby, node, flatpaks}
 }
 
 const (

@@ -34,6 +34,56 @@ func TestASnapIsThereWithoutTheStateOfSnapd(t *testing.T) {
 	}
 }
 
+// TestSnapsThatAreNotMountedAreTold: as on the disk of another machine.
+func TestSnapsThatAreNotMountedAreTold(t *testing.T) {
+	f := func(status facts.Status, reason string, want []facts.PackageRow, files map[string]string) {
+		t.Helper()
+		r := probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["packages"]
+		var got []facts.PackageRow
+		for _, row := range r.Rows {
+			got = append(got, *row.(*facts.PackageRow))
+		}
+		if r.Status != status || !strings.Contains(r.Reason, reason) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v %q, want %v %q\n%+v", r.Status, r.Reason, status, reason, got)
+		}
+	}
+	const state = "var/lib/snapd/state.json"
+	const two = `{"data":{"snaps":{"lxd":{"current":"12","active":true},"old":{"current":7,"sequence":[]}}}}`
+	lxd := facts.PackageRow{Name: "lxd", Version: "5.0.2", Arch: "amd64", Source: "snap", Category: "app"}
+	f(facts.StatusPartial, "the version of snap lxd is not known: its revision 12 is not mounted", []facts.PackageRow{
+		{Name: "lxd", Source: "snap", SourceVersion: "12"}, {Name: "old", Source: "snap", SourceVersion: "7", State: "disabled"},
+	}, map[string]string{state: two, "snap/lxd/12/": "", "snap/lxd/current": "-> 12"})
+	disabled := facts.PackageRow{Name: "old", Version: "1", Source: "snap", State: "disabled"}
+	f(facts.StatusOK, "", []facts.PackageRow{lxd, disabled}, map[string]string{
+		state: two, "snap/lxd/12/meta/snap.yaml": snapYAML, "snap/lxd/current": "-> 12", "snap/old/7/meta/snap.yaml": "name: old\nversion: '1'\n",
+	})
+	f(facts.StatusPartial, state, []facts.PackageRow{lxd}, map[string]string{state: two[:20], "snap/lxd/current/meta/snap.yaml": snapYAML})
+}
+
+func TestFlatpaksOfPeople(t *testing.T) {
+	const firefox = ".local/share/flatpak/app/org.mozilla.firefox/x86_64/stable/"
+	files := map[string]string{
+		"home/ann/" + firefox + "active":                                                   "-> c0ffee",
+		"home/ann/" + firefox + "c0ffee/deploy":                                            deploy,
+		"home/ann/.local/share/flatpak/app/org.mozilla.firefox/current":                    "-> x86_64/stable",
+		"root/" + firefox + "active/deploy":                                                deploy,
+		"home/ann/.local/share/flatpak/runtime/org.gnome.Platform/x86_64/45/active/deploy": "flathub\x00c0ffee\x00",
+	}
+	want := []string{
+		"flatpak org.gnome.Platform 45 flathub [/home/ann/.local/share/flatpak/runtime/org.gnome.Platform/x86_64/45/active]",
+		"flatpak org.mozilla.firefox 124.0.1 flathub [/home/ann/" + firefox + "active /root/" + firefox + "active]",
+	}
+	if got, r := languageRows(t, files); !reflect.DeepEqual(got, want) || r.Status != facts.StatusOK {
+		t.Errorf("%v %q %q", r.Status, r.Reason, got)
+	}
+	root := probetest.Tree(t, files)
+	probetest.Deny(t, root, "home/ann")
+	got := probe.RunOnce(t.Context(), probe.RootHost(root), New()).Readings[0]
+	if row := (&facts.PackageRow{Source: "flatpak", Name: "x", Locations: []string{"/home/ann/" + firefox}}); got.Status != facts.StatusPartial || got.Gone(row) {
+		t.Errorf("%v %q: what may not be looked at is gone", got.Status, got.Reason)
+	}
+}
+
 func TestPortageSnapFlatpakAndNix(t *testing.T) {
 	r := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
 		"var/db/pkg/dev-libs/openssl-3.0.13-r2/SIZE":                          "1234\n",
