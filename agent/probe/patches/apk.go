@@ -67,16 +67,16 @@ func (m *apkManager) read(ctx context.Context, h *probe.Host) *finding {
 	}
 	repos := readAPKRepos(h, f)
 	dir := "/var/cache/apk"
-	if _, err := h.Stat("/etc/apk/cache"); err == nil {
+	if f.in.exists(h, "/etc/apk/cache") {
 		dir = "/etc/apk/cache"
 	}
 	in := &smallReader{finding: f, h: h, manager: "apk", refresh: "apk update", parse: parseAPKIndex,
 		names: names, kept: m.indexes, used: make(map[string]*smallIndex)}
-	offers := make(map[string][]apkOffer)
+	offers := make(map[string][]*apkOffer)
 	for _, r := range repos {
 		if x := in.index(ctx, r.id(), r.cached(dir)); x != nil {
 			for _, o := range x.offers {
-				offers[o.name] = append(offers[o.name], apkOffer{o, r})
+				offers[o.name] = append(offers[o.name], &apkOffer{o, r})
 			}
 		}
 	}
@@ -268,7 +268,7 @@ func cutTag(word string) (rest, tag string) {
 
 // update chooses the candidate for an installed package: the newest version that the
 // world allows, or the newest at all as one that is pinned.
-func (w apkWorld) update(p smallOffer, offers []apkOffer) *facts.PatchRow {
+func (w apkWorld) update(p smallOffer, offers []*apkOffer) *facts.PatchRow {
 	bound := w.wishes[p.name].bound
 	var best *apkOffer
 	pinned := false
@@ -278,7 +278,7 @@ func (w apkWorld) update(p smallOffer, offers []apkOffer) *facts.PatchRow {
 		}
 		kept := !allows("apk", bound, o.version)
 		if best == nil || pinned && !kept || pinned == kept && apkNewer(o.version, best.version) {
-			best, pinned = &o, kept
+			best, pinned = o, kept
 		}
 	}
 	if best == nil {
@@ -296,9 +296,9 @@ func (w apkWorld) update(p smallOffer, offers []apkOffer) *facts.PatchRow {
 // solver.c): those of the tag it was asked for by, else those of repositories without a
 // tag. What came in as a dependency of a package with a tag may be of that tag too; it is
 // taken to be so where no other repository has that version or a newer one.
-func (w apkWorld) usable(p smallOffer, offers []apkOffer) []apkOffer {
+func (w apkWorld) usable(p smallOffer, offers []*apkOffer) []*apkOffer {
 	tag := w.wishes[p.name].tag
-	var asked, plain, tagged []apkOffer
+	var asked, plain, tagged []*apkOffer
 	newest := false
 	for _, o := range offers {
 		switch {

@@ -2,9 +2,7 @@ package patches
 
 import (
 	"fmt"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -49,17 +47,17 @@ func readAptConf(h *probe.Host, in *inputs) (aptConf, error) {
 }
 
 // aptPlaces is where apt keeps what is read here.
-var aptPlaces = map[string]string{
-	"dir": "", "rootdir": "", "dir::state": "var/lib/apt", "dir::state::lists": "var/lib/apt/lists", "dir::state::status": "var/lib/dpkg/status",
-	"dir::etc": "etc/apt", "dir::etc::sourcelist": "etc/apt/sources.list", "dir::etc::sourceparts": "etc/apt/sources.list.d",
-	"dir::etc::preferences": "etc/apt/preferences", "dir::etc::preferencesparts": "etc/apt/preferences.d",
+var aptPlaces = [...]struct{ setting, place string }{
+	{"dir", ""}, {"rootdir", ""}, {"dir::state", "var/lib/apt"}, {"dir::state::lists", "var/lib/apt/lists"}, {"dir::state::status", "var/lib/dpkg/status"},
+	{"dir::etc", "etc/apt"}, {"dir::etc::sourcelist", "etc/apt/sources.list"}, {"dir::etc::sourceparts", "etc/apt/sources.list.d"},
+	{"dir::etc::preferences", "etc/apt/preferences"}, {"dir::etc::preferencesparts", "etc/apt/preferences.d"},
 }
 
 // moved is what the configuration moves to places that are not read.
 func (c aptConf) moved() error {
-	for _, name := range slices.Sorted(maps.Keys(aptPlaces)) {
-		if value := c.value(name); !strings.HasSuffix("/"+aptPlaces[name], "/"+strings.Trim(value, "/")) && value != "" {
-			return fmt.Errorf("apt's configuration sets %s to %q, which is not read", name, value)
+	for _, usual := range aptPlaces {
+		if value := c.value(usual.setting); value != "" && !strings.HasSuffix("/"+usual.place, "/"+strings.Trim(value, "/")) {
+			return fmt.Errorf("apt's configuration sets %s to %q, which is not read", usual.setting, value)
 		}
 	}
 	return nil

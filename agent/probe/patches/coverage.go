@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"atalaya/agent/probe"
+	"atalaya/shared/facts"
 )
 
 // This file asks whether the configured sources can prove anything: that nothing waits in
@@ -177,6 +178,11 @@ func (out *rpmReading) cover() {
 	out.needBasis("rpm", func(name string) bool { return out.names[name] != "" }, func(string) bool {
 		return slices.ContainsFunc(out.repos, func(r *rpmRepo) bool { return r.index.basis })
 	})
+	for _, r := range out.repos {
+		if r.index.elsewhere(out.installed) {
+			out.gap("repository %q is for other machines: it has nothing of this one's architecture", r.id)
+		}
+	}
 	major, _, _ := strings.Cut(system["VERSION_ID"], ".")
 	word := first(updatesApart[system["ID"]+" "+major], updatesApart[system["ID"]])
 	if word != "" && !slices.ContainsFunc(out.repos, func(r *rpmRepo) bool {
@@ -188,6 +194,19 @@ func (out *rpmReading) cover() {
 	if major != "" && strings.Trim(set, "0123456789.") == "" && !within(system["VERSION_ID"], set) && !within(set, system["VERSION_ID"]) {
 		out.gap("the repositories are of release %s, the system is %s", set, system["VERSION_ID"])
 	}
+}
+
+// elsewhere reports whether the repository has packages that are installed, and none of
+// their architectures.
+func (x *rpmIndex) elsewhere(installed []*facts.PackageRow) bool {
+	other := false
+	for arch, wanted := range x.archs {
+		if wanted && slices.ContainsFunc(installed, func(p *facts.PackageRow) bool { return p.Arch == arch }) {
+			return false
+		}
+		other = other || wanted
+	}
+	return other
 }
 
 // alpineBranch is the release that an address of Alpine names.

@@ -25,8 +25,9 @@ type rpmIndex struct {
 	older      map[packageID]*rpmOffer // the newest that is not newer, where priorities differ
 	advisories []rpmmd.Advisory
 	modules    rpmmd.Modules
-	notices    bool // it has an updateinfo at all
-	basis      bool // it offers what only the distribution publishes
+	notices    bool            // it has an updateinfo at all
+	basis      bool            // it offers what only the distribution publishes
+	archs      map[string]bool // of what it offers
 	published  facts.Time
 	primary    string // path of primary.xml
 }
@@ -60,7 +61,7 @@ func (x *rpmIndex) read(ctx context.Context, h *probe.Host, root string, names w
 	if err != nil {
 		return fmt.Errorf("%s: %w", x.repomd, err)
 	}
-	x.covered = names
+	x.covered, x.archs = names, make(map[string]bool)
 	x.published = facts.Time(rpmmd.Newest(list) * 1000)
 	wanted := func(name []byte) bool { _, ok := names[string(name)]; return ok }
 	found := false
@@ -117,6 +118,7 @@ func (x *rpmIndex) part(h *probe.Host, file string, size int64, read func(rpmmd.
 func (x *rpmIndex) keep(p rpmmd.Package, names want) {
 	installed, ok := names[p.Name]
 	x.basis = x.basis || ok && slices.Contains(basis["rpm"], p.Name)
+	x.archs[p.Arch] = x.archs[p.Arch] || ok
 	if len(p.Obsoletes) > 0 || ok && rpmNewer(p.Version, installed) {
 		x.packages = append(x.packages, &rpmOffer{Package: p})
 		return
