@@ -28,23 +28,17 @@ func (h *Host) Remotes() *Remotes {
 	return r
 }
 
-// parse reads proc_pid_mountinfo(5): the fifth field is the mount point, the type follows
-// the field "-". A root is not remote, wherever it lies: without it no program would run,
-// nor are folders in which the kernel waits for mounts of its own.
+// parse reads proc_pid_mountinfo(5). A root is not remote, wherever it lies: without it no
+// program would run; nor are folders in which the kernel waits for mounts of its own.
 func (r *Remotes) parse(table string) {
 	for line := range strings.Lines(table) {
-		head, tail, ok := strings.Cut(line, " - ")
-		f, t := strings.Fields(head), strings.Fields(tail)
-		if ok && len(f) >= 5 && len(t) > 0 {
-			point := unescape.Replace(f[4])
-			r.mounts[point] = point != "/" && !strings.HasPrefix(point, "/proc/") && (RemoteFS(t[0]) || t[0] == "autofs")
+		if f, source, ok := MountFields(line); ok {
+			point, kind := unescape(f[4]), source[0]
+			r.mounts[point] = point != "/" && !strings.HasPrefix(point, "/proc/") && (RemoteFS(kind) || kind == "autofs")
 			r.any = r.any || r.mounts[point]
 		}
 	}
 }
-
-// unescape undoes how the kernel writes blanks and backslashes in paths.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // maxPlain bounds the folders that are remembered.
 const maxPlain = 10_000

@@ -18,12 +18,13 @@ func TestRemotesAreKnownBeforeTheyAreAsked(t *testing.T) {
 	}
 	r := &Remotes{host: LiveHost(), mounts: make(map[string]bool), plain: make(map[string]bool)}
 	r.parse("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:5 / /net/home rw shared:1 - nfs4 srv:/home rw\n" +
-		"5 1 0:7 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n6 1 0:8 / /auto rw - autofs auto.home rw\n7 1 0:9 / /mnt/c rw - 9p C: rw\n" +
+		"5 1 0:7 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n6 1 0:8 / /auto rw - autofs auto.home rw\n8 1 0:9 / /a\u00a0b\\134\\043\xff rw - fuse.x y rw\n7 1 0:9 / /mnt/c rw - 9p C: rw\n" +
 		"3 1 0:6 / /with\\040blank rw - fuse.sshfs x rw\n4 2 0:7 / /net/home/local rw - ext4 /dev/sdb rw\nbroken\n")
 	for path, want := range map[string]bool{
 		"/": false, "/home/a": false, "/net": false, "/net/home": true, "/net/home/a/b": true, "/with blank/x": true,
 		dir + "/far/alice": true, dir + "/near/x": false, dir + "/loop/x": true, "/net/homes": false, "/a/../net/home/x": true,
 		"/auto/ann": true, "/proc/sys/fs/binfmt_misc": false, "/mnt/c/x": true, "/mnt": false,
+		"/a\u00a0b\\#\xff/x": true, "/a": false,
 	} {
 		if got := r.Hold(path); got != want {
 			t.Errorf("%s: remote %v, want %v", path, got, want)

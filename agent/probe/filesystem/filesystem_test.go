@@ -24,6 +24,8 @@ func TestParseMountinfo(t *testing.T) {
 	f("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue", "/dev/root ext3 /mnt2 false false")
 	f("36 35 98:0 / /a ro - ext3 /dev/a rw\n37 35 98:0 / /b rw - ext3 /dev/a ro\n", "/dev/a ext3 /a true false", "/dev/a ext3 /b true false")
 	f(`36 35 98:0 / /my\040disk\134x\011 rw - vfat /dev/a rw`, `/dev/a vfat /my disk\x`+"\t false false")
+	f("36 35 0:7 / /a\u00a0b\r rw - ext4 /dev/x\\043y rw\n", "/dev/x#y ext4 /a\u00a0b\r false false")
+	f("36 35 0:7 / /t rw - tmpfs  ro\n", " tmpfs /t true false") // no name of a source
 	f("36 35 0:7 / /n rw - nfs4 h:/x rw\n36 35 0:8 / /f rw - fuse.sshfs u@h: rw\n", "h:/x nfs4 /n false true", "u@h: fuse.sshfs /f false true")
 	f("1 1 0:7 / /n rw - nfs h:/x rw\n1 1 8:1 / /n/in rw - ext4 /dev/a rw\n1 1 8:2 / /nn rw - ext4 /dev/b rw\n",
 		"h:/x nfs /n false true", "/dev/a ext4 /n/in false true", "/dev/b ext4 /nn false false")
@@ -33,23 +35,6 @@ func TestParseMountinfo(t *testing.T) {
 	f("1 1 8:1 / /devices rw - ext4 /dev/a rw\n", "/dev/a ext4 /devices false false")
 	f("1 1 8:1 / /x rw\n - ext4\n\n")
 	f("")
-}
-
-func TestUnescape(t *testing.T) {
-	f := func(in, want string) {
-		t.Helper()
-		if got := unescape(in); got != want {
-			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
-		}
-	}
-	f("plain", "plain")
-	f(`\040`, " ")
-	f(`a\04`, `a\04`)
-	f(`\048`, `\048`)
-	f(`\777`, `\777`)
-	f(`\303\251`, "é")
-	f(`\303`, "\uFFFD")
-	f("\xff", "\uFFFD")
 }
 
 func FuzzParseMountinfo(f *testing.F) {

@@ -32,19 +32,18 @@ func parseMountinfo(b []byte) []mount {
 	mounts := make([]mount, 0, 16)
 	var suspects probe.Suspects
 	for line, rest := probe.NextLine(b); line != nil && len(mounts) < maxMounts; line, rest = probe.NextLine(rest) {
-		fields := strings.Fields(string(line))
-		dash := slices.Index(fields, "-")
-		if dash < 6 || len(fields) < dash+3 {
+		f, source, ok := probe.MountFields(string(line))
+		if !ok {
 			continue
 		}
 		m := mount{
-			number: fields[2],
-			point:  unescape(fields[4]),
-			fstype: unescape(fields[dash+1]),
-			device: unescape(fields[dash+2]),
+			number: f[2],
+			point:  probe.Unescape(f[4]),
+			fstype: probe.Unescape(source[0]),
+			device: probe.Unescape(source[1]),
 		}
-		super := strings.Join(fields[dash+3:], ",")
-		m.readOnly = hasOption(fields[5], "ro") || hasOption(super, "ro")
+		super := strings.Join(source[2:], ",")
+		m.readOnly = hasOption(f[5], "ro") || hasOption(super, "ro")
 		suspects.Add(m.point, m.fstype)
 		// What a later mount covers is out of reach, also when the cover does not count.
 		mounts = slices.DeleteFunc(mounts, func(o mount) bool { return o.point == m.point })
@@ -61,26 +60,6 @@ func parseMountinfo(b []byte) []mount {
 func hasOption(options, name string) bool {
 	return slices.Contains(strings.Split(options, ","), name)
 }
-
-// unescape undoes the escapes of mountinfo, a backslash and three octal digits, and
-// replaces what is not UTF-8.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return strings.ToValidUTF8(s, "\uFFFD")
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) && s[i+1] < '4' {
-			out = append(out, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
-			i += 3
-			continue
-		}
-		out = append(out, s[i])
-	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
-}
-
-func octal(c byte) bool { return '0' <= c && c <= '7' }
 
 // ignoredTypes and the prefixes in counts are the defaults of node_exporter.
 var ignoredTypes = set(`autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs erofs fusectl hugetlbfs

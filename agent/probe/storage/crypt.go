@@ -30,7 +30,7 @@ func ParseCrypttab(b []byte) ([]CrypttabEntry, error) {
 			continue
 		}
 		f = append(f, "", "")
-		entries = append(entries, CrypttabEntry{Name: unescape(f[0]), Device: unescape(f[1]), Unlock: unlock(f[2], f[3]), Options: maskPaths(f[3])})
+		entries = append(entries, CrypttabEntry{Name: probe.Unescape(f[0]), Device: probe.Unescape(f[1]), Unlock: unlock(f[2], f[3]), Options: maskPaths(f[3])})
 	}
 	return entries, probe.BadLine(bad)
 }

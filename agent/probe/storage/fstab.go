@@ -34,7 +34,7 @@ func ParseFstab(b []byte) ([]FstabEntry, error) {
 			bad = line
 			continue
 		}
-		e := FstabEntry{Source: maskSource(unescape(f[0])), Target: unescape(f[1]), Type: f[2], Options: "defaults"}
+		e := FstabEntry{Source: maskSource(probe.Unescape(f[0])), Target: probe.Unescape(f[1]), Type: f[2], Options: "defaults"}
 		if len(f) > 3 {
 			e.Options = mask(f[3])
 		}
@@ -89,7 +89,7 @@ func ParseSwaps(b []byte) ([]SwapEntry, error) {
 			bad = line
 			continue
 		}
-		entries = append(entries, SwapEntry{Name: unescape(f[0]), Type: f[1], SizeBytes: size, UsedBytes: used, Priority: priority})
+		entries = append(entries, SwapEntry{Name: probe.Unescape(f[0]), Type: f[1], SizeBytes: size, UsedBytes: used, Priority: priority})
 	}
 	return entries, probe.BadLine(bad)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strconv"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -93,62 +92,36 @@ func (t mountTable) path(m mount) string {
 func parseMountInfo(text string) []mount {
 	var out []mount
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		dash := indexOf(f, "-")
-		if dash < 6 || len(f) < dash+3 {
+		f, source, ok := probe.MountFields(line)
+		if !ok {
 			continue
 		}
 		super := ""
-		if len(f) > dash+3 {
-			super = f[dash+3]
+		if len(source) > 2 {
+			super = source[2]
 		}
 		out = append(out, mount{
-			majorMinor: f[2], root: unescape(f[3]), point: unescape(f[4]), options: joinOptions(f[5], super),
-			kind: f[dash+1], source: maskSource(unescape(f[dash+2])),
+			majorMinor: f[2], root: probe.Unescape(f[3]), point: probe.Unescape(f[4]), options: joinOptions(f[5], super),
+			kind: probe.Unescape(source[0]), source: maskSource(probe.Unescape(source[1])),
 		})
 	}
 	return out
-}
-
-func indexOf(fields []string, s string) int {
-	for i, f := range fields {
-		if f == s {
-			return i
-		}
-	}
-	return -1
 }
 
 // parseMounts reads the older form of proc_pid_mounts(5).
 func parseMounts(text string) []mount {
 	var out []mount
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
+		f := strings.Split(strings.TrimRight(line, "\r\n"), " ") // as in probe.MountFields
+		if len(f) != 6 {
+			f = strings.Fields(line)
+		}
 		if len(f) < 4 {
 			continue
 		}
-		out = append(out, mount{root: "/", point: unescape(f[1]), options: joinOptions(f[3], ""), kind: f[2], source: maskSource(unescape(f[0]))})
+		out = append(out, mount{root: "/", point: probe.Unescape(f[1]), options: joinOptions(f[3], ""), kind: probe.Unescape(f[2]), source: maskSource(probe.Unescape(f[0]))})
 	}
 	return out
-}
-
-// unescape undoes the octal escapes of blanks and other characters: \040.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				out = append(out, byte(n))
-				i += 3
-				continue
-			}
-		}
-		out = append(out, s[i])
-	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
 // dropped are options without meaning for an inventory, or too long for one: the

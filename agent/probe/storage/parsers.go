@@ -18,9 +18,9 @@ func Parsers() []probe.Parser {
 		{Kind: "crypttab", Help: "/etc/crypttab: encrypted volumes, without their key files", Parse: probe.OfBytes(ParseCrypttab), Form: probe.Form{
 			Want: "lines NAME DEVICE [KEY [OPTIONS]]", Empty: true, Line: `^\s*[\w.+:@\\-]+\s+(/|\w+=)\S+(\s+\S+){0,2}\s*$`}},
 		{Kind: "mounts", MaxBytes: 16 << 20, Help: "/proc/mounts: what is mounted", Parse: mountRows(parseMounts), Form: probe.Form{
-			Want: "lines SOURCE TARGET TYPE OPTIONS 0 0", Ended: true, Line: `^\S+ /\S* \S+ \S+ \d+ \d+$`}},
+			Want: "lines SOURCE TARGET TYPE OPTIONS 0 0", Ended: true, Line: `^[^ ]* /[^ ]* [^ ]+ [^ ]+ \d+ \d+$`}},
 		{Kind: "mountinfo", MaxBytes: 16 << 20, Help: "/proc/self/mountinfo: what is mounted", Parse: mountRows(parseMountInfo), Form: probe.Form{
-			Want: "lines ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS ... - TYPE SOURCE OPTIONS", Ended: true, Line: `^\d+ \d+ \d+:\d+ \S+ /\S* \S+ .*- \S+ `}},
+			Want: "lines ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS ... - TYPE SOURCE OPTIONS", Ended: true, Line: `^\d+ \d+ \d+:\d+ [^ ]+ /[^ ]* [^ ]+ .*- [^ ]+ [^ ]* `}},
 		{Kind: "swaps", Help: "/proc/swaps: swap areas", Parse: probe.OfBytes(ParseSwaps), Form: probe.Form{
 			Want: "lines NAME TYPE SIZE USED PRIORITY", Ended: true, Line: `^Filename\s+Type|\s(partition|file)\s+\d+\s+\d+\s+-?\d+$`}},
 		{Kind: "mdstat", Help: "/proc/mdstat: arrays of the kernel's software RAID", Parse: probe.OfBytes(ParseMDStat), Form: probe.Form{

@@ -314,6 +314,8 @@ func TestParseMountInfo(t *testing.T) {
 	in := `36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 shared:2 - ext3 /dev/sda1 ro,errors=continue
 37 35 0:50 / /srv rw - cifs //nas/share rw,username=u,password=p,vers=3
 38 35 0:51 / / rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c
+39 35 0:52 / /a` + "\u00a0" + `b\134 rw - fuse.x\040y h\043s rw
+40 35 0:53 / /t rw - tmpfs  rw
 damaged line - x
 36 35 98:0 /mnt1 /mnt2 rw -
 `
@@ -321,6 +323,8 @@ damaged line - x
 		{"98:0", "/mnt1", "/mnt 2", "ro,noatime,errors=continue", "ext3", "/dev/sda1"},
 		{"0:50", "/", "/srv", "rw,username=u,password=***,vers=3", "cifs", "//nas/share"},
 		{"0:51", "/", "/", "rw", "overlay", "overlay"},
+		{"0:52", "/", "/a\u00a0b\\", "rw", "fuse.x y", "h#s"},
+		{"0:53", "/", "/t", "rw", "tmpfs", ""}, // no name of a source
 	}
 	if d := cmp.Diff(want, parseMountInfo(in), cmp.AllowUnexported(mount{})); d != "" {
 		t.Errorf("-want +got:\n%s", d)
