@@ -61,8 +61,9 @@ func (o *outcome) readings(sections []facts.ID) []facts.Reading {
 }
 
 // pass runs probes one after the other in a goroutine of its own. One that does not
-// return in time is abandoned, and another goroutine goes on with the rest, so that
-// a system call that hangs costs one thread and the readings of its probe alone.
+// return in time is abandoned, and another goroutine goes on with the rest: the others
+// are read, late by its timeout. What it holds it keeps until it returns, a thread if a
+// system call hangs, or a core if it computes; it is not run again before.
 type pass struct {
 	list    []*runner
 	dict    *metric.Dictionary

@@ -3,9 +3,11 @@
 //
 // It hides QUIC, enrolment and renewal, the window, heartbeats and back-off. The
 // invariants: batches leave in the order of their numbers and stay in the spool until
-// they are acknowledged; no session outlives a collector that does not answer; nothing
-// that a collector sends makes the agent do more than resend what it gathers. A
-// session is one goroutine that decides and one for each stream that reads; all have
+// they are acknowledged, those of inventory ahead of metrics if need be; no session
+// outlives a collector that does not answer. A collector can make the agent forget what it
+// acknowledges, send again what is left, number its batches anew, renew its certificate, and
+// stay away for an hour; nothing that it sends makes the agent read or run anything.
+// A session is one goroutine that decides and one for each stream that reads; all have
 // ended when Run returns. What travels is described in docs/protocol.md.
 package uplink
 
