@@ -3,6 +3,8 @@ package probetest
 import (
 	"bytes"
 	"iter"
+	"runtime"
+	"testing"
 )
 
 // Cuts yields data cut off at every place before its end, with the place.
@@ -36,4 +38,39 @@ func lettersForDigits(r rune) rune {
 		return 'a' + r - '0'
 	}
 	return r
+}
+
+// BadRecords returns, by name, what somebody may put into a file of records, one a line, to
+// cost its reader most: the same bad record 100,000 times, or one in the middle of good ones.
+func BadRecords(data []byte) map[string][]byte {
+	first, _, _ := bytes.Cut(data, []byte{'\n'})
+	out := make(map[string][]byte)
+	for name, record := range map[string][]byte{
+		"half a record": first[:len(first)/2],
+		"letters":       bytes.Map(lettersForDigits, first),
+		"a word":        []byte("a\n"), // and the end of its stanza
+		"a bracket":     []byte("[{(<"),
+	} {
+		record = append(bytes.Clone(record), '\n')
+		out["many times "+name] = bytes.Repeat(record, 100_000)
+		out[name+" in the middle"] = bytes.Join([][]byte{data, data}, record)
+	}
+	return out
+}
+
+// Bounded fails the test if a reader of those allocates more than most bytes in all, or tells
+// of more than a few.
+func Bounded(t *testing.T, what string, most uint64, read func() error) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := read()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > most || len(text) > 10_000 {
+		t.Errorf("%s: %d MB, an error of %d bytes: %.200q", what, grown>>20, len(text), text)
+	}
 }

@@ -77,7 +77,7 @@ func parseAptConf(conf aptConf, text string) error {
 		switch tok {
 		case "":
 			if len(scope) > 0 {
-				return fmt.Errorf("block %q is not closed", strings.Join(scope, "::"))
+				return fmt.Errorf("block %.200q is not closed", strings.Join(scope, "::"))
 			}
 			return nil
 		case "{":
