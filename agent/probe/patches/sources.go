@@ -133,7 +133,9 @@ func (s source) architectures(system []string) []string {
 func readSources(h *probe.Host, in *inputs, arch string) ([]source, error) {
 	var all []source
 	var problems probe.Problems
+	before := len(in.problems)
 	names := in.parts(h, "/etc/apt/sources.list.d", "/etc/apt/sources.list", ".list", ".sources")
+	problems.Add(in.problems[before:]...)
 	for _, name := range names {
 		data, err := in.read(h, name)
 		var found []source
