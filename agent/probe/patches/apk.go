@@ -81,7 +81,7 @@ func (m *apkManager) read(ctx context.Context, h *probe.Host) *finding {
 		}
 	}
 	m.indexes = in.used
-	m.cover(h, f, repos, dir, names)
+	in.coverAPK(repos, dir)
 	world := readWorld(h, f)
 	world.check(f, repos)
 	for _, p := range installed {

@@ -212,20 +212,20 @@ func (x *rpmIndex) elsewhere(installed []*facts.PackageRow) bool {
 // alpineBranch is the release that an address of Alpine names.
 var alpineBranch = regexp.MustCompile(`/v(\d+\.\d+)(/|$)`)
 
-// cover weighs apk's repositories. Those with a tag do not count.
-func (m *apkManager) cover(h *probe.Host, f *finding, repos []apkRepo, dir string, names map[string]string) {
-	system := noteRelease(h, f.in)
+// coverAPK weighs apk's repositories. Those with a tag do not count.
+func (in *smallReader) coverAPK(repos []apkRepo, dir string) {
+	system := noteRelease(in.h, in.in)
 	var branches []string
 	offered := make(map[string]bool)
 	for _, r := range repos {
-		x := m.indexes[r.cached(dir)]
+		x := in.used[r.cached(dir)]
 		switch {
 		case r.tag != "":
 			continue
 		case x == nil:
 			return // told already
 		case !x.signed:
-			f.gap("index of %q is not signed", r.id())
+			in.gap("index of %q is not signed", r.id())
 		}
 		branch := ""
 		if found := alpineBranch.FindStringSubmatch(r.url); found != nil {
@@ -237,15 +237,15 @@ func (m *apkManager) cover(h *probe.Host, f *finding, repos []apkRepo, dir strin
 		}
 	}
 	if len(branches) == 0 {
-		f.gap("no package repository is configured")
+		in.gap("no package repository is configured")
 		return
 	}
-	f.needBasis("apk", func(name string) bool { return names[name] != "" }, func(name string) bool { return offered[name] })
+	in.needBasis("apk", func(name string) bool { return in.names[name] != "" }, func(name string) bool { return offered[name] })
 	id := system["VERSION_ID"]
 	if system["ID"] == "alpine" && id != "" && !slices.ContainsFunc(branches, func(b string) bool {
 		return b == "" || within(id, b)
 	}) {
-		f.gap("the repositories are of v%s, the system is %s", branches[0], id)
+		in.gap("the repositories are of v%s, the system is %s", branches[0], id)
 	}
 }
 

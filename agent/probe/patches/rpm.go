@@ -246,7 +246,7 @@ func (out *rpmReading) update(p *facts.PackageRow, offers []*rpmOffer) *facts.Pa
 
 func (out *rpmReading) fill(row *facts.PatchRow, o *rpmOffer) {
 	row.Candidate, row.Origin = o.Version, o.repo.id
-	a := adviceOn(out.repos, o.Name, o.Arch, row.Installed, o.Version)
+	a := adviceOn(out.repos, o, row.Installed)
 	row.Security, row.Severity, row.CVEs, row.Advisory = a.security, severities[a.severity], len(a.cves), strings.Join(a.ids, ", ")
 }
 

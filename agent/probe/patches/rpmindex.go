@@ -192,8 +192,8 @@ func severity(word string) int {
 // maxIDs bounds the notices named in one row.
 const maxIDs = 8
 
-// adviceOn gathers the notices that lead from the installed version to the candidate.
-func adviceOn(repos []*rpmRepo, name, arch, installed, candidate string) advice {
+// adviceOn gathers the notices that lead from the installed version to the offer.
+func adviceOn(repos []*rpmRepo, o *rpmOffer, installed string) advice {
 	var a advice
 	var rest []string
 	for _, r := range repos {
@@ -202,7 +202,7 @@ func adviceOn(repos []*rpmRepo, name, arch, installed, candidate string) advice 
 		}
 		for _, n := range r.index.advisories {
 			if !slices.ContainsFunc(n.Packages, func(p rpmmd.Package) bool {
-				return p.Name == name && p.Arch == arch && rpmNewer(p.Version, installed) && !rpmNewer(p.Version, candidate)
+				return p.Name == o.Name && p.Arch == o.Arch && rpmNewer(p.Version, installed) && !rpmNewer(p.Version, o.Version)
 			}) {
 				continue
 			}
