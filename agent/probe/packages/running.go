@@ -67,11 +67,10 @@ func (p *programs) search(ctx context.Context, h *probe.Host) (changed bool) {
 		p.files = make(map[string]program)
 	}
 	p.remotes, p.away = h.Remotes(), false
-	dir, err := h.OpenDir("/proc")
-	if err == nil {
-		defer dir.Close()
+	pids, err := h.Processes(maxProcesses)
+	if err == nil || len(pids) > 0 {
 		changed = p.again(ctx, h, &problems)
-		found := p.walk(ctx, h, dir, &problems)
+		found := p.walk(ctx, h, pids, &problems)
 		changed = changed || found
 	}
 	problems.Add(gone(err))
@@ -105,34 +104,27 @@ func (p *programs) again(ctx context.Context, h *probe.Host, problems *probe.Pro
 }
 
 // walk reads the files of all processes.
-func (p *programs) walk(ctx context.Context, h *probe.Host, dir *probe.Dir, problems *probe.Problems) (changed bool) {
-	seen, processes, denied := make(map[string]bool), 0, 0
-	for name := range dir.Names() {
-		if name[0] < '1' || name[0] > '9' {
-			continue
-		}
+func (p *programs) walk(ctx context.Context, h *probe.Host, pids []int, problems *probe.Problems) (changed bool) {
+	seen, denied := make(map[string]bool), 0
+	for _, pid := range pids {
 		if err := ctx.Err(); err != nil {
 			problems.Add(err)
 			return changed
 		}
-		if processes++; processes > maxProcesses {
-			problems.Add(fmt.Errorf("more than %d processes", maxProcesses))
-			return changed
-		}
-		exe, err := h.Readlink(path.Join("/proc", name, "exe"))
+		process := path.Join("/proc", strconv.Itoa(pid))
+		exe, err := h.Readlink(path.Join(process, "exe"))
 		if errors.Is(err, fs.ErrPermission) {
 			denied++
 		}
 		if err != nil || !path.IsAbs(exe) {
-			continue // of the kernel, ended, or somebody else's that the agent may not look at
+			continue // ended, or somebody else's that the agent may not look at
 		}
-		read, err := p.look(ctx, h, path.Join("/proc", name), exe, seen)
+		read, err := p.look(ctx, h, process, exe, seen)
 		problems.Add(err)
 		changed = changed || read
 	}
-	problems.Add(dir.Err())
 	p.denied = nil
-	if denied*fewDenied > processes {
+	if denied*fewDenied > len(pids) {
 		p.denied = fmt.Errorf("modules and archives in programs of other users: %w", fs.ErrPermission)
 	}
 	return changed
