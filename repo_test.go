@@ -313,7 +313,7 @@ func TestDataModelIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable(), "metric groups": groupTable(), "relations": relationTable()} {
+	for name, table := range map[string]string{"sections": sectionTable(), "metrics": metricTable(), "metric groups": groupTable(t), "relations": relationTable()} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end "+name+" -->"
 		head, rest, ok := strings.Cut(text, begin)
 		old, tail, ok2 := strings.Cut(rest, end)
@@ -425,17 +425,58 @@ func relationTable() string {
 	return b.String()
 }
 
-func groupTable() string {
+// groupTable reads the declarations of the groups, whose list no program needs.
+func groupTable(t *testing.T) string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), "shared/metric/groups.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
 	b.WriteString("| families | labels, as far as they apply | meaning | read from |\n|---|---|---|---|\n")
-	for _, g := range metric.Groups() {
-		help := g.Help
-		if g.Optional {
-			help += " (only where asked for)"
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		group, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return true
 		}
-		fmt.Fprintf(&b, "| `%s*` | %s | %s | %s |\n", g.Prefix, strings.Join(g.Labels, ", "), help, g.Source)
-	}
+		if name, ok := group.Type.(*ast.Ident); !ok || name.Name != "Group" {
+			return true
+		}
+		fields := make(map[string]string)
+		for _, e := range group.Elts {
+			field := e.(*ast.KeyValueExpr)
+			fields[field.Key.(*ast.Ident).Name] = words(t, field.Value)
+		}
+		if fields["Optional"] == "true" {
+			fields["Help"] += " (only where asked for)"
+		}
+		fmt.Fprintf(&b, "| `%s*` | %s | %s | %s |\n", fields["Prefix"], fields["Labels"], fields["Help"], fields["Source"])
+		return false
+	})
 	return b.String()
+}
+
+// words is a constant as text; those of a list are joined.
+func words(t *testing.T, e ast.Expr) string {
+	t.Helper()
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		s, err := strconv.Unquote(e.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	case *ast.Ident:
+		return e.Name
+	case *ast.CompositeLit:
+		var list []string
+		for _, one := range e.Elts {
+			list = append(list, words(t, one))
+		}
+		return strings.Join(list, ", ")
+	}
+	t.Fatalf("a group has a value that is no constant: %T", e)
+	return ""
 }
 
 func metricTable() string {

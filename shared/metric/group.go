@@ -124,6 +124,3 @@ func TypeOf(s Series) string {
 	}
 	return s.Kind.String()
 }
-
-// Groups returns all groups. The caller must not change them.
-func Groups() []*Group { return groups }

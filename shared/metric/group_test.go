@@ -11,7 +11,7 @@ import (
 func TestGroupsAreWellFormed(t *testing.T) {
 	prefix := regexp.MustCompile(`^(node|atalaya)(_[a-zA-Z0-9]+)*_$`)
 	seen := make(map[string]bool)
-	for _, g := range Groups() {
+	for _, g := range groups {
 		switch {
 		case !prefix.MatchString(g.Prefix):
 			t.Errorf("%q: no prefix of ours", g.Prefix)
@@ -31,8 +31,8 @@ func TestEveryGroupIsListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(src), "= Group{"); n != len(Groups()) {
-		t.Errorf("%d groups declared, %d listed", n, len(Groups()))
+	if n := strings.Count(string(src), "= Group{"); n != len(groups) {
+		t.Errorf("%d groups declared, %d listed", n, len(groups))
 	}
 }
 
