@@ -18,29 +18,45 @@ const upInterval = 15 * time.Second
 // watchHosts records what the collector itself knows of each host: whether it reports,
 // how wrong its clock is, and what it lost.
 func (c *collector) watchHosts(ctx context.Context) error {
-	lost := map[identity.HostID]uint64{}
+	w := newWatch()
 	if err := c.series.Ready(ctx); err != nil {
 		return nil // it was told to stop before there were metrics
 	}
 	return every(ctx, upInterval, func(now time.Time) {
-		if err := c.recordHosts(ctx, now, lost); err != nil {
+		if err := c.recordHosts(ctx, now, w); err != nil {
 			c.opt.Log.Warn("series of the hosts not written", "err", err)
 		}
 	})
 }
 
+// watch is what is remembered of hosts from one look at them to the next.
+type watch struct {
+	lost  map[identity.HostID]uint64 // what silent hosts had lost
+	names map[identity.HostID]string // of those that were there; nil: none was looked for
+	left  map[identity.HostID]int    // whose series are to be ended, and how often still
+}
+
+func newWatch() *watch {
+	return &watch{lost: map[identity.HostID]uint64{}, left: map[identity.HostID]int{}}
+}
+
+// endTimes is how often the series of a host that left are looked at: what was on its way
+// when it left has them begin once more.
+const endTimes = 3
+
 // recordHosts writes up of all hosts; clock and losses, as any exporter's metrics, only of
-// those that report. What a host had lost while it was silent is kept in lost and written
+// those that report. What a host had lost while it was silent is kept and written
 // once more when it is back: it is then that it tells of further losses, and a sample from
 // before makes them an increase.
-func (c *collector) recordHosts(ctx context.Context, now time.Time, lost map[identity.HostID]uint64) error {
-	revoked := c.authority.RevokedHosts()
+func (c *collector) recordHosts(ctx context.Context, now time.Time, w *watch) error {
+	revoked, lost, names := c.authority.RevokedHosts(), w.lost, map[identity.HostID]string{}
 	app := c.series.Begin(ctx)
 	err := c.store.View(func(tx *store.Tx) error {
 		return tx.Hosts(func(h store.Host) error {
 			if _, gone := revoked[h.ID]; gone {
 				return nil
 			}
+			names[h.ID] = h.Name
 			labels := []metric.Label{{Name: "host", Value: h.Name}, {Name: "host_id", Value: h.ID.String()}}
 			app.AppendOwn(now.UnixMilli(), "up", labels, c.up(h, now))
 			if now.Sub(h.LastSeen) > c.cfg.SilentAfter {
@@ -57,11 +73,59 @@ func (c *collector) recordHosts(ctx context.Context, now time.Time, lost map[ide
 			return nil
 		})
 	})
+	if err == nil && w.names == nil {
+		w.names, err = c.leftBefore(now)
+	}
 	if err != nil {
 		app.Rollback()
 		return err
 	}
-	return app.Commit()
+	if err := app.Commit(); err != nil {
+		return err
+	}
+	return c.endLeft(ctx, names, w)
+}
+
+// endedBefore is how long before the start of the collector a host may have left for its
+// series to be looked at: longer than they would live of themselves.
+const endedBefore = 10 * time.Minute
+
+// leftBefore returns the hosts that were removed shortly before the start.
+func (c *collector) leftBefore(now time.Time) (map[identity.HostID]string, error) {
+	names := map[identity.HostID]string{}
+	return names, c.store.View(func(tx *store.Tx) error {
+		return tx.AllHosts(identity.HostID{}, func(h store.Host) error {
+			if !h.RemovedAt.IsZero() && now.Sub(h.RemovedAt) < endedBefore {
+				names[h.ID] = h.Name
+			}
+			return nil
+		})
+	})
+}
+
+// endLeft ends the series of hosts that are not there any more, or are called otherwise
+// now: alerts over them resolve, and no sum counts them.
+func (c *collector) endLeft(ctx context.Context, names map[identity.HostID]string, w *watch) (err error) {
+	for id, name := range w.names {
+		if names[id] != name {
+			w.left[id] = endTimes
+		}
+	}
+	w.names = names
+	for id, times := range w.left {
+		n, err2 := c.series.End(ctx, id, names[id])
+		switch {
+		case err2 != nil:
+			err = errors.Join(err, err2)
+		case n > 0:
+			w.left[id] = endTimes
+		case times == 1:
+			delete(w.left, id)
+		default:
+			w.left[id]--
+		}
+	}
+	return err
 }
 
 // up is 1 while something comes from the host. While the collector was down nothing

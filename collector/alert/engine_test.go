@@ -15,6 +15,7 @@ import (
 
 	"atalaya/collector/series"
 	"atalaya/collector/store"
+	"atalaya/shared/identity"
 	"atalaya/shared/metric"
 )
 
@@ -22,7 +23,8 @@ import (
 type fakeQuery struct {
 	mu    sync.Mutex
 	hosts []string
-	value float64 // 0: 1
+	id    identity.HostID // of all of them; zero: they have none
+	value float64         // 0: 1
 	err   error
 	asked int
 }
@@ -39,7 +41,11 @@ func (f *fakeQuery) Instant(_ context.Context, _ string, at time.Time) (series.V
 	f.asked++
 	var v series.Vector
 	for _, h := range f.hosts {
-		v = append(v, series.Sample{Labels: []metric.Label{{Name: "host", Value: h}}, At: at.UnixMilli(), Value: cmp.Or(f.value, 1)})
+		labels := []metric.Label{{Name: "host", Value: h}}
+		if f.id != (identity.HostID{}) {
+			labels = append(labels, metric.Label{Name: hostID, Value: f.id.String()})
+		}
+		v = append(v, series.Sample{Labels: labels, At: at.UnixMilli(), Value: cmp.Or(f.value, 1)})
 	}
 	return v, f.err
 }
@@ -181,6 +187,30 @@ func TestTimersSurviveARestart(t *testing.T) {
 	r.states()
 	r.restart()
 	r.events(Pending, Firing, Resolved)
+}
+
+// TestAlertsOfAHostThatLeftResolveAtOnce: an expression over a span sees what it sent before.
+func TestAlertsOfAHostThatLeftResolveAtOnce(t *testing.T) {
+	r := newRig(t, strings.Replace(oneRule, "for: 1m", "for: 1m\n    keep_firing_for: 1h", 1))
+	r.query.id = identity.HostID{7}
+	change := func(fn func(tx *store.Tx) error) {
+		t.Helper()
+		if err := r.st.Update(fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(tx *store.Tx) error { return tx.PutHost(store.Host{ID: r.query.id, Name: "a"}) })
+	r.query.set("a")
+	r.pass(75 * time.Second)
+	r.states("a firing")
+	r.now = r.now.Add(time.Hour) // down: what is missing after that is not believed at once
+	r.restart()
+	change(func(tx *store.Tx) error { return tx.RemoveHost(r.query.id, r.now, "sold") })
+	r.pass(15 * time.Second)
+	r.states()
+	change(func(tx *store.Tx) error { return tx.ReviveHost(r.query.id, r.now) })
+	r.pass(15 * time.Second)
+	r.states("a pending")
 }
 
 func TestDownTimeNeitherCountsNorResolves(t *testing.T) {

@@ -114,11 +114,16 @@ func (e *Engine) evaluateRule(ctx context.Context, g *group, r *rule, at time.Ti
 	if r.record != "" {
 		return nil, e.record(ctx, r, v, at)
 	}
+	left, err := e.left(r, v)
+	if err != nil {
+		return err, err
+	}
+	v = slices.DeleteFunc(v, func(s series.Sample) bool { return left[hostOf(s.Labels)] })
 	holding, err := e.holding(ctx, g, r, v, at)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.advance(g, r, holding, at); err != nil {
+	if err := e.advance(g, r, outcome{holding, left}, at); err != nil {
 		return err, err
 	}
 	return nil, nil
@@ -183,7 +188,7 @@ func appendLabels(dst []byte, ls []metric.Label) []byte {
 }
 
 // advance steps all alerts of a rule and stores what changed.
-func (e *Engine) advance(g *group, r *rule, holding map[string]*Alert, at time.Time) error {
+func (e *Engine) advance(g *group, r *rule, o outcome, at time.Time) error {
 	e.mu.RLock()
 	t := timing{now: at, hold: r.hold, keepFiring: r.keepFiring}
 	settling := r.settling
@@ -195,7 +200,7 @@ func (e *Engine) advance(g *group, r *rule, holding map[string]*Alert, at time.T
 		}
 	}
 	t.settling = at.Before(settling)
-	next := make(map[string]*Alert, len(holding))
+	next := make(map[string]*Alert, len(o.holding))
 	var changes []Event
 	note := func(fingerprint string, old, now *Alert) {
 		next[fingerprint] = now
@@ -204,11 +209,16 @@ func (e *Engine) advance(g *group, r *rule, holding map[string]*Alert, at time.T
 		}
 	}
 	for fingerprint, old := range r.alerts {
-		if holding[fingerprint] == nil {
-			note(fingerprint, old, step(old, false, t))
+		if o.holding[fingerprint] != nil {
+			continue
 		}
+		over := t
+		if o.left[old.Labels[hostID]] {
+			over.settling, over.keepFiring = false, 0
+		}
+		note(fingerprint, old, step(old, false, over))
 	}
-	for fingerprint, seen := range holding {
+	for fingerprint, seen := range o.holding {
 		old := r.alerts[fingerprint]
 		now := step(old, true, t)
 		now.Fingerprint, now.Group, now.Rule, now.RuleID, now.Expr = seen.Fingerprint, seen.Group, seen.Rule, seen.RuleID, seen.Expr

@@ -114,7 +114,7 @@ func twoHosts(tx *store.Tx, host, other string) (x, y store.Host, err error) {
 }
 
 // MergeHosts implements Identities.
-func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.MergeRequest, by string) (out v1.MergeResult, err error) {
+func (b operationsBackend) MergeHosts(ctx context.Context, keep string, r v1.MergeRequest, by string) (out v1.MergeResult, err error) {
 	var p ledger.Proposal
 	propose := func(tx *store.Tx) error {
 		x, y, err := twoHosts(tx, keep, r.Other)
@@ -144,6 +144,9 @@ func (b operationsBackend) MergeHosts(_ context.Context, keep string, r v1.Merge
 		out.Done, out.Merge = true, mergeOf(m)
 		return errors.Join(asset.HostMerged(tx, m.Other, m.Keep, by, b.Now()), keys.Follow(m))
 	})
+	if err == nil {
+		b.endSeries(ctx, p.Other.ID, p.Keep.ID)
+	}
 	return out, classify(err)
 }
 
@@ -171,7 +174,7 @@ func sizeText(s ledger.Size) string {
 }
 
 // UnmergeHost implements Identities.
-func (b operationsBackend) UnmergeHost(_ context.Context, keep string, r v1.UnmergeRequest, by string) (out v1.MergeResult, err error) {
+func (b operationsBackend) UnmergeHost(ctx context.Context, keep string, r v1.UnmergeRequest, by string) (out v1.MergeResult, err error) {
 	var m ledger.Merge
 	last := func(tx *store.Tx) error {
 		h, err := anyHost(tx, keep)
@@ -198,6 +201,9 @@ func (b operationsBackend) UnmergeHost(_ context.Context, keep string, r v1.Unme
 		}
 		return errors.Join(keys.Follow(m), asset.HostUnmerged(tx, m.Other, m.Keep, by, b.Now()))
 	})
+	if err == nil {
+		b.endSeries(ctx, m.Keep, m.Other)
+	}
 	return out, classify(err)
 }
 

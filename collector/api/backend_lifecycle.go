@@ -37,7 +37,32 @@ func (b operationsBackend) RemoveHost(ctx context.Context, host, reason string) 
 		out = removedHost(h)
 		return err
 	})
+	if err == nil {
+		b.endSeries(ctx, ref.ID)
+	}
 	return out, classify(err)
+}
+
+// endSeries ends the series of hosts that left, or are called otherwise now, before the
+// next evaluation of any rule. What fails here the collector does at its next look at all
+// hosts.
+func (b operationsBackend) endSeries(ctx context.Context, ids ...hostid.HostID) {
+	for _, id := range ids {
+		name := ""
+		err := b.Store.View(func(tx *store.Tx) error {
+			h, known, err := tx.Host(id)
+			if known && h.RemovedAt.IsZero() {
+				name = h.Name
+			}
+			return err
+		})
+		if err == nil {
+			_, err = b.Series.End(ctx, id, name)
+		}
+		if err != nil {
+			b.Log.Warn("series of a host that left not ended yet", "host", id.String(), "err", err)
+		}
+	}
 }
 
 func removedHost(h store.Host) v1.RemovedHost {
