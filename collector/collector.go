@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -77,7 +78,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	c := &collector{cfg: cfg, opt: opt, started: time.Now()}
 	defer func() { err = errors.Join(err, c.close()) }()
 	if err := c.open(ctx); err != nil {
-		return err
+		return c.advised(err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
@@ -93,6 +94,18 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 		}
 	}
 	return g.Wait()
+}
+
+// advised says with damage that ends the start what to do about it.
+func (c *collector) advised(err error) error {
+	const backup = "restore the last backup"
+	switch {
+	case !errors.Is(err, store.ErrCorrupt):
+		return err
+	case !strings.Contains(err.Error(), backup):
+		err = fmt.Errorf("%w; %s, the hosts then report again what is newer", err, backup)
+	}
+	return fmt.Errorf("%w: atalaya restore BACKUP --data %s", err, c.cfg.DataDir)
 }
 
 // loadMetrics opens the metrics engine. What it cannot open ends the collector.

@@ -47,13 +47,10 @@ func newFullState(t *testing.T) *fullState {
 	book := asset.New(f.Store)
 	for i := range byte(12) {
 		id := f.Host(i+1, fmt.Sprintf("web%02d", i), "prod")
-		for round := range 3 {
-			var rows []facts.Row
-			for p := range 120 {
-				rows = append(rows, &facts.PackageRow{Source: "dpkg", Name: fmt.Sprintf("pkg%03d", p), Version: fmt.Sprint(p%7+round, ".", int(i)%3), Arch: "amd64"})
+		for round := range lastRound + 1 {
+			for _, section := range toldSections {
+				f.Report(id, section, told(int(i), round)[section]...)
 			}
-			f.Report(id, facts.Packages, rows...)
-			f.Report(id, facts.Users, &facts.UserRow{Name: "ann", UID: int64(i)}, &facts.UserRow{Name: "bob", UID: int64(round)})
 			f.Now = f.Now.Add(time.Hour)
 		}
 		greet := ledger.Newcomer{ID: id, Hostname: fmt.Sprintf("web%02d", i), At: f.Now, Connected: func(identity.HostID) bool { return true },
@@ -106,6 +103,23 @@ func newFullState(t *testing.T) *fullState {
 	}
 	s.data = s.data[:report.Bytes]
 	return s
+}
+
+// lastRound is the newest of what hosts told.
+const lastRound = 2
+
+var toldSections = []facts.ID{facts.Packages, facts.Users, facts.OS, facts.Services}
+
+// told is what a host tells in a round, by section.
+func told(host, round int) map[facts.ID][]facts.Row {
+	var rows []facts.Row
+	for p := range 120 {
+		rows = append(rows, &facts.PackageRow{Source: "dpkg", Name: fmt.Sprintf("pkg%03d", p), Version: fmt.Sprint(p%7+round, ".", host%3), Arch: "amd64"})
+	}
+	return map[facts.ID][]facts.Row{facts.Packages: rows,
+		facts.OS:       {&facts.OSRow{ID: "debian", Name: "Debian", Version: fmt.Sprint(10 + round)}},
+		facts.Services: {&facts.ServiceRow{Name: "ssh"}, &facts.ServiceRow{Name: fmt.Sprint("app", host%4), State: "running"}},
+		facts.Users:    {&facts.UserRow{Name: "ann", UID: int64(host)}, &facts.UserRow{Name: "bob", UID: int64(round)}}}
 }
 
 // putOthers writes records of the tables that nothing of this test writes otherwise.
@@ -175,7 +189,7 @@ func allRows(t *testing.T, s *store.Store) map[string]string {
 	out := map[string]string{}
 	err := s.View(func(tx *store.Tx) error {
 		return tx.Hosts(func(h store.Host) error {
-			for _, section := range []facts.ID{facts.Packages, facts.Users} {
+			for _, section := range toldSections {
 				err := tx.Rows(h.ID, section, func(key string, data []byte) error {
 					out[fmt.Sprint(h.ID, section, key)] = string(data)
 					return nil
@@ -294,18 +308,26 @@ func (s *fullState) compare(t *testing.T, name string, st *store.Store, logged s
 	return "without effect"
 }
 
+// damageCount is how many damages are tried.
+func damageCount(t *testing.T, otherwise int) int {
+	t.Helper()
+	if text := os.Getenv(damageEnv); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if testing.Short() {
+		return otherwise / 6
+	}
+	return otherwise
+}
+
 // TestDamageTakesOnlyWhatItHits counts what becomes of a full state file after one damage
 // at a random place. Refused may be only what the document lists.
 func TestDamageTakesOnlyWhatItHits(t *testing.T) {
-	n := 60
-	if text := os.Getenv(damageEnv); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	} else if testing.Short() {
-		n = 10
-	}
+	n := damageCount(t, 60)
 	s := newFullState(t)
 	pages := len(s.data) / (8 << 10)
 	for _, kind := range []struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -371,6 +372,9 @@ func (x *Index) itemMatches(tx *store.Tx, all []found, index uint32, take func(v
 			}
 			read[h.id] = true
 			it, err := state.Item(h.id)
+			if errors.Is(err, store.ErrCorrupt) {
+				continue // lost since it was read: its hosts tell it again
+			}
 			if err != nil {
 				return err
 			}

@@ -50,6 +50,7 @@ type Index struct {
 
 	segments   []*segment
 	lastItem   uint32
+	retold     uint64 // see store.Tx.Retold
 	lastChange uint64
 	lastAsset  uint64
 	swept      time.Time
@@ -154,6 +155,13 @@ func (x *Index) refresh(ctx context.Context) error {
 }
 
 func (x *Index) readItems(ctx context.Context, tx *store.Tx) error {
+	retold, err := tx.Retold()
+	if err != nil {
+		return err
+	}
+	if retold != x.retold {
+		x.segments, x.lastItem, x.retold = nil, 0, retold
+	}
 	n := 0
 	return tx.Now().ItemsAfter(x.lastItem, func(it store.Item) error {
 		if n++; n%4096 == 0 && ctx.Err() != nil {

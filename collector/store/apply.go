@@ -55,8 +55,9 @@ func (s *Store) Apply(ds []Delivery) ([]Outcome, error) {
 
 // applier is one run of Apply. What it holds of hosts is written at the end, once.
 type applier struct {
-	tx    *Tx
-	hosts map[identity.HostID]*applying
+	tx        *Tx
+	hosts     map[identity.HostID]*applying
+	unindexed bool // the index of hosts by row is damaged: what a host had it does not tell
 }
 
 // applying is what Apply keeps of a host.

@@ -209,7 +209,7 @@ func (r *rowReader) sides(c *Change, e entry) error {
 		}
 		var damage *CorruptError
 		if errors.As(err, &damage) && damage.Table == tableItems {
-			c.Lost = true
+			c.Lost, r.tx.lacks = true, true
 			return nil, nil
 		}
 		return nil, err

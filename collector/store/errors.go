@@ -51,6 +51,12 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("state is damaged: table %q, key %x: %s", e.Table, e.Key, e.Detail)
 }
 
+// lost reports whether an error says that healing noted an item as lost.
+func lost(err error) bool {
+	var damage *CorruptError
+	return errors.As(err, &damage) && damage.lost
+}
+
 // Is makes errors.Is(err, ErrCorrupt) true.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 

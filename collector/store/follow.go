@@ -14,8 +14,9 @@ import (
 // Follower is a view over the change log: tables that are brought up to date by
 // folding changes into them, and that can be built anew from the log at any time.
 // Folding must give the same tables however the log is cut into pieces. A log that
-// was pruned begins with an addition for each row there was; a section that was lost
-// to damage has a Baseline with Lost set, after which its rows are added again.
+// was pruned begins with an addition for each row there was. Where something was lost to
+// damage it is left out, and the view built anew once it is told again: a section that was
+// lost begins with a Baseline with Lost set, after which its rows are added again.
 type Follower struct {
 	Name    string   // names its cursor
 	Version uint64   // of its tables; they are built anew when it differs from the stored one
@@ -26,6 +27,8 @@ type Follower struct {
 	// beginning come without them, which spares most of the work.
 	KeysOnly []facts.ID
 	Fold     func(tx *Tx, changes []Change) error
+
+	voids map[hostSection]uint64 // while it is brought up to date: see voidsOf
 }
 
 // foldChanges is how many changes one transaction of a follower takes: some tens of
@@ -46,8 +49,8 @@ func (s *Store) Follow(ctx context.Context, f Follower) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		var again <-chan time.Time
-		if err != nil {
+		again, err2 := s.whenToRefill(f)
+		if err = errors.Join(err, err2); err != nil {
 			again = time.After(retryAfter)
 			if err.Error() != last {
 				s.log.Error("view not up to date", "view", f.Name, "err", err)
@@ -103,16 +106,39 @@ func (f Follower) behind(tx *Tx) (bool, error) {
 	cursor, err1 := tx.Cursor(f.Name)
 	version, err2 := tx.meta("view." + f.Name)
 	last, err3 := tx.LastChange()
-	return version != f.Version || cursor != last, errors.Join(err1, err2, err3)
+	in, due, err4 := f.toRefill(tx)
+	return version&^lacking != f.Version || cursor != last || due && in <= 0, errors.Join(err1, err2, err3, err4)
 }
 
-// step folds the next changes, or empties the tables when they are of another
-// version or ahead of the log, which was then set back.
+// step folds the next changes. A view that meets for the first time that something is lost
+// is begun again, so that all of it is made of what is known now.
 func (f Follower) step(tx *Tx) error {
+	version, err1 := tx.meta("view." + f.Name)
+	in, due, err2 := f.toRefill(tx)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if due && in <= 0 {
+		return f.beginLacking(tx)
+	}
+	if f.voids, err1 = f.voidsOf(tx); err1 != nil {
+		return err1
+	}
+	if err := f.advance(tx, version&^lacking); err != nil || !tx.lacks {
+		return err
+	}
+	if version&lacking == 0 {
+		return f.beginLacking(tx)
+	}
+	return f.putVoids(tx, f.voids)
+}
+
+// advance folds the next changes, or empties the tables when they are of another
+// version or ahead of the log, which was then set back.
+func (f Follower) advance(tx *Tx, version uint64) error {
 	cursor, err1 := tx.Cursor(f.Name)
-	version, err2 := tx.meta("view." + f.Name)
-	last, err3 := tx.LastChange()
-	if err := errors.Join(err1, err2, err3); err != nil {
+	last, err2 := tx.LastChange()
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	if version != f.Version || cursor > last {
@@ -204,10 +230,13 @@ func (tx *Tx) HostHistory(id identity.HostID, section facts.ID, fn func(Change) 
 		return err
 	}
 	want := func(h blockHead) bool { return h.sections&sectionBit(section) != 0 }
+	f := Follower{Sections: []facts.ID{section}, voids: map[hostSection]uint64{}}
 	err = tx.walkLog(false, want).host(rec.Index, func(g group) error {
-		changes, err = Follower{Sections: []facts.ID{section}}.expand(tx, changes, id, g, 0)
+		changes, err = f.expand(tx, changes, id, g, 0)
 		return err
 	})
+	lost := f.voids[hostSection{rec.Index, section}]
+	changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Seq < lost })
 	for i := 0; i < len(changes) && err == nil; i++ {
 		err = fn(changes[i])
 	}
@@ -265,7 +294,8 @@ func (f Follower) expand(tx *Tx, changes []Change, id identity.HostID, g group, 
 	before := tx.asOfChange(g.first - 1)
 	rows := rowReader{tx: tx}
 	for i, e := range g.entries {
-		if g.first+uint64(i) <= above || !f.wants(e.section) {
+		place := hostSection{g.host, e.section}
+		if seq := g.first + uint64(i); seq <= above || !f.wants(e.section) || seq < f.voids[place] {
 			continue
 		}
 		c, err := rows.change(id, g, i)
@@ -273,9 +303,12 @@ func (f Follower) expand(tx *Tx, changes []Change, id identity.HostID, g group, 
 			return nil, err
 		}
 		switch {
+		case e.lost:
+			tx.lacks, f.voids[place] = true, c.Seq
+			changes = append(changes, c)
 		case c.Lost && c.Old == nil && c.New == nil:
 			// nothing is known of it any more
-		case e.kind == Baseline && !e.lost:
+		case e.kind == Baseline: // of one that was lost later nothing is there
 			c.Kind = Added
 			changes, err = f.addRows(tx, changes, then, g.host, c)
 		case e.kind == Cleared:
@@ -304,8 +337,9 @@ func (f Follower) reset(tx *Tx) error {
 	if err := tx.putMeta("view."+f.Name, f.Version); err != nil {
 		return err
 	}
-	if err := tx.putMeta("view."+f.Name+".host", 0); err != nil {
+	at, err := tx.meta(metaRefill)
+	if err != nil {
 		return err
 	}
-	return tx.SetCursor(f.Name, 0)
+	return errors.Join(tx.putMeta("view."+f.Name+".host", 0), tx.putMeta("view."+f.Name+".refill", at), tx.SetCursor(f.Name, 0))
 }

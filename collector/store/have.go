@@ -121,7 +121,7 @@ func (tx *Tx) hostsWith(item uint32) (*roaring.Bitmap, error) {
 
 // indexed returns the items of a section that a host has by the inverted index, which
 // is read for the whole piece: what the host's own record said is not known. Items
-// that cannot be read are among them.
+// that cannot be read are among them, but for those that are known to be of another section.
 func (tx *Tx) indexed(index uint32, section facts.ID) ([]heldItem, error) {
 	if err := tx.flushHave(); err != nil {
 		return nil, err
@@ -137,13 +137,28 @@ func (tx *Tx) indexed(index uint32, section facts.ID) ([]heldItem, error) {
 		}
 		id := binary.BigEndian.Uint32(k[3:])
 		it, err := tx.item(id)
-		if errors.Is(err, ErrCorrupt) || err == nil && it.Section == section {
+		if errors.Is(err, ErrCorrupt) {
+			it.Section, err = tx.listedIn(id)
+		}
+		if err == nil && (it.Section == section || it.Section == 0) {
 			out = append(out, heldItem{id: id})
-			err = nil
 		}
 		return err
 	})
 	return out, err
+}
+
+// listedIn returns the section of an item that cannot be read, by its place in the table of
+// contents; 0: that is lost too.
+func (tx *Tx) listedIn(id uint32) (section facts.ID, err error) {
+	key := itemKey(id)
+	return section, tx.Table(tableContents).Scan(nil, func(k, v []byte) error {
+		if bytes.Equal(v, key) && len(k) > 2 {
+			section = facts.ID(binary.BigEndian.Uint16(k))
+			return ErrStop
+		}
+		return nil
+	})
 }
 
 // remakeSet makes a damaged piece of the index anew from the records of its hosts.

@@ -94,7 +94,7 @@ func (tx *Tx) findItem(section facts.ID, key string, data []byte) (id uint32, pl
 			// Its key and the hash of its content are those of the place, if none before it
 			// had the same: then this is what it was.
 			if id := binary.BigEndian.Uint32(v); bytes.Equal(place, contentKey(section, key, data)) {
-				return id, place, tx.putItem(id, section, key, data)
+				return id, place, errors.Join(tx.putItem(id, section, key, data), tx.refill())
 			}
 			return 0, place, nil // a new item takes its place
 		case err != nil:
@@ -196,8 +196,7 @@ func (tx *Tx) eachItem(section facts.ID, prefix string, fn func(Item) error) err
 func (tx *Tx) itemsIn(prefix []byte, fn func(Item) error) error {
 	return tx.itemsAt(prefix, func(id uint32) error {
 		it, err := tx.item(id)
-		var damage *CorruptError
-		if errors.As(err, &damage) && damage.lost {
+		if lost(err) {
 			return nil // until a host tells it again
 		}
 		if err != nil {

@@ -47,10 +47,11 @@ func (s *Store) healTables(conditions map[string]*condition) error {
 // made anew as a whole.
 func (m *mender) condemn(name string, c *condition) error {
 	m.tables[name] = true
+	m.a.unindexed = m.tables[tableHave]
 	if err := m.tx.noteLoss(name, c.lost()); err != nil {
 		return err
 	}
-	whole := name == tableHave || name == tableContents || name == tableByHost || name == tableCursors
+	whole := name == tableHave || name == tableContents && c.stale() || name == tableByHost || name == tableCursors
 	if policyOf(name).fate == closed && c.stale() || slices.Contains(revocable, name) && !c.proven() || whole {
 		return m.tx.Table(name).Clear()
 	}
@@ -171,6 +172,9 @@ func (m *mender) missingItems() error {
 		return err
 	}
 	m.tx.forgetItems()
+	if err := m.tx.refill(); err != nil {
+		return err
+	}
 	doubts := map[uint32][]facts.ID{}
 	err = m.tx.Table(tableHeld).Scan(nil, func(k, v []byte) error {
 		h, ok := decodeHeld(m.tx.store.codec, v)

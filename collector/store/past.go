@@ -267,8 +267,8 @@ func (s *State) Rows(index uint32, section facts.ID, fn func(key string, data []
 		return err
 	}
 	rows, err := s.tx.storedRows(section, h)
-	if errors.Is(err, ErrCorrupt) && s.now() {
-		rows, err = s.tx.readable(index, section, h, err)
+	if errors.Is(err, ErrCorrupt) {
+		rows, err = s.readable(index, section, h)
 	}
 	if err != nil {
 		return err
@@ -291,6 +291,10 @@ func (s *State) keys(index uint32, section facts.ID, fn func(key string) error) 
 	}
 	for _, it := range h.items {
 		item, err := s.tx.item(it.id)
+		if lost(err) {
+			s.tx.lacks = true
+			continue
+		}
 		if err == nil {
 			err = fn(item.Key)
 		}
@@ -306,25 +310,29 @@ func (s *State) keys(index uint32, section facts.ID, fn func(key string) error) 
 	return nil
 }
 
-// readable returns the rows that can be read of a section that is in doubt: its host
-// was asked for the whole of it. Of others it returns the damage.
-func (tx *Tx) readable(index uint32, section facts.ID, h *held, damage error) ([]storedRow, error) {
-	states, err := tx.sections(index)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(states, func(s SectionState) bool { return s.Section == section && s.Doubtful }) {
-		return nil, damage
+// readable returns the rows of a section but for those that healing noted as lost: its host
+// was asked for the whole of it. What is damaged otherwise is left out of a present section
+// that is in doubt; of others it is the answer.
+func (s *State) readable(index uint32, section facts.ID, h *held) ([]storedRow, error) {
+	doubtful := false
+	if s.now() {
+		st, err := s.tx.section(index, section)
+		if err != nil {
+			return nil, err
+		}
+		doubtful = st.Doubtful
 	}
 	sound := &held{own: h.own}
 	for _, it := range h.items {
-		if _, err := tx.item(it.id); err == nil {
+		switch _, err := s.tx.item(it.id); {
+		case err == nil:
 			sound.items = append(sound.items, it)
-		} else if !errors.Is(err, ErrCorrupt) {
+		case !lost(err) && !(doubtful && errors.Is(err, ErrCorrupt)):
 			return nil, err
 		}
 	}
-	return tx.storedRows(section, sound)
+	s.tx.lacks = true
+	return s.tx.storedRows(section, sound)
 }
 
 // Row returns one row of a host, nil when there is none.
@@ -358,7 +366,7 @@ func (s *State) Sections(index uint32) ([]SectionState, error) {
 		if st, err = s.sectionState(index, st); err != nil {
 			return nil, err
 		}
-		if st.Status != facts.StatusUnknown {
+		if st.Status != facts.StatusUnknown || st.Rows > 0 { // rows without a status: it was lost to damage
 			out = append(out, st)
 		}
 	}
@@ -430,6 +438,9 @@ func (s *State) ItemOf(section facts.ID, key string, row []byte) (it Item, found
 	}
 	err = s.tx.itemsOfKey(section, key, func(id uint32) error {
 		if it, err = s.tx.item(id); err != nil {
+			if lost(err) {
+				err = nil // another may have the key too
+			}
 			return err
 		}
 		if found = string(it.Data) == string(common); found {

@@ -122,7 +122,7 @@ func (a *applier) storedRows(h *applying, section facts.ID) ([]storedRow, error)
 	if !errors.Is(err, ErrCorrupt) {
 		return nil, err
 	}
-	if layouts[section].own {
+	if layouts[section].own || a.unindexed {
 		return nil, a.discard(h, section, err)
 	}
 	a.tx.store.log.Error("damaged record of a host made anew from the index, its section comes again", "host", h.rec.Name, "section", section, "err", err)
@@ -172,6 +172,13 @@ func (a *applier) discard(h *applying, section facts.ID, damage error) error {
 		return err
 	}
 	for _, it := range items {
+		if _, err := a.tx.item(it.id); errors.Is(err, ErrCorrupt) {
+			if of, err := a.tx.listedIn(it.id); err != nil {
+				return err
+			} else if of != section {
+				continue // whose it is will not be known: it must not seem to be gone from another section
+			}
+		}
 		a.tx.have(h.rec.Index, it.id, false)
 	}
 	h.held[section] = &holding{held: &held{}, dirty: true}
@@ -191,6 +198,9 @@ func (a *applier) lost(h *applying, section facts.ID) error {
 	h.statesDirty = true
 	a.tx.store.askAnew(h.rec.Index)
 	at := facts.TimeOf(s.At)
+	if err := a.tx.refill(); err != nil {
+		return err
+	}
 	_, err := a.tx.logGroup(group{host: h.rec.Index, received: at, entries: []entry{
 		{section: section, kind: Baseline, at: at, observed: at, lost: true, is: EncodeStatus(s.Status, s.Reason)}}})
 	return err

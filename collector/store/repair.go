@@ -103,7 +103,7 @@ func (m *mender) mend(d Damage) error {
 		return m.section(d.Key)
 	case tableSections:
 		return m.host(binary.BigEndian.Uint32(d.Key), 0)
-	case tableHave, tableContents, tableByHost, tableCursors:
+	case tableHave, tableByHost, tableCursors:
 		return nil // made anew as a whole
 	case tableItems:
 		return m.item(d.Key)
@@ -149,14 +149,7 @@ func (m *mender) host(index uint32, section facts.ID) error {
 // item doubts the section of all hosts that have an item that cannot be read. The
 // first that tells the row again brings it back under its number.
 func (m *mender) item(key []byte) error {
-	section := facts.ID(0)
-	err := m.tx.Table(tableContents).Scan(nil, func(k, v []byte) error {
-		if bytes.Equal(v, key) && len(k) > 2 {
-			section = facts.ID(binary.BigEndian.Uint16(k))
-			return ErrStop
-		}
-		return nil
-	})
+	section, err := m.tx.listedIn(binary.BigEndian.Uint32(key))
 	if err == nil && section == 0 {
 		err = strange(tableItems, key)
 	}
@@ -176,7 +169,7 @@ func (m *mender) item(key []byte) error {
 			m.a.doubt(h, section)
 		}
 	}
-	return m.tx.mend(tableItems, key)
+	return errors.Join(m.tx.mend(tableItems, key), m.tx.refill())
 }
 
 // block gives up the log up to a block that cannot be read: what was before is not
@@ -309,11 +302,9 @@ func (m *mender) remakeHave() error {
 	return m.tx.flushHave()
 }
 
-// remakeContents lists all items by content anew.
+// remakeContents lists all items by content that are not listed. By the places that are left
+// items which cannot be read get their numbers again.
 func (m *mender) remakeContents() error {
-	if err := m.tx.Table(tableContents).Clear(); err != nil {
-		return err
-	}
 	var items []Item
 	err := m.tx.Table(tableItems).Scan(nil, func(k, _ []byte) error {
 		it, err := m.tx.item(binary.BigEndian.Uint32(k))

@@ -260,7 +260,7 @@ func (s *Store) release() error {
 }
 
 // Changed returns a channel that is closed at the next commit that adds to the
-// change log. Take the channel before looking at the log.
+// change log, or has views made anew. Take the channel before looking at the log.
 func (s *Store) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -360,7 +360,7 @@ func (s *Store) committed(tx *Tx, txid uint64) error {
 		}
 	}
 	s.known.add(tx.met)
-	if tx.lastChange == 0 {
+	if tx.lastChange == 0 && !tx.refills {
 		return nil
 	}
 	s.mu.Lock()

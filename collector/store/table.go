@@ -41,6 +41,8 @@ type Tx struct {
 	edits      []haveEdit           // of the inverted index, not yet written
 	met        map[string]knownItem // items that this transaction told, see knownItems
 	words      []uint64             // of hostsWith, used again
+	lacks      bool                 // rows were left out, or changes cut, because items are lost
+	refills    bool                 // views have to be made anew
 }
 
 // Table is a named, ordered map from keys to values within a transaction. The zero

@@ -115,7 +115,7 @@ func TestServeOnADamagedStateTellsTheServiceManagerNotToTryAgain(t *testing.T) {
 	}
 	var out, msg strings.Builder
 	code := cli.Run(context.Background(), cli.Env{Stdout: &out, Stderr: &msg}, newRoot(), []string{"serve", "--data", dir})
-	if code != exitLasting || !strings.Contains(msg.String(), "restore the last backup") {
+	if code != exitLasting || !strings.Contains(msg.String(), "restore the last backup") || !strings.Contains(msg.String(), "atalaya restore BACKUP --data "+dir) {
 		t.Errorf("exit %d, %q; want %d and the next step", code, msg.String(), exitLasting)
 	}
 }
