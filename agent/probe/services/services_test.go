@@ -45,7 +45,10 @@ func TestEnabledEqualsSystemctl(t *testing.T) {
 			want[len(want)-1] += " " + f[2]
 		}
 	}
-	for name := range units.files {
+	for name, f := range units.files {
+		if f.template != "" {
+			continue // no file
+		}
 		unit, enabled, err := units.read(h, name)
 		if err != nil {
 			t.Skipf("this user may not read it: %v", err)
@@ -170,6 +173,46 @@ func TestDropInsOverride(t *testing.T) {
 	want := facts.ServiceRow{Name: "x", Description: "old", Enabled: "static", Exec: "/bin/new", User: "admin", Path: "/usr/lib/systemd/system/x.service", Manager: "systemd", Type: "simple"}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestDropInsOfManyUnits: of the type, of what the name begins with, of a template and of an
+// alias. The name of a file counts once, that in /etc first, wherever its folder is from.
+func TestDropInsOfManyUnits(t *testing.T) {
+	const lib, etc = "usr/lib/systemd/system/", "etc/systemd/system/"
+	start := "[Service]\nExecStart=/bin/a\n"
+	rows := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{
+		lib + "a-b-c.service": "\uFEFF" + start, lib + "b.service": start, lib + "t-x@.service": "[Unit]\nDescription=T\n" + start,
+		etc + "alias.service": "-> /" + lib + "b.service", etc + "m.wants/t-x@1.service": "-> /" + lib + "t-x@.service",
+		etc + "service.d/a.conf":        "[Service]\nUser=all\nRestart=always\n",
+		etc + "a-.service.d/b.conf":     "[Service]\nUser=prefix\n",
+		lib + "a-b-.service.d/b.conf":   "[Service]\nUser=vendor\n",
+		lib + "a-b-.service.d/c.conf":   "[Service]\nType=exec\n",
+		lib + "a-b.service.d/z.conf":    "[Service]\nUser=other\n",
+		etc + "alias.service.d/b.conf":  "[Service]\nUser=alias\n",
+		etc + "t-.service.d/t.conf":     "[Service]\nUser=no\n",
+		etc + "t-@.service.d/t.conf":    "[Service]\nUser=template\n",
+		etc + "t-x@1.service.d/u.conf":  "[Unit]\nDescription=One\n",
+		etc + "m.wants/t-y@1.service":   "-> /" + lib + "t-y@.service",
+		lib + "m.wants/t-x@2.service":   "-> ../t-x@.service",
+		"run/systemd/generator/x":       "",
+		"run/systemd/system/m.wants/b":  "",
+		etc + "m.wants/t-x@.service":    "-> /" + lib + "t-x@.service",
+		lib + "b.service.d/none":        "",
+		lib + "service.d/not-a-drop-in": "[Service]\nUser=nobody\n",
+	})), New())["services"].Rows
+	var got []string
+	for _, row := range rows {
+		s := row.(*facts.ServiceRow)
+		got = append(got, strings.Join([]string{s.Name, s.Enabled, s.User, s.Type, s.Restart, s.Exec, s.Description, s.Path}, ","))
+	}
+	want := []string{
+		"a-b-c,static,prefix,exec,always,/bin/a,,/" + lib + "a-b-c.service", "alias,alias,,,,,,/" + etc + "alias.service",
+		"b,indirect,alias,simple,always,/bin/a,,/" + lib + "b.service", "t-x@,enabled,template,simple,always,/bin/a,T,/" + lib + "t-x@.service",
+		"t-x@1,enabled,template,simple,always,/bin/a,One,/" + lib + "t-x@.service",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

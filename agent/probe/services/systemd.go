@@ -39,7 +39,7 @@ func reported(name string) bool {
 // units is what the folders of the search path hold.
 type units struct {
 	files     map[string]unitFile // by full name; of equal names the first in the search path
-	dropIns   map[string][]string // folders NAME.service.d with their files, in the order of the search path
+	dropIns   map[string][]string // folders NAME.service.d, service.d and NAME-.service.d, in the order of the search path; by name
 	overrides map[string][]string // files of those folders that count, in the order in which they apply
 	links     map[string][]link   // that enable units, in folders *.wants, *.requires and *.upholds, or as other names; by name and target
 	presets   presets
@@ -48,13 +48,19 @@ type units struct {
 	looked    []looked // at what all this was read from
 }
 
-// unitFile is a unit or a link with such a name.
+// unitFile is a unit or a link with such a name, or an enabled instance of a template.
 type unitFile struct {
-	dir    string
-	target string // of the link, "" for a file
+	dir      string
+	target   string // of the link, "" for a file
+	template string // of the instance, else ""
 }
 
-func (f unitFile) path(name string) string { return path.Join(f.dir, name) }
+func (f unitFile) path(name string) string {
+	if f.template != "" {
+		name = f.template
+	}
+	return path.Join(f.dir, name)
+}
 
 // link is a link by which a unit is enabled.
 type link struct {
@@ -100,23 +106,45 @@ func findUnits(h *probe.Host, c *cache) *units {
 			switch {
 			case reported(name):
 				u.addFile(h, dir, e)
-			case strings.HasSuffix(name, ".d") && reported(strings.TrimSuffix(name, ".d")):
+			case strings.HasSuffix(name, ".d") && reported("."+strings.TrimSuffix(name, ".d")):
 				u.dropIns[strings.TrimSuffix(name, ".d")] = append(u.dropIns[strings.TrimSuffix(name, ".d")], path.Join(dir, name))
 			case enables(name):
 				u.addLinks(h, dir, name)
 			}
 		}
 	}
-	for name := range u.dropIns {
-		u.overrides[name] = u.dropInFiles(h, name)
-	}
-	for name := range u.files {
-		if at := strings.IndexByte(name, '@'); at >= 0 && u.dropIns[name] == nil && u.dropIns[name[:at]+"@"+path.Ext(name)] != nil {
-			u.overrides[name] = u.dropInFiles(h, name) // those of its template
-		}
-	}
+	u.addInstances()
+	u.addOverrides(h)
 	u.readPresets(h)
 	return u
+}
+
+// addInstances enters the instances that somebody enabled: they have no file of their own.
+func (u *units) addInstances() {
+	for name, links := range u.links {
+		template, ok := templateOf(name)
+		if _, own := u.files[name]; !ok || own {
+			continue
+		}
+		f, there := u.files[template]
+		if !there || f.target != "" && path.Base(f.target) != template { // masked, or another name
+			continue
+		}
+		if slices.ContainsFunc(links, func(l link) bool {
+			return l.name == name && l.target == template && (l.dir == "/etc/systemd/system" || strings.HasPrefix(l.dir, "/run/"))
+		}) {
+			u.files[name] = unitFile{dir: f.dir, template: template}
+		}
+	}
+}
+
+// templateOf gives getty@.service for getty@tty1.service.
+func templateOf(name string) (template string, ok bool) {
+	ext := path.Ext(name)
+	if at := strings.IndexByte(name, '@'); at >= 0 && name != name[:at+1]+ext {
+		return name[:at+1] + ext, true
+	}
+	return "", false
 }
 
 // addLink notes a link under its name and under that of its target.
@@ -197,7 +225,7 @@ func (u *units) serviceRow(h *probe.Host, name string) (*facts.ServiceRow, error
 	if len(unit.exec) > 0 {
 		row.Exec = program(unit.exec[0])
 	}
-	if unit.installable && enabled != "generated" && enabled != "transient" {
+	if unit.installable && enabled != "generated" && enabled != "transient" && u.files[name].template == "" {
 		row.Preset = u.presets.of(name)
 	}
 	return row, err
@@ -274,15 +302,54 @@ func (u *units) enabled(f unitFile, name string, unit *unit) string {
 	return "static"
 }
 
-// dropInFiles are the files of NAME.service.d that override the unit: of files with one
-// name the first in the search path counts, and they apply in the order of their names.
-func (u *units) dropInFiles(h *probe.Host, name string) []string {
-	dirs := u.dropIns[name]
-	if i, ext := strings.IndexByte(name, '@'), path.Ext(name); i >= 0 && name != name[:i]+"@"+ext {
-		dirs = append(slices.Clip(dirs), u.dropIns[name[:i]+"@"+ext]...) // of the template
+// addOverrides finds the drop-ins of all units (systemd.unit(5)): of files with one name the
+// first in the search path counts, and they apply in the order of their names.
+func (u *units) addOverrides(h *probe.Host) {
+	aliases := make(map[string][]string)
+	for name, f := range u.files {
+		if to := path.Base(f.target); f.target != "" && to != name {
+			aliases[to] = append(aliases[to], name)
+		}
 	}
-	return probe.DropIns(dirs, func(dir string) []fs.DirEntry {
-		entries, _ := u.readDir(h, dir) // an unreadable folder changes nothing
+	listed := make(map[string][]fs.DirEntry)
+	list := func(dir string) []fs.DirEntry {
+		entries, ok := listed[dir]
+		if !ok {
+			entries, _ = u.readDir(h, dir) // an unreadable folder changes nothing
+			listed[dir] = entries
+		}
 		return entries
+	}
+	for name := range u.files {
+		slices.Sort(aliases[name])
+		var dirs []string
+		for _, one := range append([]string{name}, aliases[name]...) {
+			dirs = append(dirs, u.dropInsOf(one)...)
+		}
+		if dirs = append(dirs, u.dropIns[path.Ext(name)[1:]]...); len(dirs) > 0 {
+			u.overrides[name] = probe.DropIns(dirs, list)
+		}
+	}
+}
+
+// dropInsOf are the folders of drop-ins for a name: its own, that of its template, and those
+// of what it begins with up to a hyphen: a-b.service has a-.service.d too.
+func (u *units) dropInsOf(name string) []string {
+	var dirs []string
+	names := []string{name}
+	if template, ok := templateOf(name); ok {
+		names = append(names, template)
+	}
+	for _, n := range names {
+		dirs = append(dirs, u.dropIns[n]...)
+		stem, _, _ := strings.Cut(strings.TrimSuffix(n, path.Ext(n)), "@")
+		rest := n[len(stem):]
+		for i := strings.LastIndexByte(strings.TrimSuffix(stem, "-"), '-'); i > 0; i = strings.LastIndexByte(stem[:i], '-') {
+			dirs = append(dirs, u.dropIns[stem[:i+1]+rest]...)
+		}
+	}
+	slices.SortStableFunc(dirs, func(a, b string) int {
+		return slices.Index(searchPath, path.Dir(a)) - slices.Index(searchPath, path.Dir(b))
 	})
+	return dirs
 }

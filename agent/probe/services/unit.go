@@ -48,7 +48,7 @@ func (u *unit) parse(data []byte) error {
 		return errors.New("damaged: it has NUL bytes")
 	}
 	section := ""
-	for text := string(data); text != ""; {
+	for text := string(bytes.TrimPrefix(data, []byte("\uFEFF"))); text != ""; {
 		var line string
 		line, text = logicalLine(text)
 		if line == "" || line[0] == '#' || line[0] == ';' {
