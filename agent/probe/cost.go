@@ -34,6 +34,10 @@ type spent struct {
 	bytes     int64
 }
 
+// Charge counts bytes that a probe has read of the kernel by itself, as a Host's methods count
+// theirs.
+func (h *Host) Charge(n int) { h.bytes.Add(int64(n)) }
+
 // meter measures one run; the calling goroutine is locked to its thread.
 type meter struct {
 	host     *Host

@@ -32,8 +32,9 @@ var (
 // Netlink is a socket on which the kernel is asked for lists of what it has. After an
 // error other than ErrNetlinkChanged it is of no more use.
 type Netlink struct {
-	fd  int
-	buf []byte
+	fd   int
+	buf  []byte
+	host *Host // that is charged
 }
 
 // Netlink opens a socket of a protocol (NETLINK_ROUTE, ...), in the network namespace of
@@ -46,6 +47,7 @@ func (h *Host) Netlink(protocol int) (*Netlink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNetlinkRefused, err)
 	}
+	n.host = h
 	return n, nil
 }
 

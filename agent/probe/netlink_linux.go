@@ -37,5 +37,6 @@ func (n *Netlink) receive() ([]byte, error) {
 	if size > len(n.buf) {
 		return nil, ErrNetlink
 	}
+	n.host.Charge(size)
 	return n.buf[:size], nil
 }

@@ -9,7 +9,8 @@ import (
 // TestNetlinkOfTheKernel asks for the network interfaces, twice on one socket, and for what
 // the kernel has not.
 func TestNetlinkOfTheKernel(t *testing.T) {
-	n, err := LiveHost().Netlink(syscall.NETLINK_ROUTE)
+	h := LiveHost()
+	n, err := h.Netlink(syscall.NETLINK_ROUTE)
 	if err != nil {
 		t.Skipf("no netlink here: %v", err)
 	}
@@ -25,6 +26,9 @@ func TestNetlinkOfTheKernel(t *testing.T) {
 		if err := n.Ask(d); err != nil || links == 0 {
 			t.Errorf("%d interfaces, %v", links, err)
 		}
+	}
+	if h.bytes.Load() == 0 {
+		t.Error("what was read is not charged")
 	}
 	d := NetlinkDump{Request: NetlinkRequest(syscall.RTM_GETLINK+1000, 1)}
 	if err := n.Ask(d); !errors.Is(err, ErrNetlinkRefused) || !errors.As(err, new(syscall.Errno)) {

@@ -364,6 +364,19 @@ func TestScanOfManyProcesses(t *testing.T) {
 	}
 }
 
+func TestWhatAScanReadsIsCharged(t *testing.T) {
+	linuxOnly(t)
+	h := many(t, 100)
+	stat, err := h.ReadFile("/proc/1/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := probe.RunOnce(t.Context(), h, New(Config{})).Costs[0]
+	if least := int64(100 * (len(stat) - 10)); c.LastReadBytes < least {
+		t.Errorf("%d bytes for 100 files of some %d", c.LastReadBytes, len(stat))
+	}
+}
+
 func TestProcessesThatMayNotBeSeenAreToldOf(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Getuid() == 0 {
 		t.Skip("root sees all processes")

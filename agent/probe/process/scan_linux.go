@@ -55,6 +55,7 @@ func (x *reader) each(ctx context.Context, h *probe.Host, see func(pid int32, b 
 		if n <= 0 {
 			return denied, nil
 		}
+		h.Charge(n)
 		for rest := x.entries[:n]; len(rest) > direntName; {
 			size := int(binary.NativeEndian.Uint16(rest[16:]))
 			if size <= direntName || size > len(rest) {
@@ -63,6 +64,7 @@ func (x *reader) each(ctx context.Context, h *probe.Host, see func(pid int32, b 
 			if pid, ok := pidOf(rest[direntName:size]); ok {
 				switch b, err := x.read(fd, pid); {
 				case err == nil:
+					h.Charge(len(b))
 					see(pid, b)
 				case errors.Is(err, fs.ErrPermission):
 					denied++
