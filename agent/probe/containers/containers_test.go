@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,28 @@ func TestDamagedFilesMakeTheSectionPartial(t *testing.T) {
 	}
 }
 
+// TestAStoreIsWhereItsConfigurationSays: of Podman and CRI-O.
+func TestAStoreIsWhereItsConfigurationSays(t *testing.T) {
+	names := func(files map[string]string) (out []string) {
+		for _, row := range probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["containers"].Rows {
+			out = append(out, row.(*facts.ContainerRow).Runtime+" "+row.(*facts.ContainerRow).Name)
+		}
+		return out
+	}
+	files := probetest.Files(t, "debian-12-guests")
+	moved := map[string]string{"etc/containers/storage.conf": "[storage]\n# graphroot = \"/no\"\ngraphroot = \"/srv/c\" # here\n"}
+	for name, content := range files {
+		if rest, ok := strings.CutPrefix(name, "var/lib/containers/storage/"); ok {
+			name = "srv/c/" + rest
+		}
+		moved[name] = content
+	}
+	want, got := names(files), names(moved)
+	if !slices.Equal(got, want) || !slices.ContainsFunc(want, func(s string) bool { return strings.HasPrefix(s, "podman ") }) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestNoGuestsIsEmpty(t *testing.T) {
 	for name, s := range probetest.Sections(probetest.Unpack(t, []byte("-- etc/hostname --\nx\n")), New()) {
 		if s.Status != facts.StatusEmpty {
@@ -106,6 +129,7 @@ func parseAll(b []byte) {
 		p.Read(probe.Input{Data: b}) //nolint:errcheck // it must not panic
 	}
 	parseQEMU(b)
+	graphroot(b)       //nolint:errcheck // it must not panic
 	parseProxmoxLXC(b) //nolint:errcheck // it must not panic
 }
 

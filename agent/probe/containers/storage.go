@@ -3,6 +3,7 @@ package containers
 import (
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -37,7 +38,14 @@ type image struct {
 // storage reads the containers of Podman and CRI-O, from where they keep containers and
 // images (containers-storage.conf(5)).
 func (s *search) storage() {
-	for _, root := range append(s.homes(".local/share/containers/storage"), "/var/lib/containers/storage") {
+	roots := append(s.homes(".local/share/containers/storage"), "/var/lib/containers/storage")
+	for _, name := range []string{"/usr/share/containers/storage.conf", "/etc/containers/storage.conf"} {
+		if root, ok := parsed(s, facts.Containers, name, graphroot); ok && path.IsAbs(root) {
+			roots = append(roots, path.Clean(root))
+		}
+	}
+	slices.Sort(roots)
+	for _, root := range slices.Compact(roots) {
 		if s.remote(facts.Containers, root) {
 			continue
 		}
@@ -55,6 +63,18 @@ func (s *search) storage() {
 			s.storedContainer(root, c, images)
 		}
 	}
+}
+
+// graphroot takes the one value that counts from a storage.conf, which is TOML: "" if it has none.
+func graphroot(conf []byte) (string, error) {
+	for line := range strings.Lines(string(conf)) {
+		name, value, _ := strings.Cut(line, "=")
+		if value = strings.TrimSpace(value); strings.TrimSpace(name) == "graphroot" && value != "" {
+			value, _, _ = strings.Cut(value[1:], value[:1]) // in quotes of either kind
+			return value, nil
+		}
+	}
+	return "", nil
 }
 
 func (s *search) storedContainer(root string, c stored, images map[string]image) {

@@ -47,7 +47,8 @@ func storedContainers(h *probe.Host) (map[string]stored, error) {
 	for _, name := range []string{"/usr/share/containers/storage.conf", "/etc/containers/storage.conf"} { // containers-storage.conf(5)
 		data, err := readHead(h, name)
 		s.problem.Add(gone(err))
-		podmans = append(podmans, string(unquote(property(data, "=", "graphroot"))))
+		root, _ := rubyString(property(data, "=", "graphroot")) // TOML quotes alike
+		podmans = append(podmans, string(root))
 	}
 	for _, home := range s.homes() {
 		dockers = append(dockers, home+"/.local/share/docker")

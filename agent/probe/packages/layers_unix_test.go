@@ -135,7 +135,7 @@ func TestContainersAreFoundWhereTheirEngineIsTold(t *testing.T) {
 	f("var/lib/docker", "srv/docker", map[string]string{"etc/docker/daemon.json": `{"graph":"/srv/docker"}`})
 	f("var/lib/docker", "home/ann/.local/share/docker", nil)
 	f(podmanRoot[1:], "home/ann/.local/share/containers/storage", nil)
-	f(podmanRoot[1:], "srv/c", map[string]string{"etc/containers/storage.conf": "[storage]\ndriver = \"overlay\"\n# graphroot = \"/no\"\ngraphroot = \"/srv/c\"\n"})
+	f(podmanRoot[1:], "srv/c", map[string]string{"etc/containers/storage.conf": "[storage]\ndriver = \"overlay\"\n# graphroot = \"/no\"\ngraphroot = \"/srv/c\" # here\n"})
 	f(podmanRoot[1:], "srv/c", map[string]string{"usr/share/containers/storage.conf": "graphroot='/srv/c'\n"})
 }
 
