@@ -2,7 +2,6 @@ package probe
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -59,7 +58,7 @@ func (h *Host) readDir(p string) ([]fs.DirEntry, error) {
 		err = nil
 	}
 	if len(entries) > h.maxEntries {
-		entries, err = entries[:h.maxEntries], fmt.Errorf("more than %d entries", h.maxEntries)
+		entries, err = entries[:h.maxEntries], errMany
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err

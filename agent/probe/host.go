@@ -376,7 +376,7 @@ func (h *Host) lstat(p string) (fs.FileInfo, error) {
 // sorted. The only error is a malformed pattern: what cannot be read does not match.
 func (h *Host) Glob(pattern string) ([]string, error) {
 	if h.Live() {
-		found, err := filepath.Glob(pattern)
+		found, err := h.glob(pattern)
 		if len(found) == 0 {
 			top := pattern[:strings.IndexAny(pattern+"*", `*?[\`)] // up to which nothing is a pattern
 			if _, err := os.Lstat(top); errors.Is(err, syscall.ENOTDIR) {
@@ -393,10 +393,57 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 		var next []string
 		for _, dir := range found {
 			next = append(next, h.children(dir, part)...)
+			if len(next) > h.maxEntries {
+				_ = h.note("match", pattern, errMany)
+				break
+			}
 		}
 		found = next
 	}
 	return found, nil
+}
+
+// glob is filepath.Glob of this machine with a limit, of clean paths: in a folder of their own anybody may
+// make a million files.
+func (h *Host) glob(pattern string) ([]string, error) {
+	if filepath.Separator != '/' {
+		return filepath.Glob(pattern)
+	}
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		return nil, err
+	}
+	found, rest := []string{""}, ""
+	for part := range strings.SplitSeq(strings.TrimPrefix(pattern, "/"), "/") {
+		rest += "/" + part
+		if !strings.ContainsAny(part, `*?[\`) {
+			continue
+		}
+		dir := path.Dir(rest)
+		var next []string
+		for _, top := range found {
+			entries, err := h.readDir(top + dir) // not a folder, or not readable: no match
+			for _, e := range entries {
+				if ok, _ := path.Match(part, e.Name()); ok {
+					next = append(next, path.Join(top+dir, e.Name()))
+				}
+			}
+			if errors.Is(err, errMany) || len(next) > h.maxEntries {
+				_ = h.note("match", pattern, errMany)
+				break
+			}
+		}
+		found, rest = next, ""
+	}
+	if rest == "" {
+		return found, nil
+	}
+	var there []string
+	for _, top := range found {
+		if _, err := os.Lstat(top + rest); err == nil {
+			there = append(there, path.Join(top, rest))
+		}
+	}
+	return there, nil
 }
 
 // children returns the paths below dir whose name matches the pattern.

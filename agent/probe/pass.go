@@ -261,7 +261,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 func (r *Report) Guard(section facts.ID, read func() error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err := &PanicError{Value: v, Stack: debug.Stack()}
+			err := said(&PanicError{Value: v, Stack: debug.Stack()})
 			r.Problem(section, err)
 			r.mu.Lock()
 			defer r.mu.Unlock()

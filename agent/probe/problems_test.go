@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,11 +153,46 @@ func TestALargeFolderIsListedInPart(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, entries, err)
 		}
 		h.maxEntries = 9
-		if entries, err := h.ReadDir("/"); len(entries) != 9 || err == nil || !strings.Contains(err.Error(), "more than 9 entries") {
+		if entries, err := h.ReadDir("/"); len(entries) != 9 || err == nil || !strings.Contains(err.Error(), "more than 100000 entries") {
 			t.Errorf("%s: %d entries, %v", name, len(entries), err)
 		}
 		if h.Refusals() == 0 {
 			t.Errorf("%s: a section could look complete", name)
+		}
+	}
+}
+
+func TestAPatternMatchesUpToALimit(t *testing.T) {
+	root := tree(t, map[string]string{
+		"a/1/x": "", "a/2/x": "", "a/3/y": "", "a/b[c/x": "", "a/4/x": "-> /nowhere", "file": "",
+	})
+	below := func(patterns ...string) (all [][2]string) {
+		for _, p := range patterns {
+			all = append(all, [2]string{p, root + p})
+		}
+		return all
+	}
+	live, rooted := LiveHost(), RootHost(root)
+	for _, p := range below("/a/*/x", "/a/[12]/x", "/a/*", "/a/?", "/*/1/*", "/a/1/x", "/none/*", "/file/*", "/none", `/a/b\[c/x`, "/a/*/none") {
+		want, _ := filepath.Glob(p[1])
+		if got, err := live.Glob(p[1]); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v, want %q", p[0], got, err, want)
+		}
+	}
+	if _, err := live.Glob("/a/[x"); !errors.Is(err, filepath.ErrBadPattern) {
+		t.Errorf("%v", err)
+	}
+	for _, c := range []struct {
+		h       *Host
+		pattern string
+	}{{live, root + "/a/*/x"}, {rooted, "/a/*/x"}, {live, root + "/*/*/*"}, {rooted, "/*/*/*"}} {
+		for limit, cut := range map[int]bool{3: true, 5: false} {
+			before := c.h.Refusals()
+			c.h.maxEntries = limit
+			got, err := c.h.Glob(c.pattern)
+			if told := c.h.Refusals() > before; err != nil || told != cut || len(got) > limit {
+				t.Errorf("%s with a limit of %d: %q, %v, told %v", c.pattern, limit, got, err, told)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -17,6 +18,7 @@ import (
 // Why something that is there cannot be read.
 var (
 	errLoop   = errors.New("too many symbolic links")
+	errMany   = fmt.Errorf("more than %d entries", defaultMaxEntries)
 	errNoFile = errors.New("not a regular file")
 	errPipe   = errors.New("a pipe or socket, where a file or folder should be")
 	errDevice = errors.New("a device, not a regular file") // a link to /dev/null is how a file is masked

@@ -57,9 +57,7 @@ func collectKeys(ctx context.Context, h *probe.Host, r *probe.Report, users []fa
 	if skipped {
 		remarks = append(remarks, "keys in homes on remote file systems are not listed")
 	}
-	if s.problem != nil {
-		r.Problem(facts.AuthorizedKeys, s.problem)
-	}
+	r.Problem(facts.AuthorizedKeys, s.problems.Err())
 	if len(remarks) > 0 {
 		r.Remark(facts.AuthorizedKeys, strings.Join(remarks, "; "))
 	}

@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -26,7 +25,7 @@ type sshd struct {
 	settings []keysFiles
 	command  bool     // AuthorizedKeysCommand: there are keys in no file
 	depends  []string // conditions that only a connection decides
-	problem  error
+	problems probe.Problems
 	read     int  // files
 	ended    bool // at a limit: no more is read
 }
@@ -41,12 +40,12 @@ type keysFiles struct {
 func (s *sshd) file(h *probe.Host, name string, outer []string, depth int) {
 	if s.read++; depth > maxSSHDDepth || s.read > maxSSHDFiles {
 		s.ended = true
-		s.problem = errors.Join(s.problem, fmt.Errorf("%s: more files are included than are read", name))
+		s.problems.Add(fmt.Errorf("%s: more files are included than are read", name))
 		return
 	}
 	data, err := h.ReadFile(name)
 	if err != nil && !probe.Absent(err) {
-		s.problem = errors.Join(s.problem, err)
+		s.problems.Add(err)
 	}
 	when := outer
 	for line := range strings.Lines(string(data)) {
@@ -70,9 +69,7 @@ func (s *sshd) include(h *probe.Host, patterns, when []string, depth int) {
 			v = path.Join("/etc/ssh", v)
 		}
 		files, err := h.Match(v)
-		if err != nil {
-			s.problem = errors.Join(s.problem, err)
-		}
+		s.problems.Add(err)
 		for _, f := range files {
 			if !s.ended {
 				s.file(h, f, when, depth+1)

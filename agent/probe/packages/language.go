@@ -81,6 +81,7 @@ func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system
 	s.lack.add("", ctx.Err())
 	changed = owned || !l.complete || len(byPlace) != len(before)
 	var marks []mark
+	left := 0
 	for _, place := range sortedKeys(byPlace) {
 		now := placed{stamp: h.Stamp(place)}
 		if was, ok := before[place]; ok && was.stamp == now.stamp {
@@ -89,15 +90,18 @@ func (l *languages) search(ctx context.Context, h *probe.Host, systems []*system
 			changed = true
 			now.marks, now.err = byPlace[place].list(h, place)
 		}
+		if room := maxMarks - len(marks); len(now.marks) > room {
+			left += len(now.marks) - room
+			now.marks, now.stamp = slices.Clone(now.marks[:room]), probe.Stamp{} // and is listed again
+		}
 		s.lack.add(place, now.err)
 		l.places[place] = now
 		for _, m := range now.marks {
 			marks = append(marks, mark{m, byPlace[place]})
 		}
 	}
-	if len(marks) > maxMarks {
-		s.lack.add("", fmt.Errorf("%d packages of languages left out: limit is %d", len(marks)-maxMarks, maxMarks))
-		marks = marks[:maxMarks]
+	if left > 0 {
+		s.lack.add("", fmt.Errorf("%d packages of languages left out: limit is %d", left, maxMarks))
 	}
 	refused := h.Refusals()
 	if changed {

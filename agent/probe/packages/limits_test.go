@@ -198,3 +198,27 @@ func mustWithin(t *testing.T, h *probe.Host, dir string) *probe.Host {
 	}
 	return inside
 }
+
+func TestPlacesOfALanguageKeepNoMoreThanAreReported(t *testing.T) {
+	root := t.TempDir()
+	place := root + "/usr/lib/python3/dist-packages"
+	if err := os.MkdirAll(place, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxMarks + 10 {
+		if err := os.Symlink("x", fmt.Sprintf("%s/a%d.dist-info", place, i)); err != nil {
+			t.Skip(err)
+		}
+	}
+	l := languages{}
+	for range 2 {
+		l.search(t.Context(), probe.RootHost(root), nil, false)
+		n := 0
+		for _, p := range l.places {
+			n += len(p.marks)
+		}
+		if err := l.lack.err(); n != maxMarks || err == nil || !strings.Contains(err.Error(), "10 packages of languages left out: limit is 20000") || l.complete {
+			t.Errorf("%d marks are kept, %v", n, err)
+		}
+	}
+}
