@@ -231,7 +231,7 @@ func TestTheAgentRunsNoProgram(t *testing.T) {
 			continue
 		}
 		if slices.Contains(f.imports, "os/exec") {
-			t.Errorf("%s imports os/exec: no program runs (docs/adr/0048-no-program-runs.md)", f.path)
+			t.Errorf("%s imports os/exec: no program runs (docs/adr/0049-no-program-runs.md)", f.path)
 		}
 		b, err := os.ReadFile(f.path)
 		if err != nil {
