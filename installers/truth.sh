@@ -141,7 +141,8 @@ declare -A filter=(
 	[owners]='packages .source == "pip" .name,.version'
 	[users]='users true .name,.uid,.gid,.home,.shell'
 	[groups]='groups true .name,.gid,(.members//[]|sort|join(","))'
-	[services]='services .manager == "systemd" .name,.enabled'
+	# Instances of templates have no file of their own.
+	[services]='services .manager == "systemd" and (.name as $n|.path//""|endswith("/"+$n+".service")) .name,.enabled'
 	[unit_sockets]='unit_sockets true .name,.enabled'
 	[timers]='timers true .name,.enabled'
 	[sockets]='listening_sockets true (.protocol|sub("6$";"")),.address,.port,.process'

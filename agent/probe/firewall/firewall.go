@@ -189,6 +189,7 @@ func legacy(h *probe.Host, r *probe.Report) error {
 		if tables := strings.Fields(string(b)); len(tables) > 0 {
 			active := true
 			r.Add(facts.Firewall, &facts.FirewallRow{Name: f.name, Active: &active, Tables: sorted(tables)})
+			r.Remark(facts.Firewall, "of the older iptables the tables are known, not the rules: the kernel tells these to its own program alone")
 		}
 	}
 	return problems

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,19 @@ import (
 
 func TestRecordedHost(t *testing.T) {
 	probetest.Golden(t, "debian-12-firewall", New())
+}
+
+// older is the part of the probe that is about the older iptables.
+type older struct{ firewallProbe }
+
+func (older) Collect(_ context.Context, h *probe.Host, r *probe.Report) error { return legacy(h, r) }
+
+// TestTablesWithoutRulesSayWhy: a table beside which no rules are told must not read as one without.
+func TestTablesWithoutRulesSayWhy(t *testing.T) {
+	s := probetest.Sections(probe.RootHost(probetest.Tree(t, map[string]string{"proc/net/ip_tables_names": "filter\n"})), older{})["firewall"]
+	if len(s.Rows) != 1 || !strings.Contains(s.Reason, "not the rules") {
+		t.Errorf("%s %q with %d rows", s.Status, s.Reason, len(s.Rows))
+	}
 }
 
 // attribute is one of netlink.

@@ -248,8 +248,23 @@ func (i iface) kind(index int) string {
 			return c.kind
 		}
 	}
-	if link := atoi(i.text("iflink")); link != 0 && link != index {
+	if link := atoi(i.text("iflink")); link == 0 || link == index {
+		return "virtual"
+	}
+	return i.stacked()
+}
+
+// stacked names what leads elsewhere: a veth to its peer, the others to the interface below
+// them. Of those that have its address an ipvlan is not told from a macvlan in passthru mode.
+func (i iface) stacked() string {
+	below := i.below()
+	switch {
+	case i.has("macvtap"):
+		return "macvtap"
+	case below == "":
 		return "veth"
+	case i.text("address") != i.host.ReadString(path.Join(path.Dir(i.dir), below, "address")):
+		return "macvlan"
 	}
 	return "virtual"
 }

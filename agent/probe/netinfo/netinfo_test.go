@@ -22,6 +22,37 @@ func TestRecordedHost(t *testing.T) {
 	probetest.Golden(t, "debian-12-netinfo", New())
 }
 
+// TestWhatLiesOnAnInterfaceIsNoVeth: a macvlan leads to the one below it, a veth to its peer.
+func TestWhatLiesOnAnInterfaceIsNoVeth(t *testing.T) {
+	files := map[string]string{
+		"sys/class/net/mv0/lower_eth0": "-> ../eth0", "sys/class/net/mt0/lower_eth0": "-> ../eth0", "sys/class/net/iv0/lower_eth0": "-> ../eth0",
+		"sys/class/net/mt0/macvtap/tap5/dev": "240:1\n",
+	}
+	for i, name := range []string{"eth0", "mv0", "mt0", "iv0", "ve0", "dummy0"} {
+		dir, address, link := "sys/class/net/"+name+"/", "02:00:00:00:00:0"+strconv.Itoa(i), "1"
+		switch name {
+		case "iv0":
+			address = "02:00:00:00:00:00"
+		case "ve0":
+			link = "9"
+		case "dummy0":
+			link = "6"
+		}
+		for file, text := range map[string]string{"ifindex": strconv.Itoa(i + 1), "iflink": link, "type": "1", "addr_len": "6", "address": address, "uevent": "INTERFACE=" + name} {
+			files[dir+file] = text + "\n"
+		}
+	}
+	files["sys/class/net/eth0/device/vendor"] = "0x8086\n"
+	var got []string
+	for _, row := range probetest.Sections(probe.RootHost(probetest.Tree(t, files)), New())["interfaces"].Rows {
+		i := row.(*facts.InterfaceRow)
+		got = append(got, i.Name+" "+i.Type)
+	}
+	if diff := cmp.Diff("dummy0 virtual, eth0 ethernet, iv0 virtual, mt0 macvtap, mv0 macvlan, ve0 veth", strings.Join(got, ", ")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestSameAsIP compares with iproute2 on the machine of the test.
 func TestSameAsIP(t *testing.T) {
 	ip, err := exec.LookPath("ip")
