@@ -328,7 +328,12 @@ func mayEnroll(dir string, replace bool) error {
 	return nil
 }
 
+// stateError is the error of what lies in the state folder: it cannot be read, or it can and
+// makes no sense.
 func stateError(err error) error {
+	if !errors.As(err, new(*fs.PathError)) && !errors.As(err, new(*os.LinkError)) {
+		return fmt.Errorf("state folder: %w (damaged: get a token at the collector, stop the agent and run `atalaya-agent enroll --replace --token-file FILE`)", err)
+	}
 	return fmt.Errorf("state folder: %w (run as root, or choose another with --state)", err)
 }
 
@@ -363,17 +368,29 @@ func notEnrolled(dir string) error {
 // collectorAddress returns where the collector of an enrolled host is.
 func collectorAddress(dir string) (string, error) {
 	_, err := identity.LoadCredentials(dir)
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(filepath.Join(dir, addressFile))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", notEnrolled(dir)
-	}
-	if err != nil {
+	case err != nil:
 		return "", stateError(err)
 	}
-	return strings.TrimSpace(string(b)), nil
+	return readAddress(dir)
+}
+
+func readAddress(dir string) (string, error) {
+	file := filepath.Join(dir, addressFile)
+	b, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", notEnrolled(dir)
+	case err != nil:
+		return "", stateError(err)
+	}
+	address := strings.TrimSpace(string(b))
+	if err := identity.CheckAddress(address); err != nil {
+		return "", fmt.Errorf("%s: %w (write the collector's host:port into it)", file, err)
+	}
+	return address, nil
 }
 
 // HostID is the number of the host as its certificate has it; "" before it is enrolled.
