@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -134,7 +135,7 @@ func Sort(rows []Row) []Row {
 	for i, r := range rows {
 		list[i] = keyed{r.Key(), r}
 	}
-	slices.SortStableFunc(list, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].key < list[j].key }) // smaller in the agent than slices' copy for this type
 	out := rows[:0]
 	for i, k := range list {
 		if i+1 == len(list) || list[i+1].key != k.key {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -348,8 +349,8 @@ func (u *units) dropInsOf(name string) []string {
 			dirs = append(dirs, u.dropIns[stem[:i+1]+rest]...)
 		}
 	}
-	slices.SortStableFunc(dirs, func(a, b string) int {
-		return slices.Index(searchPath, path.Dir(a)) - slices.Index(searchPath, path.Dir(b))
+	sort.SliceStable(dirs, func(i, j int) bool {
+		return slices.Index(searchPath, path.Dir(dirs[i])) < slices.Index(searchPath, path.Dir(dirs[j]))
 	})
 	return dirs
 }
