@@ -158,6 +158,13 @@ func trust(t *testing.T) (root string, files map[string]string) {
 		"proc/1/comm":                                "systemd\n",
 		"proc/70/comm":                               "app\n",
 		"proc/70/cmdline":                            "/usr/bin/app\x00--tls-cert=/srv/tls/app.crt\x00--password=x.pem\x00",
+		"srv/tls/held.pem":                           web,
+		"srv/tls/shown.pem":                          web,
+		"proc/70/fd/3":                               "-> socket:[4711]",
+		"proc/70/fd/4":                               "-> /srv/tls/held.pem",
+		"proc/71/comm":                               "vi\n",
+		"proc/71/cmdline":                            "vi\x00",
+		"proc/71/fd/3":                               "-> /srv/tls/shown.pem",
 		"etc/openvpn/server/vpn.conf":                "cert vpn.crt\n",
 		"etc/openvpn/server/vpn.crt":                 web,
 		"etc/ssl/private/":                           "",
@@ -179,6 +186,7 @@ func TestWhatIsTrustedAndUsed(t *testing.T) {
 		"/etc/ssl/certs/ca-certificates.crt 0 bundle  3 []",
 		"/etc/ssl/certs/ca-certificates.crt 1 anchor CN=hidden 0 []",
 		"/srv/tls/app.crt 0 found CN=web.example 0 [app]",
+		"/srv/tls/held.pem 0 found CN=web.example 0 [app]",
 		"/usr/local/share/ca-certificates/local.crt 0 anchor CN=local 0 []",
 	}
 	if d := cmp.Diff(want, got); d != "" || s.Status != facts.StatusOK {

@@ -79,7 +79,7 @@ func (s *search) look() {
 	}
 	s.served()
 	s.configurations()
-	s.commandLines()
+	s.processes()
 	if s.limited {
 		s.problem(fmt.Errorf("more certificates are named than are looked at: %d of one program, %d of all", maxNamed, maxUsed))
 	}

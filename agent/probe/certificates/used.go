@@ -3,6 +3,7 @@ package certificates
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -133,24 +134,26 @@ func named(dir string, b []byte) []string {
 // shared are folders that look the same from inside the containers that use them.
 var shared = []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/etc/etcd/"}
 
-// commandLines notes the files that running programs have in their command lines. Of
-// the words only those that are paths of certificates are looked at.
-func (s *search) commandLines() {
+// processes notes the files that running programs have in their command lines, and those
+// that servers hold open. Of the words only those that are paths of certificates are looked
+// at.
+func (s *search) processes() {
 	pids, err := s.host.Processes(maxProcesses)
 	if !probe.Absent(err) {
 		s.problem(err)
 	}
 	own, _ := s.host.Readlink("/proc/1/ns/mnt") // not to be told: any may be ours
+	hidden := 0
 	for _, pid := range pids {
 		if s.ctx.Err() != nil {
 			return
 		}
 		dir := path.Join("/proc", strconv.Itoa(pid))
-		b, err := s.host.ReadFile(path.Join(dir, "cmdline"))
-		if err != nil || !bytes.Contains(b, []byte(".")) {
-			continue // gone, or a thread of the kernel
+		b, _ := s.host.ReadFile(path.Join(dir, "cmdline")) // or it is gone
+		certs, err := s.heldOpen(dir, arguments(b))
+		if denied(err) {
+			hidden++
 		}
-		certs := arguments(b)
 		if len(certs) > maxNamed {
 			certs, s.limited = certs[:maxNamed], true
 		}
@@ -163,6 +166,27 @@ func (s *search) commandLines() {
 			s.use(cert, s.host.ReadString(path.Join(dir, "comm")))
 		}
 	}
+	if hidden > 0 {
+		s.problem(fmt.Errorf("files that %d programs hold open: %w", hidden, fs.ErrPermission))
+	}
+}
+
+// heldOpen adds the certificates that a process has open, if it has sockets: a server reads
+// some again, an editor is no user of what it shows.
+func (s *search) heldOpen(dir string, certs []string) ([]string, error) {
+	sockets, named := false, len(certs)
+	err := s.host.Links(path.Join(dir, "fd"), func(target []byte) {
+		switch {
+		case bytes.HasPrefix(target, []byte("socket:[")):
+			sockets = true
+		case len(target) > 0 && target[0] == '/' && mayHold(string(target)) && !slices.Contains(certs, string(target)):
+			certs = append(certs, string(target))
+		}
+	})
+	if !sockets {
+		certs = certs[:named]
+	}
+	return certs, err
 }
 
 // arguments finds paths of certificates in a command line, alone or after "=": at most one

@@ -113,7 +113,7 @@ func (s *scanner) walk(ctx context.Context, pids []int, missing int, orphans map
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		err := eachLink(s.host, path.Join("/proc", strconv.Itoa(pid), "fd"), func(target []byte) {
+		err := s.host.Links(path.Join("/proc", strconv.Itoa(pid), "fd"), func(target []byte) {
 			inode, ok := socketInode(target)
 			if !ok {
 				return

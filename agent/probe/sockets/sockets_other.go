@@ -20,14 +20,3 @@ func filesTell(h *probe.Host) error {
 func openDiag(*probe.Host, *namespace) (*probe.Netlink, error) { return nil, errors.ErrUnsupported }
 
 func fileInode(*probe.Host, string) uint64 { return 0 }
-
-// eachLink calls visit with the target of each link in a folder.
-func eachLink(h *probe.Host, folder string, visit func(target []byte)) error {
-	entries, err := h.ReadDir(folder)
-	for _, e := range entries {
-		if target, err := h.Readlink(folder + "/" + e.Name()); err == nil { // else it is no link
-			visit([]byte(target))
-		}
-	}
-	return err
-}
