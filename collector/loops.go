@@ -74,7 +74,10 @@ func (c *collector) recordHosts(ctx context.Context, now time.Time, w *watch) er
 		})
 	})
 	if err == nil && w.names == nil {
-		w.names, err = c.leftBefore(now)
+		var before map[identity.HostID]string
+		if before, err = c.leftBefore(now); err == nil {
+			w.names = before
+		}
 	}
 	if err != nil {
 		app.Rollback()

@@ -28,7 +28,7 @@ type Task func(path string) ([]byte, error)
 const (
 	// maxRequest is more than a quoted path of 4,096 bytes takes, four bytes for each.
 	maxRequest = 20 << 10
-	maxData    = 16 << 10 // health of a disk: three pages of 512 bytes and a log of 4,096
+	maxData    = 1 << 20 // what a file of Proxmox VE's cluster may have; health of a disk is 6 KB
 	maxReply   = maxData*4/3 + 1024
 	// maxTold is how much of the text of an error is told.
 	maxTold = 300

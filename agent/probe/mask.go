@@ -65,7 +65,8 @@ func (m *masker) line(line string) string {
 	}
 	var b strings.Builder
 	first := *m
-	done := 0 // how much of the line is in b
+	done := 0                // how much of the line is in b
+	reads, asked := false, 0 // a command before a here-string reads a secret; how far they were asked
 	for i := 0; i < len(line); {
 		if isBlank(line[i]) {
 			i++
@@ -79,7 +80,10 @@ func (m *masker) line(line string) string {
 		}
 		w := line[i:end]
 		masked := m.word(w)
-		if strings.HasPrefix(w, "<<<") && readsSecret(lastCommand(line[:i])) {
+		if !reads && strings.HasPrefix(w, "<<<") {
+			reads, asked = someReadsSecret(line[asked:i]), i
+		}
+		if reads && strings.HasPrefix(w, "<<<") {
 			if m.next = len(w) == 3; !m.next {
 				masked = w[:3] + Masked
 			}
@@ -111,10 +115,26 @@ func (m *masker) line(line string) string {
 	return b.String()
 }
 
-// lastCommand is what follows the last sign that ends a command.
-func lastCommand(before string) string {
-	return before[max(strings.LastIndexAny(before, ";\n"), strings.LastIndex(before, "&&"))+1:]
+// someReadsSecret reports whether one of the commands in a piece of a line does. A sign
+// that ends a command may be quoted or stand in a group: the piece is asked from its
+// beginning and from each of its last signs on.
+func someReadsSecret(piece string) bool {
+	if readsSecret(piece) {
+		return true
+	}
+	for at, n := len(piece), 0; n < maxCommands; n++ {
+		if at = strings.LastIndexAny(piece[:at], ";\n&"); at < 0 {
+			return false
+		}
+		if readsSecret(piece[at+1:]) {
+			return true
+		}
+	}
+	return true // who chains so many may hide one
 }
+
+// maxCommands bounds the commands of a line that are asked whether they read a secret.
+const maxCommands = 100
 
 // grouped tells that a bracket opens before a command.
 func grouped(before string) bool {

@@ -320,6 +320,11 @@ echo S3CR3T | cryptsetup open /dev/sda1 a
 echo S3CR3T | kinit me
 passwd --stdin root <<< S3CR3T
 passwd --stdin root <<<S3CR3T
+sudo -S bash -c "cd /x; ./run" <<< S3CR3T
+sudo -S sh -c 'a && b' <<< "S3CR3T"
+sudo -S find . -exec rm {} \; <<< S3CR3T
+{ sudo -S id; } <<< S3CR3T
+true && passwd --stdin root <<< S3CR3T
 true;curl -su a:S3CR3T https://h
 x=$(curl -su a:S3CR3T https://h)
 cd /a&&mysql -pS3CR3T db

@@ -29,6 +29,14 @@ var (
 	ErrNetlinkChanged = errors.New("the list changed while the kernel told it")
 )
 
+// refusedNetlink is an ErrNetlinkRefused with its cause, which alone says whether netlink is
+// absent (see Absent).
+type refusedNetlink struct{ cause error }
+
+func (e refusedNetlink) Error() string        { return ErrNetlinkRefused.Error() + ": " + e.cause.Error() }
+func (e refusedNetlink) Is(target error) bool { return target == ErrNetlinkRefused }
+func (e refusedNetlink) Unwrap() error        { return e.cause }
+
 // Netlink is a socket on which the kernel is asked for lists of what it has. After an
 // error other than ErrNetlinkChanged it is of no more use.
 type Netlink struct {
@@ -45,7 +53,7 @@ func (h *Host) Netlink(protocol int) (*Netlink, error) {
 	}
 	n, err := openNetlink(protocol)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNetlinkRefused, err)
+		return nil, refusedNetlink{err}
 	}
 	n.host = h
 	return n, nil
@@ -100,7 +108,7 @@ func (d NetlinkDump) once(s netlinkSocket) (changed bool, err error) {
 		err = s.send(d.Request)
 	}
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrNetlinkRefused, err)
+		return false, refusedNetlink{err}
 	}
 	for done := false; !done; {
 		b, err := s.receive()
@@ -136,7 +144,7 @@ func netlinkMessages(b []byte, visit func(kind uint16, body []byte) error) (done
 			return true, changed, nil
 		case netlinkError:
 			if errno := netlinkErrno(body); errno != 0 {
-				return true, changed, fmt.Errorf("%w: %w", ErrNetlinkRefused, errno)
+				return true, changed, refusedNetlink{errno}
 			}
 			return true, changed, ErrNetlink // it was not asked to confirm
 		}

@@ -74,6 +74,7 @@ func TestNetlinkAnswers(t *testing.T) {
 		{"no end", fakeKernel{answers: []any{row(1)}}, "1", syscall.EAGAIN, 1},
 		{"refused", fakeKernel{answers: []any{netlinkMessage(netlinkError, 0, errno(syscall.EPERM)...)}}, "", fs.ErrPermission, 1},
 		{"refused by its name", fakeKernel{answers: []any{netlinkMessage(netlinkError, 0, errno(syscall.EPERM)...)}}, "", ErrNetlinkRefused, 1},
+		{"not there", fakeKernel{sends: []error{syscall.ENOSYS}}, "", errors.ErrUnsupported, 1},
 		{"refused when sent", fakeKernel{sends: []error{syscall.EACCES}}, "", ErrNetlinkRefused, 1},
 		{"an error at the end", fakeKernel{answers: []any{slices.Concat(row(1), netlinkMessage(netlinkDone, 2, errno(syscall.ENOMEM)...))}}, "1", syscall.ENOMEM, 1},
 		{"a confirmation", fakeKernel{answers: []any{netlinkMessage(netlinkError, 0, errno(0)...)}}, "", ErrNetlink, 1},
@@ -91,6 +92,9 @@ func TestNetlinkAnswers(t *testing.T) {
 			return nil
 		}}
 		err := d.ask(&c.kernel)
+		if errors.Is(c.err, errors.ErrUnsupported) != Absent(err) {
+			t.Errorf("%s: %v is absent: %t", c.name, err, Absent(err))
+		}
 		if got != c.want || (err != nil) != (c.err != nil) || !errors.Is(err, c.err) || c.kernel.requests != c.requests {
 			t.Errorf("%s: visited %q, error %v, %d requests; want %q, %v, %d", c.name, got, err, c.kernel.requests, c.want, c.err, c.requests)
 		}

@@ -40,6 +40,18 @@ func TestMoreCertificatesThanAreLookedAtAreSaid(t *testing.T) {
 	if got, why := reason(probe.RootHost(probetest.Tree(t, files)), New()); got != facts.StatusPartial || !strings.Contains(why, "are named") {
 		t.Errorf("one more: %v %q", got, why)
 	}
+	files["proc/1/cmdline"] = ""
+	for i := range 5 * maxNamed {
+		files[fmt.Sprintf("proc/1/fd/%d", i)] = fmt.Sprintf("-> /srv/c%d.pem", i)
+	}
+	files["proc/1/fd/socket"] = "-> socket:[1]"
+	h := probe.RootHost(probetest.Tree(t, files))
+	if got, why := reason(h, New()); got != facts.StatusPartial || !strings.Contains(why, "are named") {
+		t.Errorf("held open: %v %q", got, why)
+	}
+	if certs, err := (&search{host: h}).heldOpen("/proc/1", nil); err != nil || len(certs) != maxNamed+1 {
+		t.Errorf("%d of those held open are kept, %v", len(certs), err)
+	}
 	for i := range maxUsed/maxNamed + 1 {
 		files[fmt.Sprintf("proc/%d/cmdline", i+1)] = named(maxNamed, i*maxNamed)
 	}

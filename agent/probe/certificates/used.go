@@ -179,7 +179,7 @@ func (s *search) heldOpen(dir string, certs []string) ([]string, error) {
 		switch {
 		case bytes.HasPrefix(target, []byte("socket:[")):
 			sockets = true
-		case len(target) > 0 && target[0] == '/' && mayHold(string(target)) && !slices.Contains(certs, string(target)):
+		case len(certs) <= maxNamed && len(target) > 0 && target[0] == '/' && mayHold(string(target)) && !slices.Contains(certs, string(target)):
 			certs = append(certs, string(target))
 		}
 	})

@@ -107,8 +107,8 @@ func kernelBehind(running string, installed []string) (reason string, ok bool) {
 
 // flavour is what tells apart kernels that are installed beside each other: amd64,
 // cloud-amd64 and rt-amd64 of Debian, debug of x86_64+debug and uek of Red Hat and Oracle,
-// lts of Arch. Words before the first that begins with a letter are of the version, and so
-// are numbers: 6.9.1-arch1-1.
+// lts of Arch, rpi-v7 and rpi-v8 of Raspberry Pi OS. Words before the first that begins with
+// a letter are of the version, and so are numbers, also at its end: 6.9.1-arch1-1.
 func flavour(release string) string {
 	words := strings.Split(release, "-")
 	var out []string
@@ -122,8 +122,10 @@ func flavour(release string) string {
 			} else if strings.Contains(word, "uek") {
 				out = append(out, "uek")
 			}
-		default:
+		case len(out) == 0:
 			out = append(out, number)
+		default:
+			out = append(out, word) // rpi-v7 is not rpi-v8
 		}
 	}
 	return strings.Join(out, "-")

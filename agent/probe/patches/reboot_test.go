@@ -53,6 +53,8 @@ func TestKernelsOfOneFlavour(t *testing.T) {
 		{"6.9.5-200.fc40.x86_64", "6.9.6-200.fc40.x86_64", "6.9.6-200.fc40.x86_64"},
 		{"6.8.0-45-generic", "6.8.0-47-generic 6.8.0-50-lowlatency 6.8.0-51-generic-64k", "6.8.0-47-generic"},
 		{"6.6.31+rpt-rpi-v8", "6.6.31+rpt-rpi-v8 6.6.32+rpt-rpi-2712", ""},
+		{"6.6.31+rpt-rpi-v7", "6.6.31+rpt-rpi-v7 6.6.31+rpt-rpi-v6 6.6.31+rpt-rpi-v7l 6.6.31+rpt-rpi-v8", ""},
+		{"6.6.31+rpt-rpi-v7", "6.6.31+rpt-rpi-v7 6.6.32+rpt-rpi-v7 6.6.33+rpt-rpi-v8", "6.6.32+rpt-rpi-v7"},
 		{"6.9.1-arch1-1", "6.9.1-arch1-2 6.9.2-zen1-1-zen 6.9.3-1-lts", "6.9.1-arch1-2"},
 		{"6.4.0-150600.23.7-default", "6.4.0-150600.23.9-default", "6.4.0-150600.23.9-default"},
 		{"6.6.30-0-lts", "6.6.31-0-virt", "none of it"},

@@ -116,6 +116,9 @@ func (x *rpmIndex) part(h *probe.Host, file string, size int64, read func(rpmmd.
 // priorities of repositories differ the newest of it stays: a better repository that has
 // nothing newer keeps out what the others have.
 func (x *rpmIndex) keep(p rpmmd.Package, names want) {
+	if p.Arch == "src" || p.Arch == "nosrc" { // sources, which are not installed
+		return
+	}
 	installed, ok := names[p.Name]
 	x.basis = x.basis || ok && slices.Contains(basis["rpm"], p.Name)
 	x.archs[p.Arch] = x.archs[p.Arch] || ok

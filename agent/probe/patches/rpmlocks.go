@@ -54,14 +54,14 @@ func zyppLocks(text string) []lock {
 	var locks []lock
 	for stanza := range strings.SplitSeq(text, "\n\n") {
 		l := lock{exclude: true, reason: "locked in " + zyppLockFile}
-		about := ""
+		about, names := "", []string(nil)
 		for line := range strings.Lines(stanza) {
 			key, value, _ := strings.Cut(line, ":")
 			switch value = strings.TrimSpace(value); strings.TrimSpace(key) {
 			case "type":
 				about = value
 			case "solvable_name":
-				l.pattern = value
+				names = append(names, value)
 			case "solvable_arch":
 				l.arch = value
 			case "version":
@@ -70,7 +70,10 @@ func zyppLocks(text string) []lock {
 				l.repo = value
 			}
 		}
-		if l.pattern != "" && (about == "" || about == "package") {
+		if about != "" && about != "package" {
+			continue
+		}
+		for _, l.pattern = range names {
 			locks = append(locks, l)
 		}
 	}
