@@ -40,12 +40,58 @@ func hasWord(list, word string) bool {
 }
 
 // optionsOf knows well-known programs. ok is false for all others. It is asked for every
-// word of a command line: a switch is 30 times as fast as a table, and 4 kB smaller.
+// word of a command line: switches are 30 times as fast as a table, and 4 kB smaller.
 func optionsOf(program string) (p programOptions, ok bool) {
+	if p, ok = databaseOptions(program); ok {
+		return p, ok
+	}
+	if p, ok = transferOptions(program); ok {
+		return p, ok
+	}
+	if p, ok = accountOptions(program); ok {
+		return p, ok
+	}
+	return serviceOptions(program)
+}
+
+// databaseOptions knows clients of databases, queues and stores, and what takes a password as they do.
+func databaseOptions(program string) (p programOptions, ok bool) {
 	switch program {
 	case "mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mysqlshow", "mysqlslap", "mysqlbinlog", "mysqlpump", "mysqlsh", "mysql_upgrade",
 		"mariadb", "mariadb-dump", "mariadb-admin", "mariadb-check", "mariadb-import", "mytop", "innobackupex", "xtrabackup", "mariabackup":
 		return programOptions{attached: "p", takes: "uhPDSeOwrTi", bare: strings.HasSuffix(program, "admin")}, true // "-p db" asks for the password
+	case "yt-dlp", "youtube-dl", "twine", "rdesktop", "cqlsh", "beeline", "mongo", "mongosh", "mycli", "pgcli", "doveadm",
+		"mongodump", "mongorestore", "mongoexport", "mongoimport", "mongostat", "mongotop", "ncftp", "ncftpput", "ncftpget", "impala-shell":
+		return programOptions{attached: "p", apart: "p", after: "test", nth: 2}, true
+	case "redis-cli", "valkey-cli", "keydb-cli", "redis-server", "valkey-server":
+		return programOptions{apart: "a", bare: true, acl: true, after: "auth AUTH", nth: 1}, true
+	case "isql", "iusql":
+		return programOptions{attached: "P", apart: "P", takes: "USDdmlio", nth: 3}, true
+	case "sqlcmd", "bcp", "tsql", "mosquitto_pub", "mosquitto_sub", "fisql":
+		return programOptions{attached: "P", apart: "P", takes: "UHSDdioqQhtbnxpIL"}, true
+	case "consul", "nomad", "serf":
+		return programOptions{long: "encrypt"}, true
+	case "ceph", "rbd", "rados", "cephfs", "ceph-fuse":
+		return programOptions{long: "key"}, true
+	case "etcdctl":
+		return programOptions{long: "user"}, true
+	case "sqlplus", "sqlldr", "exp", "imp", "expdp", "impdp", "rman", "tnsping":
+		return programOptions{slash: true}, true
+	case "mosquitto_passwd":
+		return programOptions{nth: 3}, true
+	case "nodetool":
+		return programOptions{long: "pw"}, true
+	case "rabbitmqctl":
+		return programOptions{after: "add_user change_password authenticate_user", nth: 2}, true
+	case "psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready":
+		return programOptions{spaced: true}, true
+	}
+	return programOptions{}, false
+}
+
+// transferOptions knows what moves, packs or encrypts data, and what works on machines far away.
+func transferOptions(program string) (p programOptions, ok bool) {
+	switch program {
 	case "7z", "7za", "7zr", "7zz":
 		return programOptions{attached: "p"}, true
 	case "rar", "unrar":
@@ -56,29 +102,49 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{apart: "a", attached: "a", takes: "psoA"}, true
 	case "sshpass":
 		return programOptions{attached: "p", apart: "p", takes: "fdPe", runs: true}, true
-	case "useradd", "usermod":
-		return programOptions{attached: "p", apart: "p", takes: "PbcdefgGksuRlZ"}, true
-	case "yt-dlp", "youtube-dl", "twine", "rdesktop", "cqlsh", "beeline", "mongo", "mongosh", "mycli", "pgcli", "doveadm",
-		"mongodump", "mongorestore", "mongoexport", "mongoimport", "mongostat", "mongotop", "ncftp", "ncftpput", "ncftpget", "impala-shell":
-		return programOptions{attached: "p", apart: "p", after: "test", nth: 2}, true
-	case "redis-cli", "valkey-cli", "keydb-cli", "redis-server", "valkey-server":
-		return programOptions{apart: "a", bare: true, acl: true, after: "auth AUTH", nth: 1}, true
 	case "openssl":
 		return programOptions{apart: "kK", after: "passwd", nth: 1}, true
-	case "isql", "iusql":
-		return programOptions{attached: "P", apart: "P", takes: "USDdmlio", nth: 3}, true
-	case "sqlcmd", "bcp", "tsql", "mosquitto_pub", "mosquitto_sub", "fisql":
-		return programOptions{attached: "P", apart: "P", takes: "UHSDdioqQhtbnxpIL"}, true
 	case "zip", "unzip", "zipinfo":
 		return programOptions{attached: "P", apart: "P", takes: "dxibnts"}, true
 	case "ipmitool":
 		return programOptions{attached: "P", apart: "PKky", takes: "IHpULACfeotS", after: "password", nth: 1}, true
+	case "snmpwalk", "snmpget", "snmpgetnext", "snmpset", "snmpbulkwalk", "snmpbulkget", "snmptrap", "snmptable", "snmpstatus", "snmpinform":
+		return programOptions{attached: "cAX", apart: "cAX", takes: "3YmMOIPDvrtZeEnulxaTsSLC", long: "3m 3M 3k 3K"}, true
+	case "lftp", "open":
+		return programOptions{attached: "u", apart: "u", takes: "pefc"}, true
+	case "iscsiadm":
+		return programOptions{apart: "v", long: "value"}, true
+	case "plink", "pscp", "psftp":
+		return programOptions{long: "pw"}, true
+	case "swaks":
+		return programOptions{long: "ap"}, true
+	case "sendEmail", "sendemail":
+		return programOptions{long: "xp"}, true
+	case "xfreerdp", "wlfreerdp", "xfreerdp3", "wlfreerdp3", "sdl-freerdp", "sdl-freerdp3", "freerdp":
+		return programOptions{attached: "p", apart: "p", long: "p gp pth"}, true
+	case "expect":
+		return programOptions{attached: "c", apart: "c", takes: "f"}, true // a script, which sends what is asked for
+	case "steamcmd", "steamcmd.sh":
+		return programOptions{after: "+login", nth: 2, plus: true}, true
+	case "ss-server", "ss-local", "ss-redir", "ss-tunnel", "ss-manager", "ss-nat", "ssserver", "sslocal", "ssmanager":
+		return programOptions{attached: "k", apart: "k", takes: "spclmtbfaniLN"}, true
+	case "mc", "mcli":
+		return programOptions{after: "set add", nth: 3}, true
+	case "rclone":
+		return programOptions{bare: true, long: "obscure"}, true
+	}
+	return programOptions{}, false
+}
+
+// accountOptions knows what makes and asks accounts, directories, names and networks.
+func accountOptions(program string) (p programOptions, ok bool) {
+	switch program {
+	case "useradd", "usermod":
+		return programOptions{attached: "p", apart: "p", takes: "PbcdefgGksuRlZ"}, true
 	case "ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldapwhoami", "ldapcompare", "ldapmodrdn", "ldapexop", "kadmin", "kadmin.local", "vsql":
 		return programOptions{attached: "w", apart: "w", takes: "abdDeEfFhHlopPsSTUXyYzRqrckdt"}, true
 	case "ldappasswd", "slappasswd":
 		return programOptions{attached: "was", apart: "was", takes: "dDeEfhHoOpPTtUXyYRc"}, true
-	case "snmpwalk", "snmpget", "snmpgetnext", "snmpset", "snmpbulkwalk", "snmpbulkget", "snmptrap", "snmptable", "snmpstatus", "snmpinform":
-		return programOptions{attached: "cAX", apart: "cAX", takes: "3YmMOIPDvrtZeEnulxaTsSLC", long: "3m 3M 3k 3K"}, true
 	case "smbclient":
 		return programOptions{attached: "U", apart: "U", takes: "RLMITDcbpmdslOnWAit", long: "user", nth: 2}, true
 	case "rpcclient", "smbget", "smbcacls", "smbtree", "smbpasswd", "winexe", "wmic", "realm", "pdbedit":
@@ -89,34 +155,10 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{attached: "U", apart: "U", long: "user", after: "create add", nth: 2}, true
 	case "wbinfo":
 		return programOptions{apart: "aK", long: "authenticate krb5auth"}, true
-	case "lftp", "open":
-		return programOptions{attached: "u", apart: "u", takes: "pefc"}, true
-	case "iscsiadm":
-		return programOptions{apart: "v", long: "value"}, true
-	case "docker", "podman", "nerdctl", "buildah", "helm", "oc", "cf", "az", "ibmcloud", "crane", "oras":
-		return programOptions{attached: "p", apart: "p", takes: "e", only: "login", runs: true}, true // -e was an address of mail
-	case "consul", "nomad", "serf":
-		return programOptions{long: "encrypt"}, true
-	case "ceph", "rbd", "rados", "cephfs", "ceph-fuse":
-		return programOptions{long: "key"}, true
-	case "etcdctl":
-		return programOptions{long: "user"}, true
-	case "plink", "pscp", "psftp":
-		return programOptions{long: "pw"}, true
-	case "swaks":
-		return programOptions{long: "ap"}, true
-	case "sendEmail", "sendemail":
-		return programOptions{long: "xp"}, true
-	case "xfreerdp", "wlfreerdp", "xfreerdp3", "wlfreerdp3", "sdl-freerdp", "sdl-freerdp3", "freerdp":
-		return programOptions{attached: "p", apart: "p", long: "p gp pth"}, true
-	case "sqlplus", "sqlldr", "exp", "imp", "expdp", "impdp", "rman", "tnsping":
-		return programOptions{slash: true}, true
 	case "wpa_passphrase", "htpasswd":
 		return programOptions{nth: 2}, true
 	case "mkpasswd":
 		return programOptions{nth: 1, takes: "mSRPl"}, true
-	case "mosquitto_passwd":
-		return programOptions{nth: 3}, true
 	case "ejabberdctl", "prosodyctl":
 		return programOptions{after: "register change_password", nth: 3}, true
 	case "grafana-cli", "grafana":
@@ -129,44 +171,37 @@ func optionsOf(program string) (p programOptions, ok bool) {
 		return programOptions{attached: "pw", apart: "pw", takes: "nrP"}, true
 	case "dsconf", "dsctl", "dsidm", "ipa-client-install", "odoo", "odoo-bin":
 		return programOptions{attached: "w", apart: "w", takes: "Dbypdrcius"}, true
-	case "doctl":
-		return programOptions{attached: "t", apart: "t", takes: "cuo"}, true
 	case "dig", "kdig", "nsupdate", "knsupdate":
 		return programOptions{attached: "y", apart: "y", takes: "bcfkmpqtxrup"}, true // the key itself
-	case "expect":
-		return programOptions{attached: "c", apart: "c", takes: "f"}, true // a script, which sends what is asked for
 	case "pihole":
 		return programOptions{apart: "p"}, true
-	case "nodetool":
-		return programOptions{long: "pw"}, true
 	case "radtest":
 		return programOptions{nth: 2, takes: "tPdD"}, true
-	case "vault", "bao":
-		return programOptions{after: "login unseal unwrap lookup renew revoke", nth: 1}, true
-	case "steamcmd", "steamcmd.sh":
-		return programOptions{after: "+login", nth: 2, plus: true}, true
-	case "ss-server", "ss-local", "ss-redir", "ss-tunnel", "ss-manager", "ss-nat", "ssserver", "sslocal", "ssmanager":
-		return programOptions{attached: "k", apart: "k", takes: "spclmtbfaniLN"}, true
-	case "rabbitmqctl":
-		return programOptions{after: "add_user change_password authenticate_user", nth: 2}, true
-	case "mc", "mcli":
-		return programOptions{after: "set add", nth: 3}, true
 	case "virsh":
 		return programOptions{long: "base64", after: "secret-set-value set-user-password", nth: 2}, true
 	case "nmcli", "wpa_cli", "pppd", "vncviewer", "teamviewer":
 		return programOptions{bare: true}, true
 	case "iwconfig":
 		return programOptions{bare: true, long: "key enc"}, true
-	case "rclone":
-		return programOptions{bare: true, long: "obscure"}, true
+	}
+	return programOptions{}, false
+}
+
+// serviceOptions knows clients of services and clouds, and programs that run others.
+func serviceOptions(program string) (p programOptions, ok bool) {
+	switch program {
+	case "docker", "podman", "nerdctl", "buildah", "helm", "oc", "cf", "az", "ibmcloud", "crane", "oras":
+		return programOptions{attached: "p", apart: "p", takes: "e", only: "login", runs: true}, true // -e was an address of mail
+	case "doctl":
+		return programOptions{attached: "t", apart: "t", takes: "cuo"}, true
+	case "vault", "bao":
+		return programOptions{after: "login unseal unwrap lookup renew revoke", nth: 1}, true
 	case "aws", "git", "npm", "yarn", "pnpm":
 		return programOptions{set: true, after: "set config configure", runs: true}, true
 	case "gcloud":
 		return programOptions{set: true, after: "set", long: "key"}, true
 	case "echo", "printf", "yes":
 		return programOptions{says: true, runs: true}, true
-	case "psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready":
-		return programOptions{spaced: true}, true
 	case "ssh", "nginx", "mkdir", "cp", "ps", "sudo", "runuser", "chown":
 		return programOptions{runs: true}, true // they have none
 	}
