@@ -15,11 +15,12 @@ func (h *Host) Links(folder string, visit func(target []byte)) error {
 	if err != nil {
 		return err
 	}
-	dir, err := unix.Open(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	f, err := h.openFolder(p)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: folder, Err: err}
+		return err
 	}
-	defer unix.Close(dir) // read only: nothing can be lost
+	defer f.Close() // read only: nothing can be lost
+	dir := int(f.Fd())
 	var entries [8192]byte
 	var target [1024]byte
 	var names []string
