@@ -64,6 +64,17 @@ func (in *inputs) list(h *probe.Host, dir string) []fs.DirEntry {
 	return entries
 }
 
+// sections reads the INI files of a folder that need not be there. What can be read of a
+// damaged one counts.
+func (in *inputs) sections(h *probe.Host, dir string) []*section {
+	var all []*section
+	for _, e := range in.list(h, dir) {
+		sections, _ := parseINI(string(in.maybe(h, path.Join(dir, e.Name()))))
+		all = append(all, sections...)
+	}
+	return all
+}
+
 // dropIns lists the files of folders that add to a configuration, in the order of their
 // names. A file hides those of its name in the folders after its own.
 func (in *inputs) dropIns(h *probe.Host, ext string, dirs ...string) []string {

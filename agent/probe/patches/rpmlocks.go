@@ -1,7 +1,6 @@
 package patches
 
 import (
-	"path"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -152,12 +151,9 @@ func readStreams(h *probe.Host, in *inputs, repos []*rpmRepo) streams {
 	s := streams{make(map[string]bool), make(map[string]bool), make(map[string]bool)}
 	const dir = "/etc/dnf/modules.d"
 	chosen := make(map[string]string)
-	for _, e := range in.list(h, dir) {
-		sections, _ := parseINI(string(in.maybe(h, path.Join(dir, e.Name())))) // what can be read counts
-		for _, x := range sections {
-			if state := x.value("state"); state == "enabled" || state == "disabled" {
-				chosen[x.name] = word(state == "enabled", x.value("stream"))
-			}
+	for _, x := range in.sections(h, dir) {
+		if state := x.value("state"); state == "enabled" || state == "disabled" {
+			chosen[x.name] = word(state == "enabled", x.value("stream"))
 		}
 	}
 	for _, r := range repos {

@@ -1,7 +1,6 @@
 package patches
 
 import (
-	"path"
 	"strings"
 
 	"atalaya/agent/probe"
@@ -17,13 +16,10 @@ func readVendors(h *probe.Host, in *inputs) vendorGroups {
 	const dir = "/etc/zypp/vendors.d"
 	g := vendorGroups{"suse": 1}
 	next := 2
-	for _, e := range in.list(h, dir) {
-		sections, _ := parseINI(string(in.maybe(h, path.Join(dir, e.Name())))) // what can be read counts
-		for _, s := range sections {
-			if s.name == "main" {
-				g.join(strings.Split(s.value("vendors"), ","), next)
-				next++
-			}
+	for _, s := range in.sections(h, dir) {
+		if s.name == "main" {
+			g.join(strings.Split(s.value("vendors"), ","), next)
+			next++
 		}
 	}
 	return g
