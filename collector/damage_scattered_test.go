@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,15 +55,8 @@ func TestScatteredDamageIsHealedOrNamesTheBackup(t *testing.T) {
 // those of a file that was never damaged, and with themselves made anew.
 func (s *fullState) live(t *testing.T, name string, data []byte) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, store.FileName)
-	if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".high", s.high, 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	path, remove := s.copyOf(t, data)
+	defer remove()
 	now := s.now
 	open := func() (*store.Store, error) {
 		return store.Open(store.Config{Path: path, NoSync: true, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})

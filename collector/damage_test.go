@@ -207,18 +207,26 @@ func allRows(t *testing.T, s *store.Store) map[string]string {
 	return out
 }
 
-// try starts on a damaged copy as the collector does, and checks all that is served.
-func (s *fullState) try(t *testing.T, name string, data []byte) string {
+// copyOf writes a state file with the high mark of the sound one into a folder of its own,
+// which remove takes away.
+func (s *fullState) copyOf(t *testing.T, data []byte) (path string, remove func()) {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, store.FileName)
+	path = filepath.Join(dir, store.FileName)
 	if err := errors.Join(os.WriteFile(path, data, 0o600), os.WriteFile(path+".high", s.high, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	return path, func() { os.RemoveAll(dir) }
+}
+
+// try starts on a damaged copy as the collector does, and checks all that is served.
+func (s *fullState) try(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path, remove := s.copyOf(t, data)
+	defer remove()
 	var logged bytes.Buffer
 	st, err := store.Open(store.Config{Path: path, NoSync: true, Now: func() time.Time { return s.now }, Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err != nil {

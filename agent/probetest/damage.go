@@ -58,19 +58,26 @@ func BadRecords(data []byte) map[string][]byte {
 	return out
 }
 
+// Allocated is how many bytes a function takes of the heap, also those that it gives back.
+func Allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
 // Bounded fails the test if a reader of those allocates more than most bytes in all, or tells
 // of more than a few.
 func Bounded(t *testing.T, what string, most uint64, read func() error) {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	err := read()
 	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	runtime.ReadMemStats(&after)
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > most || len(text) > 10_000 {
+	grown := Allocated(func() {
+		if err := read(); err != nil {
+			text = err.Error()
+		}
+	})
+	if grown > most || len(text) > 10_000 {
 		t.Errorf("%s: %d MB, an error of %d bytes: %.200q", what, grown>>20, len(text), text)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -16,15 +15,6 @@ import (
 	"atalaya/agent/probetest"
 	"atalaya/shared/facts"
 )
-
-// allocated is how many bytes a function takes of the heap.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
 
 // numbered repeats a record with the number of each in it.
 func numbered(n int, format string) []byte {
@@ -53,7 +43,7 @@ func TestADatabaseOfAnySizeCostsLittle(t *testing.T) {
 		var rows []facts.Row
 		var err error
 		var text string
-		grown := allocated(func() {
+		grown := probetest.Allocated(func() {
 			rows, err = parse(data)
 			if err != nil {
 				text = err.Error()
@@ -117,7 +107,7 @@ func TestAnArchiveListsNoMoreThanItsLimit(t *testing.T) {
 	}
 	j := jar{texts: new(texts)}
 	var err error
-	grown := allocated(func() { err = j.read(t.Context(), bytes.NewReader(data), int64(len(data)), "/x/bomb-1.jar", 0) })
+	grown := probetest.Allocated(func() { err = j.read(t.Context(), bytes.NewReader(data), int64(len(data)), "/x/bomb-1.jar", 0) })
 	if grown > 40<<20 || !errors.Is(err, errLong) || len(j.rows) != 1 {
 		t.Errorf("%d MB for a list of %d, %d rows, %v", grown>>20, n, len(j.rows), err)
 	}
@@ -175,7 +165,7 @@ func TestAContainerTakesItsShareOnly(t *testing.T) {
 	h, p := probe.RootHost(probetest.Tree(t, files)), NewContainers().(*containers)
 	for range 2 {
 		var r probetest.Section
-		grown := allocated(func() { r = probetest.Sections(h, p)["container_packages"] })
+		grown := probetest.Allocated(func() { r = probetest.Sections(h, p)["container_packages"] })
 		if len(r.Rows) != maxRows || r.Status != facts.StatusPartial || grown > 200<<20 {
 			t.Errorf("%d rows, %s %q, %d MB", len(r.Rows), r.Status, r.Reason, grown>>20)
 		}
@@ -185,7 +175,7 @@ func TestAContainerTakesItsShareOnly(t *testing.T) {
 			}
 		}
 	}
-	if grown := allocated(func() { release(mustWithin(t, h, "/proc/7/root")) }); grown > 6<<20 { // the file has 8
+	if grown := probetest.Allocated(func() { release(mustWithin(t, h, "/proc/7/root")) }); grown > 6<<20 { // the file has 8
 		t.Errorf("%d MB for an os-release", grown>>20)
 	}
 }
